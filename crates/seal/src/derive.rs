@@ -1,0 +1,56 @@
+//! One way to derive keys: HKDF-SHA256 (RFC 5869) with a label and a context.
+
+use aws_lc_rs::hkdf;
+use zeroize::Zeroize;
+
+use crate::Context;
+use crate::keys::Material;
+
+/// The key for `context` from `source` and `salt`. The context's label names the purpose.
+pub fn derive<To: Material>(source: &impl Material, salt: &[u8], context: &Context) -> To {
+    let mut bytes = [0; 32];
+    expand(source.bytes(), salt, &[context.as_bytes()], &mut bytes);
+    let key = To::from_array(bytes);
+    bytes.zeroize();
+    key
+}
+
+/// A key and a commitment to it and to everything in `info`.
+pub(crate) struct KeyAndCommitment {
+    pub(crate) key: [u8; 32],
+    pub(crate) commitment: [u8; 32],
+}
+
+impl Drop for KeyAndCommitment {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+/// Both halves of one 64-byte expansion, so that the commitment fixes the key (`docs/spec/sealed-stream.md`).
+pub(crate) fn key_and_commitment(source: &[u8; 32], salt: &[u8], info: &[&[u8]]) -> KeyAndCommitment {
+    let mut both = [0; 64];
+    expand(source, salt, info, &mut both);
+    let mut out = KeyAndCommitment { key: [0; 32], commitment: [0; 32] };
+    out.key.copy_from_slice(&both[..32]);
+    out.commitment.copy_from_slice(&both[32..]);
+    both.zeroize();
+    out
+}
+
+fn expand(source: &[u8; 32], salt: &[u8], info: &[&[u8]], out: &mut [u8]) {
+    let length = out.len();
+    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+        .extract(source)
+        .expand(info, Length(length))
+        .and_then(|material| material.fill(out))
+        .expect("HKDF-SHA256 gives up to 8160 bytes");
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
