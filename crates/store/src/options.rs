@@ -1,0 +1,66 @@
+//! What a store needs to open.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use strongroom_seal::{Context, Envelope, OsRandom, Random};
+use zeroize::Zeroizing;
+
+use crate::RootKeyError;
+use crate::disk::{Disk, OsDisk};
+
+/// Enough for a desktop's or a small server's buckets in daily use; each open group costs a page file's caches.
+const GROUPS_OPEN_MAX: usize = 64;
+/// All open groups together; a group gets its share, and at least what its dirty pages need.
+const CACHE_BYTES: usize = 256 << 20;
+/// Segments are the unit in which the log is given back: small enough that little is kept too long.
+const SEGMENT_BYTES: u64 = 64 << 20;
+/// Replaying this much takes about a second, and pages rewritten meanwhile are written once.
+const CHECKPOINT_BYTES: u64 = 128 << 20;
+
+/// What wraps and unwraps the store's keys. Calls block; they are made when a store opens, when a group is made and
+/// when a group is first used.
+pub trait RootKeys: Send + Sync + fmt::Debug {
+    /// Wraps `key`, bound to `context`, under the root key's newest version.
+    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError>;
+    /// Unwraps what [`Self::wrap`] made with the same context.
+    fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError>;
+}
+
+/// What a store needs to open. None of it shapes stored bytes except `dir` and the keys.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data directory. It need not exist, or must be empty, or a store.
+    pub dir: PathBuf,
+    /// What wraps the keys.
+    pub root_keys: Arc<dyn RootKeys>,
+    /// Where keys and nonces come from.
+    pub random: Arc<dyn Random>,
+    /// How many groups have their page file open at once, at least 2.
+    pub groups_open_max: usize,
+    /// The memory of all page caches together, in bytes.
+    pub cache_bytes: usize,
+    /// A log segment is followed by the next one at this length, in bytes.
+    pub segment_bytes: u64,
+    /// A checkpoint starts after this many bytes of log.
+    pub checkpoint_bytes: u64,
+    /// The file system.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl StoreOptions {
+    /// The defaults for a data directory.
+    pub fn new(dir: impl Into<PathBuf>, root_keys: Arc<dyn RootKeys>) -> Self {
+        Self {
+            dir: dir.into(),
+            root_keys,
+            random: Arc::new(OsRandom),
+            groups_open_max: GROUPS_OPEN_MAX,
+            cache_bytes: CACHE_BYTES,
+            segment_bytes: SEGMENT_BYTES,
+            checkpoint_bytes: CHECKPOINT_BYTES,
+            disk: Arc::new(OsDisk),
+        }
+    }
+}
