@@ -1,1 +1,33 @@
-//! .
+//! Buckets, objects, multipart uploads, blobs and the choice of keys.
+//!
+//! What S3 calls a bucket is a group of the store: rows under a key of their own. An object is one row in it, its
+//! *entry*, and its content is inside the entry if it is small, or in *blobs*: files that hold one sealed stream
+//! each.
+//!
+//! ```text
+//! put ─ content ─┬─ hashes ───────────────┐
+//!                └─ seal ─ blob (fsynced) ─┴─ one command: entry + owner row − old entry + garbage rows
+//! get ─ entry ─ unwrap the object key ─ read and open the chunks that cover the range
+//! ```
+//!
+//! Formats: `docs/spec/object-entry.md`, `docs/spec/blobs.md`. Nothing here knows HTTP or XML.
+
+mod checksum;
+mod content;
+mod error;
+mod names;
+pub mod request;
+mod types;
+
+pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};
+pub use content::{Content, ContentError, ObjectBody};
+pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
+pub use names::{
+    BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
+    PartNumber, UploadId, VersionId,
+};
+pub use types::{
+    BucketInfo, BucketSettings, Clock, DefaultEncryption, ETag, EntityTags, ObjectMeta, ReadConditions,
+    Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags, Timestamp, Versioning,
+    WriteConditions,
+};

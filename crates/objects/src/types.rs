@@ -1,0 +1,250 @@
+//! What objects carry: times, tags of entities, metadata, encryption, locks.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use strongroom_seal::CustomerKey;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// The whole seconds; HTTP dates carry no more.
+    pub fn seconds(self) -> u64 {
+        self.0 / 1000
+    }
+}
+
+/// Where the time of writes comes from.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// An entity tag. `Display` gives it without quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ETag {
+    /// MD5 of the content: single uploads under SSE-S3.
+    Md5([u8; 16]),
+    /// MD5 of the parts' MD5s and their count.
+    Multipart {
+        /// The digest.
+        digest: [u8; 16],
+        /// How many parts.
+        parts: u16,
+    },
+    /// Random, so that it tells nothing of the content: SSE-KMS and SSE-C.
+    Opaque([u8; 16]),
+}
+
+impl fmt::Display for ETag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Md5(digest) | Self::Opaque(digest) => f.write_str(&hex::encode(digest)),
+            Self::Multipart { digest, parts } => write!(f, "{}-{parts}", hex::encode(digest)),
+        }
+    }
+}
+
+/// The entity tags of a condition, without quotes and `W/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntityTags {
+    /// `*`: any object that exists.
+    Any,
+    /// One of these. A caller leaves weak tags out where the comparison is strong (If-Match).
+    Tags(Vec<String>),
+}
+
+impl EntityTags {
+    /// Whether `etag` is meant.
+    pub fn matches(&self, etag: &ETag) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Tags(tags) => {
+                let text = etag.to_string();
+                tags.contains(&text)
+            }
+        }
+    }
+}
+
+/// Conditions of a read (RFC 9110 §13).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReadConditions {
+    /// If-Match.
+    pub if_match: Option<EntityTags>,
+    /// If-None-Match.
+    pub if_none_match: Option<EntityTags>,
+    /// If-Modified-Since.
+    pub if_modified_since: Option<Timestamp>,
+    /// If-Unmodified-Since.
+    pub if_unmodified_since: Option<Timestamp>,
+}
+
+/// Conditions of a write (AWS S3 User Guide, "Conditional writes").
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WriteConditions {
+    /// The current object has one of these tags.
+    pub if_match: Option<EntityTags>,
+    /// No current object has one of these tags; with `*`: there is none.
+    pub if_none_match: Option<EntityTags>,
+}
+
+/// System metadata: stored and returned as given.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SystemMeta {
+    /// Content-Type.
+    pub content_type: Option<String>,
+    /// Content-Encoding, without `aws-chunked`.
+    pub content_encoding: Option<String>,
+    /// Content-Language.
+    pub content_language: Option<String>,
+    /// Content-Disposition.
+    pub content_disposition: Option<String>,
+    /// Cache-Control.
+    pub cache_control: Option<String>,
+    /// Expires, as the client wrote it.
+    pub expires: Option<String>,
+    /// x-amz-website-redirect-location.
+    pub website_redirect: Option<String>,
+    /// x-amz-storage-class; `None` is STANDARD.
+    pub storage_class: Option<String>,
+}
+
+/// An object's tags: at most ten, names unique.
+pub type Tags = Vec<(String, String)>;
+
+/// Everything a client says about an object that is not its content.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ObjectMeta {
+    /// The headers that S3 knows.
+    pub system: SystemMeta,
+    /// `x-amz-meta-*`, names without the prefix and in lower case. At most 2 KiB in all.
+    pub user: Vec<(String, String)>,
+    /// The tags.
+    pub tags: Tags,
+    /// Retention, if any.
+    pub retention: Option<Retention>,
+    /// Whether a legal hold is on.
+    pub legal_hold: bool,
+}
+
+/// How a retention can be shortened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetentionMode {
+    /// By those with a special permission.
+    Governance,
+    /// By nobody.
+    Compliance,
+}
+
+/// Until when a version must stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// How strict.
+    pub mode: RetentionMode,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// The encryption a write asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum SseRequest {
+    /// The bucket's default.
+    #[default]
+    Default,
+    /// SSE-S3: the object key is wrapped by the bucket's group key.
+    S3,
+    /// SSE-KMS: the object key is wrapped by a data key of the KMS.
+    Kms {
+        /// Which key; `None` is the provider's default key.
+        key_id: Option<String>,
+        /// The client's encryption context: JSON text, as decoded from the header.
+        context: Option<String>,
+    },
+    /// SSE-C: the object key is wrapped by the client's key.
+    Customer(CustomerKey),
+}
+
+/// The encryption an object has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SseApplied {
+    /// SSE-S3.
+    S3,
+    /// SSE-KMS.
+    Kms {
+        /// The KMS key's id.
+        key_id: String,
+        /// The client's encryption context.
+        context: Option<String>,
+    },
+    /// SSE-C.
+    Customer {
+        /// MD5 of the client's key, to echo. Computed from the request; it is not stored. `None` where the
+        /// request carried no key (listing, completion).
+        key_md5: Option<[u8; 16]>,
+    },
+}
+
+/// What a bucket does for writes that ask for nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum DefaultEncryption {
+    /// SSE-S3, as every new bucket.
+    #[default]
+    S3,
+    /// SSE-KMS.
+    Kms {
+        /// Which key; `None` is the provider's default key.
+        key_id: Option<String>,
+        /// BucketKeyEnabled.
+        bucket_key: bool,
+    },
+}
+
+/// A bucket's versioning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Versioning {
+    /// Never switched on.
+    #[default]
+    Off,
+    /// Each write makes a version.
+    Enabled,
+    /// Writes replace the null version; versions made before stay.
+    Suspended,
+}
+
+/// What is set on a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BucketSettings {
+    /// Versioning.
+    pub versioning: Versioning,
+    /// Default encryption.
+    pub encryption: DefaultEncryption,
+    /// Whether writes with SSE-C are refused.
+    pub customer_keys_blocked: bool,
+}
+
+/// A bucket as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketInfo {
+    /// The name.
+    pub name: crate::BucketName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who owns it.
+    pub owner: String,
+    /// What is set on it.
+    pub settings: BucketSettings,
+}
