@@ -1,2 +1,61 @@
-//! .
-fn main() {}
+//! What developers and CI run: `cargo xtask <command>`.
+//!
+//! `ci` is the whole of it in one command; the others are its parts, and the slow things it leaves out.
+
+mod checks;
+mod ci;
+mod counts;
+mod problem;
+mod process;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::problem::Problem;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What developers and CI run")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything that CI runs, ending with one line of counts.
+    Ci,
+    /// Rust tests, then the client suite against the real binary, ending with one line of counts.
+    Test(test::Options),
+    /// The same tests with larger counts and sizes.
+    Soak(test::SoakOptions),
+    /// Dependencies between our crates only point down the list of ARCHITECTURE.md.
+    Arrows,
+    /// Every crate that we link has a permissive licence.
+    Licences,
+    /// House rules: file lengths, leftovers, machine paths, dead links and files.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("xtask: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Problem> {
+    match command {
+        Command::Ci => ci::run(),
+        Command::Test(options) => test::run(&options),
+        Command::Soak(options) => test::soak(&options),
+        Command::Arrows => checks::arrows::run(),
+        Command::Licences => checks::licences::run(),
+        Command::Tidy => checks::tidy::run(),
+    }
+}

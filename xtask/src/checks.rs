@@ -1,0 +1,6 @@
+//! Rules about the code base that no compiler checks.
+
+pub(crate) mod arrows;
+pub(crate) mod licences;
+mod spdx;
+pub(crate) mod tidy;

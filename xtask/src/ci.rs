@@ -1,0 +1,55 @@
+//! Everything that CI runs, in the order in which a mistake costs least to find.
+
+use crate::checks::{arrows, licences, tidy};
+use crate::counts::Counts;
+use crate::problem::Problem;
+use crate::{process, test};
+
+/// Runs all of it even when something fails, and ends with one line of counts.
+pub(crate) fn run() -> Result<(), Problem> {
+    let checks: [(&str, fn() -> Result<(), Problem>); 5] = [
+        ("format", format),
+        ("arrows", arrows::run),
+        ("licences", licences::run),
+        ("tidy", tidy::run),
+        ("clippy", clippy),
+    ];
+    let mut counts = Counts::default();
+    let mut failed = Vec::new();
+    for (name, check) in checks {
+        println!("== {name}");
+        let answer = check();
+        counts += Counts::one(answer.is_ok());
+        if let Err(problem) = answer {
+            println!("{name}: {problem}");
+            failed.push(name.to_owned());
+        }
+    }
+    let tests = test::everything(&test::Options::default())?;
+    counts += tests.counts;
+    failed.extend(tests.failed);
+    if !failed.is_empty() {
+        println!("failed: {}", failed.join(", "));
+    }
+    println!("{counts}");
+    counts.verdict()
+}
+
+fn format() -> Result<(), Problem> {
+    process::loud(process::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn clippy() -> Result<(), Problem> {
+    let mut command = process::cargo();
+    process::quiet(command.args([
+        "clippy",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))
+    .map(drop)
+}

@@ -1,0 +1,100 @@
+//! The test runner: Rust tests, then the client suite against the binary that users get.
+
+mod clients;
+mod rust;
+
+use std::process::Command;
+
+use clap::Args;
+
+use crate::counts::Counts;
+use crate::problem::Problem;
+use crate::process;
+
+/// What to run.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct Options {
+    /// Only tests whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// Leave out the client suite.
+    #[arg(long)]
+    no_clients: bool,
+    /// Leave out the Rust tests.
+    #[arg(long, conflicts_with = "no_clients")]
+    no_rust: bool,
+    /// Cargo profile of the binary that the clients talk to.
+    #[arg(long, value_name = "PROFILE", default_value = "release")]
+    profile: Option<String>,
+    #[arg(skip)]
+    soak: bool,
+}
+
+/// What of the slow tests to run.
+#[derive(Debug, Args)]
+pub(crate) struct SoakOptions {
+    /// Only tests whose name contains this.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+/// How a run of tests went.
+#[derive(Debug, Default)]
+pub(crate) struct Summary {
+    pub(crate) counts: Counts,
+    /// Names of what failed.
+    pub(crate) failed: Vec<String>,
+}
+
+/// Runs what is asked for and ends with one line of counts.
+pub(crate) fn run(options: &Options) -> Result<(), Problem> {
+    let summary = everything(options)?;
+    if !summary.failed.is_empty() {
+        println!("failed: {}", summary.failed.join(", "));
+    }
+    println!("{}", summary.counts);
+    summary.counts.verdict()
+}
+
+/// The same tests with `STRONGROOM_SOAK=1`: more rounds, larger files, longer lists.
+pub(crate) fn soak(options: &SoakOptions) -> Result<(), Problem> {
+    run(&Options { only: options.only.clone(), soak: true, ..Options::default() })
+}
+
+/// Runs what is asked for.
+pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
+    let mut summary = Summary::default();
+    if !options.no_rust {
+        println!("== cargo test");
+        summary.add(rust::run(options)?);
+    }
+    if !options.no_clients {
+        println!("== clients");
+        let python = clients::prepare()?;
+        let binary = rust::binary(options)?;
+        summary.add(clients::run(options, &python, &binary)?);
+    }
+    Ok(summary)
+}
+
+impl Summary {
+    fn add(&mut self, other: Self) {
+        println!("{}", other.counts);
+        self.counts += other.counts;
+        self.failed.extend(other.failed);
+    }
+}
+
+impl Options {
+    fn profile(&self) -> &str {
+        self.profile.as_deref().unwrap_or("release")
+    }
+
+    fn environment(&self, command: &mut Command) {
+        command.env_remove("STRONGROOM_SOAK");
+        if self.soak {
+            command.env("STRONGROOM_SOAK", "1");
+        }
+        command.env("CARGO_TARGET_DIR", process::target_dir());
+    }
+}
