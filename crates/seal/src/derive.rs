@@ -3,8 +3,8 @@
 use aws_lc_rs::hkdf;
 use zeroize::Zeroize;
 
-use crate::Context;
 use crate::keys::Material;
+use crate::{Context, Label};
 
 /// The key for `context` from `source` and `salt`. The context's label names the purpose.
 pub fn derive<To: Material>(source: &impl Material, salt: &[u8], context: &Context) -> To {
@@ -27,10 +27,19 @@ impl Drop for KeyAndCommitment {
     }
 }
 
-/// Both halves of one 64-byte expansion, so that the commitment fixes the key (`docs/spec/sealed-stream.md`).
-pub(crate) fn key_and_commitment(source: &[u8; 32], salt: &[u8], info: &[&[u8]]) -> KeyAndCommitment {
+/// Both halves of one 64-byte expansion, so that the commitment fixes the key (`docs/spec/sealed-stream.md` §3).
+///
+/// The leading zero keeps this apart from [`derive`], whose contexts start with their version, 1.
+pub(crate) fn key_and_commitment(
+    source: &[u8; 32],
+    salt: &[u8],
+    label: Label,
+    header: &[u8],
+    context: &Context,
+) -> KeyAndCommitment {
     let mut both = [0; 64];
-    expand(source, salt, info, &mut both);
+    let label = label.number().to_le_bytes();
+    expand(source, salt, &[&[0], &label, header, context.as_bytes()], &mut both);
     let mut out = KeyAndCommitment { key: [0; 32], commitment: [0; 32] };
     out.key.copy_from_slice(&both[..32]);
     out.commitment.copy_from_slice(&both[32..]);

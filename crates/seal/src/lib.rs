@@ -22,6 +22,7 @@ mod keys;
 mod label;
 mod random;
 pub mod record;
+pub mod stream;
 
 pub use aead::{NONCE_LEN, Suite, TAG_LEN};
 pub use context::{Context, Field};

@@ -55,10 +55,11 @@ pub fn open(key: &impl Material, context: &Context, sealed: &[u8]) -> Result<Zer
 }
 
 fn derived(key: &impl Material, header: &[u8], context: &Context) -> crate::derive::KeyAndCommitment {
-    let label = Label::Record.number().to_le_bytes();
     key_and_commitment(
         key.bytes(),
         &header[SALT_AT..COMMITMENT_AT],
-        &[&label, &header[..SALT_AT], context.as_bytes()],
+        Label::Record,
+        &header[..SALT_AT],
+        context,
     )
 }
