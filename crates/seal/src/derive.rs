@@ -15,6 +15,16 @@ pub fn derive<To: Material>(source: &impl Material, salt: &[u8], context: &Conte
     key
 }
 
+/// The key for `context` from a secret of any length, such as a key file's content, and `salt`. The secret is
+/// extracted, not stretched: for what people can guess a password hash comes first.
+pub fn derive_from_secret<To: Material>(secret: &[u8], salt: &[u8], context: &Context) -> To {
+    let mut bytes = [0; 32];
+    expand(secret, salt, &[context.as_bytes()], &mut bytes);
+    let key = To::from_array(bytes);
+    bytes.zeroize();
+    key
+}
+
 /// A key and a commitment to it and to everything in `info`.
 pub(crate) struct KeyAndCommitment {
     pub(crate) key: [u8; 32],
@@ -47,7 +57,7 @@ pub(crate) fn key_and_commitment(
     out
 }
 
-fn expand(source: &[u8; 32], salt: &[u8], info: &[&[u8]], out: &mut [u8]) {
+fn expand(source: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8]) {
     let length = out.len();
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
         .extract(source)

@@ -26,7 +26,7 @@ pub mod stream;
 
 pub use aead::{NONCE_LEN, Suite, TAG_LEN};
 pub use context::{Context, Field};
-pub use derive::derive;
+pub use derive::{derive, derive_from_secret};
 pub use envelope::{Envelope, EnvelopeError};
 pub use keys::{
     CustomerKey, DataKey, GroupKey, KeyringKey, LogKey, ObjectKey, PageKey, RootKey, SecretKey, UnlockKey,
