@@ -26,6 +26,8 @@ pub enum Label {
     LogFrame = 22,
     /// The durable mark beside the log, v1.
     LogMark = 23,
+    /// A frame's header in the log, v1.
+    LogFrameHead = 24,
     /// From a group key: the key of one page file, v1.
     PageFileKey = 30,
     /// A data page, v1.

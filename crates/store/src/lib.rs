@@ -3,6 +3,8 @@
 mod command;
 pub mod disk;
 mod error;
+#[allow(dead_code, unused_imports, reason = "the engine that calls it lands separately")]
+mod log;
 mod options;
 mod reading;
 mod store;
@@ -11,6 +13,7 @@ pub use command::{
     COMMAND_LEN_MAX, Check, Command, GroupId, KEY_LEN_MAX, Lsn, Outcome, VALUE_LEN_MAX, Write,
 };
 pub use error::{Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyError, StoreError};
+pub use log::{LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline};
 pub use options::{RootKeys, StoreOptions};
 pub use reading::{Range, Reading, Value};
 pub use store::{Recovery, Status, Store};

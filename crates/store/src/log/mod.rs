@@ -1,0 +1,33 @@
+//! The log: where a command becomes durable.
+//!
+//! ```text
+//! log/0000000000000001.log   header | frame | frame | ...      closed: length and last link are in the next header
+//! log/0000000000000002.log   header | frame | (torn tail)      the newest: written by this opening only
+//! log/mark                   two sealed slots: how far the log has been synced, which segment is the first
+//! ```
+//!
+//! Format, rules and crash cases: `docs/spec/log.md`. [`Scanned`] is a log that was read and checked but not yet
+//! changed; [`Log`] is one that can be appended to. Payloads are opaque here.
+
+mod error;
+mod format;
+mod keys;
+mod mark;
+mod outline;
+mod reader;
+mod recover;
+mod segment;
+mod writer;
+
+pub use error::{LogError, LogFault, WriteError};
+pub(crate) use format::Kind;
+pub use format::SegmentId;
+pub use keys::LogKeyError;
+pub(crate) use keys::LogKeys;
+pub use outline::{Outline, OutlineItem, outline};
+pub(crate) use recover::{Checkpoint, Record, Scanned};
+pub(crate) use segment::Surroundings;
+pub(crate) use writer::{Entry, Log, LogOptions};
+
+#[cfg(test)]
+mod tests;

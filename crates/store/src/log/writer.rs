@@ -1,0 +1,416 @@
+//! Appending (`docs/spec/log.md` §5, §6 and §9).
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use strongroom_seal::detached::Mark as Seal;
+use strongroom_seal::{NONCE_LEN, Random, TAG_LEN};
+
+use super::error::{LogError, WriteError};
+use super::format::{
+    BODY_LEN_SOFT, COUNT_MAX, FRAME_HEADER_LEN, FrameHeader, Kind, Link, PAYLOAD_LEN_MAX, Previous,
+    RECORD_OVERHEAD, SEGMENT_HEADER_LEN, SegmentId,
+};
+use super::mark::{MarkFile, Proof};
+use super::segment::{NotMade, Segment, Surroundings};
+use crate::{GroupId, Lsn};
+
+/// A buffer longer than this is given back after use; an 8 MiB command should not be paid for ever after.
+const BUFFER_LEN_KEPT: usize = 4 << 20;
+
+/// What may differ between two processes with the same log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogOptions {
+    /// Past how many bytes a segment is followed by the next.
+    pub(crate) segment_bytes: u64,
+}
+
+/// A record to append.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<'a> {
+    /// Its place: that of the entry before it plus one.
+    pub(crate) lsn: Lsn,
+    /// Whose it is.
+    pub(crate) group: GroupId,
+    /// What it says; at most [`crate::COMMAND_LEN_MAX`] bytes.
+    pub(crate) payload: &'a [u8],
+}
+
+/// A log that can be appended to. One thread owns it.
+#[derive(Debug)]
+pub(crate) struct Log {
+    around: Surroundings,
+    options: LogOptions,
+    mark: MarkFile,
+    segment: Segment,
+    /// Segments before this one that are still there, with their lengths; the oldest first.
+    closed: Vec<(SegmentId, u64)>,
+    /// Files that a release could not remove.
+    leftovers: Vec<PathBuf>,
+    next: Lsn,
+    durable: Lsn,
+    poison: Option<Arc<LogError>>,
+    /// A batch on its way to the disk. Reused.
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    /// Makes a log where none is. `keyring` is the keyring's generation.
+    ///
+    /// # Errors
+    /// [`LogError::Exists`] if there is a log: nothing of it is changed. What an interrupted call left behind is no log.
+    pub(crate) fn create(around: Surroundings, options: LogOptions, keyring: u64) -> Result<Self, LogError> {
+        let Surroundings { disk, dir, .. } = &around;
+        disk.create_dir_all(dir).map_err(LogError::io("create", dir))?;
+        if let Some(parent) = dir.parent() {
+            disk.sync_dir(parent).map_err(LogError::io("sync", parent))?;
+        }
+        remove_interrupted(&around)?;
+        let segment = Segment::create(&around, SegmentId::FIRST, Lsn(1), Previous::NONE)
+            .map_err(|NotMade { error, .. }| error)?;
+        let proof = Proof {
+            first: segment.id,
+            segment: segment.id,
+            offset: segment.position,
+            lsn: Lsn(0),
+            link: segment.link,
+            keyring,
+            clean: false,
+        };
+        // The mark comes last: where it is, making the log was finished.
+        let (keys, random) = (Arc::clone(&around.keys), Arc::clone(&around.random));
+        let mark = MarkFile::create(&*around.disk, &around.dir, keys, random, proof)?;
+        Ok(Self::with(around, options, mark, segment, Vec::new(), Lsn(1)))
+    }
+
+    /// Goes on after a log that was read and whose end is durable and marked.
+    pub(super) fn start(
+        around: Surroundings,
+        options: LogOptions,
+        mark: MarkFile,
+        closed: Vec<(SegmentId, u64)>,
+        next: Lsn,
+        previous: Previous,
+    ) -> Result<Self, LogError> {
+        let segment = Segment::create(&around, SegmentId(previous.segment).next(), next, previous)
+            .map_err(|NotMade { error, .. }| error)?;
+        let mut log = Self::with(around, options, mark, segment, closed, next);
+        let proof = log.proof();
+        log.mark.write_through(proof)?;
+        Ok(log)
+    }
+
+    fn with(
+        around: Surroundings,
+        options: LogOptions,
+        mark: MarkFile,
+        segment: Segment,
+        closed: Vec<(SegmentId, u64)>,
+        next: Lsn,
+    ) -> Self {
+        let durable = Lsn(next.0 - 1);
+        let (leftovers, buffer) = (Vec::new(), Vec::new());
+        Self { around, options, mark, segment, closed, leftovers, next, durable, poison: None, buffer }
+    }
+
+    /// Appends commands. They are durable after the next [`Self::sync`].
+    ///
+    /// # Errors
+    /// After every error but [`WriteError::Poisoned`] nothing of the batch is part of the log, and the log can be
+    /// appended to again.
+    pub(crate) fn append(&mut self, batch: &[Entry<'_>]) -> Result<(), WriteError> {
+        self.append_kind(batch, Kind::Command)
+    }
+
+    /// Appends a checkpoint record as the next record of the system group; the answer is its LSN.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub(crate) fn append_checkpoint(&mut self, payload: &[u8]) -> Result<Lsn, WriteError> {
+        let lsn = self.next;
+        self.append_kind(&[Entry { lsn, group: GroupId::SYSTEM, payload }], Kind::Checkpoint)?;
+        Ok(lsn)
+    }
+
+    fn append_kind(&mut self, batch: &[Entry<'_>], kind: Kind) -> Result<(), WriteError> {
+        self.check_poison()?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        let len_max = self.check(batch)?;
+        let full = self.segment.position + len_max > self.options.segment_bytes;
+        if full && self.segment.position > SEGMENT_HEADER_LEN as u64 {
+            self.rotate()?;
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        let written = self.seal(batch, kind, &mut buffer).and_then(|link| {
+            self.write(&buffer)?;
+            Ok(link)
+        });
+        if buffer.capacity() <= BUFFER_LEN_KEPT {
+            self.buffer = buffer;
+        }
+        self.segment.link = written?;
+        self.next = Lsn(last.lsn.0 + 1);
+        Ok(())
+    }
+
+    /// Checks that the batch is the next one; the answer is a bound on its length in the file.
+    fn check(&self, batch: &[Entry<'_>]) -> Result<u64, WriteError> {
+        let mut len_max = 0;
+        for (expected, entry) in (self.next.0..).zip(batch) {
+            if entry.lsn.0 != expected {
+                return Err(WriteError::OutOfOrder { expected: Lsn(expected), found: entry.lsn });
+            }
+            if entry.payload.len() > PAYLOAD_LEN_MAX {
+                return Err(WriteError::TooLong { len: entry.payload.len() });
+            }
+            len_max += (FRAME_HEADER_LEN + 1 + RECORD_OVERHEAD + entry.payload.len()) as u64;
+        }
+        Ok(len_max)
+    }
+
+    /// Seals a batch as frames for the current position; the answer is the last link.
+    fn seal(&mut self, batch: &[Entry<'_>], kind: Kind, out: &mut Vec<u8>) -> Result<Link, WriteError> {
+        let mut link = self.segment.link;
+        let mut rest = batch;
+        while let Some(first) = rest.first() {
+            let (run, after) = rest.split_at(run_len(rest));
+            rest = after;
+            let group = first.group;
+            let key = self.segment.keys.active(group).map_err(|source| WriteError::Key { group, source })?;
+            let start = out.len();
+            let offset = self.segment.position + start as u64;
+            out.resize(start + FRAME_HEADER_LEN, 0);
+            out.push(kind as u8);
+            for entry in run {
+                out.extend_from_slice(&length(entry.payload).to_le_bytes());
+                out.extend_from_slice(entry.payload);
+            }
+            let (head, body) = out[start..].split_at_mut(FRAME_HEADER_LEN);
+            let mut header = FrameHeader {
+                body_len: length(body),
+                group,
+                key_id: key.key_id,
+                first: first.lsn,
+                durable: self.segment.durable,
+                count: u16::try_from(run.len()).expect("a run has at most COUNT_MAX records"),
+                body: Seal { nonce: [0; NONCE_LEN], tag: [0; TAG_LEN] },
+                previous: link,
+            };
+            let random: &dyn Random = &*self.around.random;
+            let context = header.body_context(self.segment.id, offset);
+            header.body = key.cipher.seal(context.as_bytes(), body, random);
+            let covered = header.covered();
+            let context = FrameHeader::context(self.segment.id, offset, &covered);
+            let seal = self.segment.keys.system().cipher.seal(context.as_bytes(), &mut [], random);
+            head.copy_from_slice(&FrameHeader::encode(&covered, &seal));
+            link = Link(seal.tag);
+        }
+        Ok(link)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        let segment = &mut self.segment;
+        if let Err(source) = segment.file.write_at(bytes, segment.position) {
+            return match segment.file.set_len(segment.position) {
+                Ok(()) => Err(WriteError::NotWritten { source }),
+                Err(_) => {
+                    let error = LogError::Io { operation: "write", path: segment.path.clone(), source };
+                    Err(self.poisoned(error))
+                }
+            };
+        }
+        segment.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes everything that was appended durable; the answer is the last record's LSN.
+    ///
+    /// # Errors
+    /// [`WriteError::Poisoned`]: what of the records since the last success is durable is unknown, and the log can
+    /// not be written to any more.
+    pub(crate) fn sync(&mut self) -> Result<Lsn, WriteError> {
+        self.check_poison()?;
+        if self.segment.durable == self.segment.position {
+            return Ok(self.durable);
+        }
+        self.sync_segment()?;
+        let proof = self.proof();
+        self.mark.write(proof).map_err(|error| self.poisoned(error))?;
+        Ok(self.durable)
+    }
+
+    fn sync_segment(&mut self) -> Result<(), WriteError> {
+        let synced = self.segment.file.sync().map_err(LogError::io("sync", &self.segment.path));
+        synced.map_err(|error| self.poisoned(error))?;
+        self.segment.durable = self.segment.position;
+        self.durable = Lsn(self.next.0 - 1);
+        Ok(())
+    }
+
+    /// Makes everything durable and starts a new segment, whose id is the answer. Keys that are active by now are
+    /// used from then on.
+    ///
+    /// # Errors
+    /// After [`WriteError::NotWritten`] and [`WriteError::Key`] the log goes on in the segment it had.
+    pub(crate) fn rotate(&mut self) -> Result<SegmentId, WriteError> {
+        self.check_poison()?;
+        self.sync_segment()?;
+        let old = &self.segment;
+        let previous = Previous { segment: old.id.0, end: old.position, link: old.link };
+        match Segment::create(&self.around, old.id.next(), self.next, previous) {
+            Ok(segment) => {
+                let old = std::mem::replace(&mut self.segment, segment);
+                self.closed.push((old.id, old.position));
+            }
+            Err(NotMade { error: LogError::Io { source, .. }, named: false }) => {
+                return Err(WriteError::NotWritten { source });
+            }
+            Err(NotMade { error: LogError::Key(source), named: false }) => {
+                return Err(WriteError::Key { group: GroupId::SYSTEM, source });
+            }
+            Err(NotMade { error, .. }) => return Err(self.poisoned(error)),
+        }
+        let proof = self.proof();
+        self.mark.write_through(proof).map_err(|error| self.poisoned(error))?;
+        Ok(self.segment.id)
+    }
+
+    /// Removes the segments before `segment`, whose records nobody needs any more.
+    ///
+    /// # Errors
+    /// [`WriteError::Leftover`] if a file could not be removed: it is no part of the log any more, and the next
+    /// release or opening tries again.
+    pub(crate) fn release_before(&mut self, segment: SegmentId) -> Result<(), WriteError> {
+        self.check_poison()?;
+        let first = self.mark.proof().first;
+        if segment < first || segment > self.segment.id {
+            return Err(WriteError::NoSuchSegment { segment });
+        }
+        if segment > first {
+            self.sync()?;
+            let proof = Proof { first: segment, ..self.proof() };
+            self.mark.write_through(proof).map_err(|error| self.poisoned(error))?;
+            let keep = self.closed.partition_point(|&(id, _)| id < segment);
+            let dir = &self.around.dir;
+            self.leftovers.extend(self.closed.drain(..keep).map(|(id, _)| dir.join(id.file_name())));
+        }
+        while let Some(path) = self.leftovers.last() {
+            match self.around.disk.remove(path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(WriteError::Leftover(LogError::io("remove", path)(error))),
+            }
+            self.leftovers.pop();
+        }
+        Ok(())
+    }
+
+    /// Makes durable that the keyring has this generation. To be called after each replacement of the keyring.
+    pub(crate) fn keyring_changed(&mut self, generation: u64) -> Result<(), WriteError> {
+        self.check_poison()?;
+        let proof = Proof { keyring: generation, ..self.mark.proof() };
+        self.mark.write_through(proof).map_err(|error| self.poisoned(error))
+    }
+
+    /// Makes everything durable and records that the log ends here.
+    pub(crate) fn close_clean(mut self) -> Result<(), WriteError> {
+        self.check_poison()?;
+        self.sync_segment()?;
+        let proof = Proof { clean: true, ..self.proof() };
+        self.mark.write_through(proof).map_err(|error| self.poisoned(error))
+    }
+
+    /// The LSN of the next record.
+    pub(crate) fn next_lsn(&self) -> Lsn {
+        self.next
+    }
+
+    /// The LSN of the last record that is known to be durable.
+    pub(crate) fn durable_lsn(&self) -> Lsn {
+        self.durable
+    }
+
+    /// The segment that is written to.
+    pub(crate) fn segment(&self) -> SegmentId {
+        self.segment.id
+    }
+
+    /// How long all segments are together, in bytes.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.segment.position + self.closed.iter().map(|&(_, len)| len).sum::<u64>()
+    }
+
+    /// Why nothing can be written any more, if that is so.
+    pub(crate) fn poison(&self) -> Option<&Arc<LogError>> {
+        self.poison.as_ref()
+    }
+
+    /// What is durable by now.
+    fn proof(&self) -> Proof {
+        let segment = &self.segment;
+        debug_assert_eq!(segment.durable, segment.position, "a mark is written after a sync only");
+        Proof {
+            segment: segment.id,
+            offset: segment.durable,
+            lsn: self.durable,
+            link: segment.link,
+            clean: false,
+            ..self.mark.proof()
+        }
+    }
+
+    fn check_poison(&self) -> Result<(), WriteError> {
+        match &self.poison {
+            Some(cause) => Err(WriteError::Poisoned { cause: Arc::clone(cause) }),
+            None => Ok(()),
+        }
+    }
+
+    fn poisoned(&mut self, error: LogError) -> WriteError {
+        let cause = Arc::new(error);
+        self.poison = Some(Arc::clone(&cause));
+        WriteError::Poisoned { cause }
+    }
+}
+
+/// How many entries from the start of `rest` share a frame.
+fn run_len(rest: &[Entry<'_>]) -> usize {
+    let group = rest[0].group;
+    let mut body_len = 1;
+    rest.iter()
+        .take(COUNT_MAX)
+        .enumerate()
+        .take_while(|(index, entry)| {
+            body_len += RECORD_OVERHEAD + entry.payload.len();
+            entry.group == group && (*index == 0 || body_len <= BODY_LEN_SOFT)
+        })
+        .count()
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a body is bounded far below 4 GiB")
+}
+
+/// Removes what an interrupted creation left: a first segment without frames.
+fn remove_interrupted(around: &Surroundings) -> Result<(), LogError> {
+    let Surroundings { disk, dir, .. } = around;
+    let exists = || LogError::Exists { dir: dir.clone() };
+    let mark = MarkFile::path(dir);
+    if disk.exists(&mark).map_err(LogError::io("look for", &mark))? {
+        return Err(exists());
+    }
+    for name in disk.list(dir).map_err(LogError::io("list", dir))? {
+        let Some(id) = SegmentId::from_file_name(&name) else { continue };
+        let path = dir.join(&name);
+        let file = disk.open(&path).map_err(LogError::io("open", &path))?;
+        if id != SegmentId::FIRST
+            || file.len().map_err(LogError::io("read", &path))? > SEGMENT_HEADER_LEN as u64
+        {
+            return Err(exists());
+        }
+        disk.remove(&path).map_err(LogError::io("remove", &path))?;
+    }
+    Ok(())
+}
