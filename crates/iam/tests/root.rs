@@ -1,0 +1,106 @@
+//! Root credentials over a real store.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use strongroom_iam::{Credentials, Iam, IamError, Identity, Secret};
+use strongroom_seal::{Context, Envelope, OsRandom, RootKey, SeededRandom, record};
+use strongroom_store::{Command, GroupId, RootKeyError, RootKeys, Store, StoreOptions, Write};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+#[derive(Debug)]
+struct OneRootKey(RootKey);
+
+impl RootKeys for OneRootKey {
+    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+        let blob = record::seal(&self.0, context, key, &OsRandom);
+        Ok(Envelope { provider: "test".into(), key_id: "root".into(), key_version: 1, blob })
+    }
+
+    fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
+        let wrong = || RootKeyError::Wrong { key_id: envelope.key_id.clone() };
+        let plain = record::open(&self.0, context, &envelope.blob).map_err(|_| wrong())?;
+        plain.as_slice().try_into().map(Zeroizing::new).map_err(|_| wrong())
+    }
+}
+
+fn store(dir: &Path) -> Store {
+    let key = RootKey::generate(&SeededRandom::dangerous_from_seed(1));
+    Store::create_or_open(StoreOptions::new(dir.join("data"), Arc::new(OneRootKey(key)))).unwrap()
+}
+
+#[test]
+fn credentials_are_made_once_and_shown_once() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let (iam, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let shown = first_start.unwrap().credentials;
+    let access_key = shown.access_key.as_str();
+    assert_eq!(iam.secret_for(access_key).unwrap(), shown.secret);
+
+    let (again, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    assert!(first_start.is_none());
+    assert_eq!(again.secret_for(access_key).unwrap(), shown.secret);
+}
+
+#[test]
+fn configured_credentials_are_used_and_not_stored() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let configured = Credentials::from_parts(Some("operator".into()), Some("a long secret".into())).unwrap();
+    let (iam, first_start) = Iam::open(&opened, &OsRandom, configured).unwrap();
+    assert!(first_start.is_none());
+    assert_eq!(iam.identity("operator"), Some(Identity::Root));
+    assert!(opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().is_none());
+    let (_, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    assert!(first_start.is_some(), "the configured pair was kept");
+}
+
+#[test]
+fn only_the_right_pair_is_an_identity() {
+    let dir = TempDir::new().unwrap();
+    let configured = Credentials::from_parts(Some("operator".into()), Some("a long secret".into())).unwrap();
+    let (iam, _) = Iam::open(&store(dir.path()), &OsRandom, configured).unwrap();
+    let secret = |text: &str| Secret::parse(text.to_owned()).unwrap();
+    assert_eq!(iam.authenticate("operator", &secret("a long secret")), Some(Identity::Root));
+    assert_eq!(iam.authenticate("operator", &secret("a long secrex")), None);
+    assert_eq!(iam.authenticate("operator", &secret("a long secret and more")), None);
+    assert_eq!(iam.authenticate("Operator", &secret("a long secret")), None);
+    assert!(iam.secret_for("").is_none() && iam.secret_for("operator2").is_none());
+    assert!(!format!("{iam:?}").contains("a long secret"));
+}
+
+#[test]
+fn damaged_row_is_an_error_and_not_a_reason_to_make_new_ones() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    Iam::open(&opened, &OsRandom, None).unwrap();
+    let mut value = opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    let put = Write::Put { key: b"iam/root".to_vec(), value };
+    opened.commit_blocking(Command { group: GroupId::SYSTEM, checks: vec![], writes: vec![put] }).unwrap();
+    let error = Iam::open(&opened, &OsRandom, None).unwrap_err();
+    assert!(matches!(error, IamError::Damaged), "{error:?}");
+}
+
+#[test]
+fn no_file_of_the_store_shows_the_credentials() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let shown = Iam::open(&opened, &OsRandom, None).unwrap().1.unwrap().credentials;
+    opened.close().unwrap();
+    let mut files = vec![dir.path().to_owned()];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let bytes = fs::read(&path).unwrap();
+        for text in [shown.access_key.as_str(), shown.secret.dangerous_expose(), "iam/root"] {
+            assert!(!bytes.windows(text.len()).any(|window| window == text.as_bytes()), "{}", path.display());
+        }
+    }
+}
