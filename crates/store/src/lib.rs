@@ -7,6 +7,8 @@ mod error;
 mod log;
 mod options;
 mod reading;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod store;
 
 pub use command::{
