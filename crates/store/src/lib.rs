@@ -6,6 +6,8 @@ mod error;
 #[allow(dead_code, unused_imports, reason = "the engine that calls it lands separately")]
 mod log;
 mod options;
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "the engine that lands next is its only user")]
+mod pages;
 mod reading;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

@@ -1,0 +1,209 @@
+//! The key table of a page file and the ciphers made from it (`docs/spec/pages.md` §3, §4).
+
+use std::fmt;
+use std::sync::Arc;
+
+use strongroom_seal::detached::Detached;
+use strongroom_seal::{Context, GroupKey, Label, PageKey, Random, derive};
+
+use super::entry::Entry;
+use super::geometry::{Sealed, Twin};
+use crate::GroupId;
+
+/// Keys that a table can have: the index shares a byte with the copy bit, and 0 means none.
+pub(super) const KEYS_MAX: usize = 127;
+/// How often a file is opened before its sealing key gets a fresh salt.
+const OPENS_MAX: u32 = 1 << 16;
+
+/// A group's keys: several may be readable, one is active for writing.
+#[derive(Debug, Clone)]
+pub(crate) struct PageKeys {
+    /// The id of the key that seals.
+    pub(crate) active: u32,
+    /// All keys with their ids, the active one among them.
+    pub(crate) keys: Vec<(u32, GroupKey)>,
+}
+
+impl PageKeys {
+    pub(super) fn find(&self, id: u32) -> Option<&GroupKey> {
+        self.keys.iter().find(|(key_id, _)| *key_id == id).map(|(_, key)| key)
+    }
+}
+
+/// The file's random identity.
+pub(super) type FileId = [u8; 16];
+
+/// One entry of the key table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyEntry {
+    pub(super) id: u32,
+    pub(super) salt: [u8; 16],
+    pub(super) opens: u32,
+}
+
+/// The key table: which keys pages are under, and which one seals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyTable {
+    pub(super) entries: Vec<KeyEntry>,
+    /// The entry that seals, counted from 1.
+    pub(super) sealing: u8,
+}
+
+impl KeyTable {
+    /// The table of a new file.
+    pub(super) fn new(key_id: u32, random: &dyn Random) -> Self {
+        Self { entries: vec![fresh(key_id, random)], sealing: 1 }
+    }
+
+    /// The entry that seals.
+    pub(super) fn sealing_entry(&self) -> &KeyEntry {
+        &self.entries[usize::from(self.sealing) - 1]
+    }
+
+    /// Counts an opening. If the sealing entry may go on, it does; else a fresh one takes its place, at the end or where
+    /// `unused` says that no page refers to. `None` if there is no room.
+    pub(super) fn opened(&self, active: u32, unused: Option<u8>, random: &dyn Random) -> Option<Self> {
+        let mut next = self.clone();
+        let sealing = &mut next.entries[usize::from(self.sealing) - 1];
+        if sealing.id == active && sealing.opens < OPENS_MAX {
+            sealing.opens += 1;
+            return Some(next);
+        }
+        if let Some(index) = unused {
+            next.entries[usize::from(index) - 1] = fresh(active, random);
+            next.sealing = index;
+        } else if next.entries.len() < KEYS_MAX {
+            next.entries.push(fresh(active, random));
+            next.sealing = u8::try_from(next.entries.len()).ok()?;
+        } else {
+            return None;
+        }
+        Some(next)
+    }
+}
+
+fn fresh(id: u32, random: &dyn Random) -> KeyEntry {
+    let mut salt = [0; 16];
+    random.fill(&mut salt);
+    KeyEntry { id, salt, opens: 1 }
+}
+
+/// Why a page was not opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It does not open, or its entry is none.
+    Unsealable,
+    /// The group no longer has, or was not given, the key.
+    KeyMissing(u32),
+}
+
+/// Seals and opens the pages of one file.
+pub(super) struct Ciphers {
+    file: FileId,
+    table: KeyTable,
+    /// Beside `table.entries`; `None` where the group key is not there.
+    ciphers: Vec<Option<Detached>>,
+    random: Arc<dyn Random>,
+}
+
+impl Ciphers {
+    pub(super) fn new(
+        group: GroupId,
+        file: FileId,
+        table: KeyTable,
+        keys: &PageKeys,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        let cipher = |entry: &KeyEntry| {
+            let context = Context::new(Label::PageFileKey, group.0).and(&file);
+            let key: PageKey = derive(keys.find(entry.id)?, &entry.salt, &context);
+            Some(Detached::new(&key, random.as_ref()))
+        };
+        let ciphers = table.entries.iter().map(cipher).collect();
+        Self { file, table, ciphers, random }
+    }
+
+    pub(super) fn table(&self) -> &KeyTable {
+        &self.table
+    }
+
+    /// Seals `page` in place and gives its entry. `None` if the sealing key is not there.
+    pub(super) fn seal(&self, what: Sealed, page: &mut [u8]) -> Option<Entry> {
+        let index = self.table.sealing;
+        let cipher = self.ciphers[usize::from(index) - 1].as_ref()?;
+        let context = self.context(what, self.table.sealing_entry().id);
+        let mark = cipher.seal(context.as_bytes(), page, self.random.as_ref());
+        let twin = match what {
+            Sealed::Data(_) => Twin::A,
+            Sealed::Lower(_, twin) | Sealed::Upper(_, twin) => twin,
+        };
+        Some(Entry::new(&mark, index, twin))
+    }
+
+    /// Opens `page` in place with what its parent knows of it.
+    pub(super) fn open(&self, what: Sealed, entry: &Entry, page: &mut [u8]) -> Result<(), Refusal> {
+        if matches!(what, Sealed::Data(_)) && entry.twin() == Twin::B {
+            return Err(Refusal::Unsealable);
+        }
+        let index = usize::from(entry.key()).checked_sub(1).ok_or(Refusal::Unsealable)?;
+        let key_id = self.table.entries.get(index).ok_or(Refusal::Unsealable)?.id;
+        let cipher = self.ciphers[index].as_ref().ok_or(Refusal::KeyMissing(key_id))?;
+        cipher
+            .open(&entry.mark(), self.context(what, key_id).as_bytes(), page)
+            .map_err(|_| Refusal::Unsealable)
+    }
+
+    fn context(&self, what: Sealed, key_id: u32) -> Context {
+        match what {
+            Sealed::Data(page) => Context::new(Label::PageData, &self.file).and(page),
+            Sealed::Lower(index, twin) => self.tags_context(1, index, twin),
+            Sealed::Upper(index, twin) => self.tags_context(2, index, twin),
+        }
+        .and(key_id)
+    }
+
+    fn tags_context(&self, level: u64, index: u64, twin: Twin) -> Context {
+        Context::new(Label::PageTags, &self.file).and(level).and(index).and(u64::from(twin.bit()))
+    }
+}
+
+impl fmt::Debug for Ciphers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ciphers").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_seal::SeededRandom;
+
+    use super::*;
+
+    #[test]
+    fn a_sealing_entry_is_replaced_after_its_last_open_or_when_another_key_is_active() {
+        let random = SeededRandom::dangerous_from_seed(1);
+        let mut table = KeyTable::new(7, &random);
+        let first = table.entries[0].salt;
+        table.entries[0].opens = OPENS_MAX - 1;
+        table = table.opened(7, None, &random).unwrap();
+        assert_eq!((table.sealing, table.entries[0].opens), (1, OPENS_MAX));
+        table = table.opened(7, None, &random).unwrap();
+        assert_eq!((table.sealing, table.entries[1].opens), (2, 1));
+        assert_ne!(table.entries[1].salt, first);
+        table = table.opened(8, None, &random).unwrap();
+        assert_eq!((table.sealing, table.sealing_entry().id), (3, 8));
+    }
+
+    #[test]
+    fn a_full_table_takes_only_the_place_of_an_unused_key() {
+        let random = SeededRandom::dangerous_from_seed(1);
+        let mut table = KeyTable::new(0, &random);
+        for id in 1..127 {
+            table = table.opened(id, None, &random).unwrap();
+        }
+        assert_eq!(table.entries.len(), KEYS_MAX);
+        assert_eq!(table.opened(500, None, &random), None);
+        let next = table.opened(500, Some(3), &random).unwrap();
+        assert_eq!((next.sealing, next.entries[2].id, next.entries.len()), (3, 500, KEYS_MAX));
+    }
+}

@@ -1,0 +1,32 @@
+//! Page files: the rows of one group at its last checkpoint, sealed page by page under a tag tree.
+//!
+//! The format, its crash cases and its security argument: `docs/spec/pages.md`.
+//!
+//! | module | is |
+//! |---|---|
+//! | `geometry` | where each page lies: pure arithmetic |
+//! | `entry` | what a parent knows of a page, and a tag page full of it |
+//! | `keys` | the key table and the ciphers made from it |
+//! | `root` | the two root slots: encoding, choice of the newest |
+//! | `tree` | the tag tree in memory: lookups, changes, bounded cache, copy-on-write flush |
+//! | `file` | one page file as a redb storage backend |
+//! | `group` | rows: apply, checkpoint, read |
+
+mod entry;
+mod error;
+mod file;
+mod geometry;
+mod group;
+mod keys;
+mod reading;
+mod root;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use error::PagesError;
+pub(crate) use group::{Checkpointed, GroupDb, Verified};
+pub(crate) use keys::PageKeys;
+pub(crate) use reading::{Range, Reading, Value};
+pub(crate) use root::RootSeq;
