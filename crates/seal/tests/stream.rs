@@ -1,4 +1,10 @@
 //! What the core of sealed streams promises.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "a test helper that panics fails its test"
+)]
 
 use proptest::prelude::*;
 use strongroom_seal::stream::{

@@ -95,6 +95,9 @@ pub enum StreamError {
     /// The caller went on after the last chunk.
     #[error("the stream's last chunk is already sealed")]
     Finished,
+    /// The caller went on after reading, writing, sealing or opening had failed.
+    #[error("the stream failed before and cannot go on")]
+    Broken,
     /// Reading or writing failed.
     #[error("reading or writing failed: {0}")]
     Io(#[from] io::Error),
@@ -106,9 +109,10 @@ impl From<StreamError> for io::Error {
             StreamError::Io(error) => return error,
             StreamError::Truncated { .. } => io::ErrorKind::UnexpectedEof,
             StreamError::TooLong { .. } => io::ErrorKind::FileTooLarge,
-            StreamError::ChunkLength { .. } | StreamError::Finished | StreamError::Run { .. } => {
-                io::ErrorKind::InvalidInput
-            }
+            StreamError::ChunkLength { .. }
+            | StreamError::Finished
+            | StreamError::Broken
+            | StreamError::Run { .. } => io::ErrorKind::InvalidInput,
             _ => io::ErrorKind::InvalidData,
         };
         Self::new(kind, error)

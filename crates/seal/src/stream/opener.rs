@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::cipher::Cipher;
 use super::header::Header;
 use super::layout::{Layout, plain_len_max};
-use super::{ChunkSize, Cover, Last, StreamError};
+use super::{Cover, Last, StreamError};
 use crate::{Context, ObjectKey, TAG_LEN};
 
 /// Opens chunks of one stream in any order. Cheap to clone, and usable from several threads.
@@ -196,12 +196,12 @@ impl fmt::Debug for InOrder {
 
 /// Consecutive sealed chunks at a known place of a stream.
 pub struct OpenRun {
-    cipher: Arc<Cipher>,
-    first: u64,
-    chunks: usize,
-    sealed_len: usize,
-    ends: bool,
-    in_order: bool,
+    pub(super) cipher: Arc<Cipher>,
+    pub(super) first: u64,
+    pub(super) chunks: usize,
+    pub(super) sealed_len: usize,
+    pub(super) ends: bool,
+    pub(super) in_order: bool,
 }
 
 impl OpenRun {
@@ -250,34 +250,6 @@ impl OpenRun {
             (true, false) => StreamError::Trailing { chunk },
             (false, _) => StreamError::Unsealable { chunk },
         }
-    }
-
-    /// The run cut in two after its first `chunks` chunks.
-    pub(super) fn split_at(self, chunks: usize) -> (Self, Self) {
-        let before = self.cipher.chunk_size().sealed_bytes() * chunks;
-        let head = Self {
-            cipher: Arc::clone(&self.cipher),
-            first: self.first,
-            chunks,
-            sealed_len: before,
-            ends: false,
-            in_order: self.in_order,
-        };
-        let tail = Self {
-            first: self.first + chunks as u64,
-            chunks: self.chunks - chunks,
-            sealed_len: self.sealed_len - before,
-            ..self
-        };
-        (head, tail)
-    }
-
-    pub(super) fn chunks(&self) -> usize {
-        self.chunks
-    }
-
-    pub(super) fn chunk_size(&self) -> ChunkSize {
-        self.cipher.chunk_size()
     }
 }
 

@@ -87,13 +87,11 @@ impl Sealer {
     pub fn seal_batch(&mut self, plain: &[u8], last: Last, out: &mut Vec<u8>) -> Result<(), StreamError> {
         let run = self.reserve(plain.len(), last)?;
         out.reserve(run.sealed_len());
-        let mut chunk = run.first;
-        for (piece, ends) in run.pieces(plain) {
+        for (chunk, piece, ends) in run.pieces(plain) {
             // Room is made chunk by chunk, so that it is still in the cache when it is sealed into.
             let at = out.len();
             out.resize(at + piece.len() + TAG_LEN, 0);
             self.cipher.seal_to(chunk, ends, piece, &mut out[at..]);
-            chunk += 1;
         }
         Ok(())
     }
@@ -137,11 +135,11 @@ impl fmt::Debug for Sealer {
 
 /// Consecutive chunk numbers that are this run's alone. Sealing consumes it.
 pub struct SealRun {
-    cipher: Arc<Cipher>,
-    first: u64,
-    chunks: usize,
-    plain_len: usize,
-    last: bool,
+    pub(super) cipher: Arc<Cipher>,
+    pub(super) first: u64,
+    pub(super) chunks: usize,
+    pub(super) plain_len: usize,
+    pub(super) last: bool,
 }
 
 impl SealRun {
@@ -156,13 +154,11 @@ impl SealRun {
     /// [`StreamError::ChunkLength`] if one of them is not that long. The numbers are spent all the same.
     pub fn seal_to(self, plain: &[u8], out: &mut [u8]) -> Result<(), StreamError> {
         self.check(plain.len(), out.len())?;
-        let mut chunk = self.first;
         let mut rest = out;
-        for (piece, ends) in self.pieces(plain) {
+        for (chunk, piece, ends) in self.pieces(plain) {
             let (sealed, after) = rest.split_at_mut(piece.len() + TAG_LEN);
             self.cipher.seal_to(chunk, ends, piece, sealed);
             rest = after;
-            chunk += 1;
         }
         Ok(())
     }
@@ -175,39 +171,13 @@ impl SealRun {
         }
     }
 
-    /// The run cut in two after its first `chunks` chunks.
-    pub(super) fn split_at(self, chunks: usize) -> (Self, Self) {
-        let before = self.cipher.chunk_size().bytes() * chunks;
-        let head = Self {
-            cipher: Arc::clone(&self.cipher),
-            first: self.first,
-            chunks,
-            plain_len: before,
-            last: false,
-        };
-        let tail = Self {
-            first: self.first + chunks as u64,
-            chunks: self.chunks - chunks,
-            plain_len: self.plain_len - before,
-            ..self
-        };
-        (head, tail)
-    }
-
-    pub(super) fn chunks(&self) -> usize {
-        self.chunks
-    }
-
-    pub(super) fn chunk_size(&self) -> ChunkSize {
-        self.cipher.chunk_size()
-    }
-
-    /// The plaintext of each chunk, and whether it ends the stream. An empty last chunk is a piece too.
-    fn pieces<'a>(&self, plain: &'a [u8]) -> impl Iterator<Item = (&'a [u8], bool)> + use<'a> {
-        let (chunks, last, size) = (self.chunks, self.last, self.cipher.chunk_size().bytes());
-        (0..chunks).map(move |i| {
-            let end = plain.len().min((i + 1) * size);
-            (&plain[i * size..end], last && i + 1 == chunks)
+    /// Each chunk's number and plaintext, and whether it ends the stream. An empty last chunk is a piece too.
+    fn pieces<'a>(&self, plain: &'a [u8]) -> impl Iterator<Item = (u64, &'a [u8], bool)> + use<'a> {
+        let (first, chunks, last, size) =
+            (self.first, self.chunks, self.last, self.cipher.chunk_size().bytes());
+        (first..).zip(0..chunks).map(move |(number, index)| {
+            let end = plain.len().min((index + 1) * size);
+            (number, &plain[index * size..end], last && index + 1 == chunks)
         })
     }
 }
