@@ -1,0 +1,240 @@
+//! Connections: how many, for how long, and how they end.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use metrics::gauge;
+use strongroom_telemetry::names;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+
+use crate::ApiDeps;
+use crate::routes::router;
+
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_MAX: usize = 64;
+/// After the system refused a connection for lack of something: time for others to end.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What one client may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Connections open at once; others wait until one of them ends.
+    connections: usize,
+    /// A client that takes longer to send a header is cut off, and so is a connection that is idle for as long.
+    header_time: Duration,
+    /// A connection's whole life: a client that does not read its answers must not stay for ever.
+    connection_time: Duration,
+    /// How long open requests may take once shutdown has begun.
+    drain_time: Duration,
+}
+
+/// Far more than monitoring needs.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    header_time: Duration::from_secs(10),
+    connection_time: Duration::from_secs(120),
+    drain_time: Duration::from_secs(10),
+};
+
+/// Serves until `shutdown` completes, then lets open requests finish.
+pub async fn serve(
+    listener: TcpListener,
+    deps: ApiDeps,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    serve_within(LIMITS, listener, deps, shutdown).await
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    deps: ApiDeps,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let router = router(deps);
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut shutdown => break,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, router.clone(), graceful.watcher(), limits, place));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the API listener cannot accept connections; trying again");
+                tokio::select! {
+                    () = &mut shutdown => break,
+                    () = sleep(ACCEPT_PAUSE) => {}
+                }
+            }
+        }
+    }
+    drop(listener);
+    if timeout(limits.drain_time, graceful.shutdown()).await.is_err() {
+        tracing::warn!("API requests that did not end in time were cut off");
+    }
+    Ok(())
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    watcher: Watcher,
+    limits: Limits,
+    place: OwnedSemaphorePermit,
+) {
+    let _open = Open::new(place);
+    // An answer is written at once, so waiting for more of it only costs time.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection ended before it began");
+        return;
+    }
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_header_size(HEADER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match timeout(limits.connection_time, watcher.watch(served)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Err(_) => tracing::debug!("a connection was closed for its age"),
+    }
+}
+
+/// A connection that is counted as open until this is dropped.
+struct Open(#[expect(dead_code, reason = "held for what its drop does")] OwnedSemaphorePermit);
+
+impl Open {
+    fn new(place: OwnedSemaphorePermit) -> Self {
+        gauge!(names::API_CONNECTIONS_OPEN).increment(1.0);
+        Self(place)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        gauge!(names::API_CONNECTIONS_OPEN).decrement(1.0);
+    }
+}
+
+/// Whether accepting failed because that one client went away.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use strongroom_telemetry::{Metrics, RequestId};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::Check;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+    const SOON: Duration = Duration::from_millis(50);
+    const PATIENT: Limits =
+        Limits { connections: 8, header_time: MINUTE, connection_time: MINUTE, drain_time: SOON };
+
+    /// A server that is told to stop when the first half is used.
+    async fn start(limits: Limits, checks: Vec<Check>) -> (SocketAddr, impl Future<Output = ()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let deps = ApiDeps {
+            checks: checks.into(),
+            metrics: Metrics::install().unwrap(),
+            request_ids: Arc::new(|| RequestId::from_random([7; 16])),
+        };
+        let served = tokio::spawn(serve_within(limits, listener, deps, async move {
+            let _ = stopped.await;
+        }));
+        (address, async move {
+            drop(stop);
+            timeout(MINUTE, served).await.unwrap().unwrap().unwrap();
+        })
+    }
+
+    /// What comes until the server closes the connection.
+    async fn sent_until_closed(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let _ = timeout(MINUTE, stream.read_to_string(&mut text))
+            .await
+            .expect("the server closes the connection");
+        text
+    }
+
+    #[tokio::test]
+    async fn client_that_never_ends_its_header_is_cut_off() {
+        let (address, _stop) = start(Limits { header_time: SOON, ..PATIENT }, vec![]).await;
+        for begun in ["", "GET /health/live HTTP/1.1\r\nHost:"] {
+            let text = sent_until_closed(address, begun).await;
+            assert!(!text.contains("200 OK"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn idle_connection_is_closed() {
+        let (address, _stop) = start(Limits { header_time: SOON, ..PATIENT }, vec![]).await;
+        let text = sent_until_closed(address, "GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n").await;
+        assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn connection_past_its_age_is_closed_whatever_it_does() {
+        let (address, _stop) = start(Limits { connection_time: SOON, ..PATIENT }, vec![]).await;
+        sent_until_closed(address, "GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n").await;
+    }
+
+    #[tokio::test]
+    async fn connections_past_the_limit_wait_for_a_place() {
+        let (address, _stop) = start(Limits { connections: 1, ..PATIENT }, vec![]).await;
+        let first = TcpStream::connect(address).await.unwrap();
+        let mut waiting = tokio::spawn(sent_until_closed(
+            address,
+            "GET /health/live HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        ));
+        assert!(timeout(SOON, &mut waiting).await.is_err(), "there is one place, and it is taken");
+        drop(first);
+        assert!(waiting.await.unwrap().starts_with("HTTP/1.1 200 OK"));
+    }
+
+    #[tokio::test]
+    async fn shutdown_does_not_wait_for_ever_for_a_request() {
+        let begun = Arc::new(tokio::sync::Notify::new());
+        let tried = Arc::clone(&begun);
+        let never = Check::new("store", move || {
+            tried.notify_one();
+            std::future::pending()
+        });
+        let (address, stop) = start(PATIENT, vec![never]).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /health/ready HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
+        begun.notified().await;
+        stop.await;
+    }
+}
