@@ -410,7 +410,9 @@ impl DiskFile for SimFile {
         let called = world.call(Call::Write);
         let mut taken = world.room_for(self, data, at);
         if called.is_err() {
-            taken = world.dice.below(taken + 1);
+            // It may have happened up to the end of some sector.
+            let end = (at + world.dice.below(taken + 1)) / SECTOR_LEN * SECTOR_LEN;
+            taken = end.saturating_sub(at);
         }
         if taken > 0 {
             world.inode(self)?.change(Pending::Write { at, data: data[..taken].to_vec() });

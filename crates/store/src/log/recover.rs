@@ -11,6 +11,9 @@ use super::segment::{Surroundings, is_temporary};
 use super::writer::{Log, LogOptions};
 use crate::{GroupId, Lsn};
 
+/// How much is written again at a time.
+const PIECE_LEN: usize = 1 << 20;
+
 /// One record of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Record<'a> {
@@ -248,9 +251,12 @@ impl Scanned {
         if reader.len != end {
             reader.file().set_len(end).map_err(LogError::io("cut", reader.path()))?;
         }
-        // Frames that only the page cache of a killed process held begin to count now.
-        reader.file().sync().map_err(LogError::io("sync", reader.path()))?;
+        // Frames, and names of segments, that only the caches of a killed process held begin to count now.
         let proof = self.mark.proof();
+        let from = if proof.segment == newest { proof.offset } else { 0 };
+        write_again(&reader, from, end)?;
+        reader.file().sync().map_err(LogError::io("sync", reader.path()))?;
+        self.around.disk.sync_dir(&self.around.dir).map_err(LogError::io("sync", &self.around.dir))?;
         self.mark.write_through(Proof {
             segment: newest,
             offset: end,
@@ -292,6 +298,20 @@ impl Bounds {
             _ => Ok(()),
         }
     }
+}
+
+/// Writes what is there once more. If the process before this one ended because a sync failed, the cache can hold
+/// bytes that never reached the disk and that the system takes for written; a sync alone would not write them.
+fn write_again(reader: &SegmentReader, from: u64, end: u64) -> Result<(), LogError> {
+    let mut piece = Vec::new();
+    let mut at = from;
+    while at < end {
+        piece.resize(usize::try_from(end - at).unwrap_or(usize::MAX).min(PIECE_LEN), 0);
+        reader.file().read_at(&mut piece, at).map_err(LogError::io("read", reader.path()))?;
+        reader.file().write_at(&piece, at).map_err(LogError::io("write", reader.path()))?;
+        at += piece.len() as u64;
+    }
+    Ok(())
 }
 
 fn clean_end(proof: &Proof) -> Option<u64> {

@@ -212,16 +212,16 @@ impl Log {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
         let segment = &mut self.segment;
-        if let Err(source) = segment.file.write_at(bytes, segment.position) {
-            return match segment.file.set_len(segment.position) {
-                Ok(()) => Err(WriteError::NotWritten { source }),
-                Err(_) => {
-                    let error = LogError::Io { operation: "write", path: segment.path.clone(), source };
-                    Err(self.poisoned(error))
-                }
-            };
+        match segment.file.write_at(bytes, segment.position) {
+            Ok(()) => segment.position += bytes.len() as u64,
+            Err(source) => {
+                let cut = segment.file.set_len(segment.position);
+                cut.map_err(LogError::io("cut", &segment.path)).map_err(|error| self.poisoned(error))?;
+                // Without this a power cut could undo the cut, and a command that was refused would come to be.
+                self.sync_segment()?;
+                return Err(WriteError::NotWritten { source });
+            }
         }
-        segment.position += bytes.len() as u64;
         Ok(())
     }
 
@@ -236,8 +236,6 @@ impl Log {
             return Ok(self.durable);
         }
         self.sync_segment()?;
-        let proof = self.proof();
-        self.mark.write(proof).map_err(|error| self.poisoned(error))?;
         Ok(self.durable)
     }
 
@@ -246,7 +244,8 @@ impl Log {
         synced.map_err(|error| self.poisoned(error))?;
         self.segment.durable = self.segment.position;
         self.durable = Lsn(self.next.0 - 1);
-        Ok(())
+        let proof = self.proof();
+        self.mark.write(proof).map_err(|error| self.poisoned(error))
     }
 
     /// Makes everything durable and starts a new segment, whose id is the answer. Keys that are active by now are

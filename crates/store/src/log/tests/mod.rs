@@ -1,6 +1,12 @@
 //! What every test of the log starts from.
 
+mod crash;
+mod failure;
+mod marks;
+mod offline;
 mod round_trip;
+mod snapshot;
+mod tamper;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,8 +14,11 @@ use std::sync::{Arc, Mutex};
 
 use strongroom_seal::{GroupKey, SeededRandom};
 
-use super::{Entry, Kind, Log, LogError, LogKeyError, LogKeys, LogOptions, Record, Scanned, Surroundings};
+use super::{
+    Entry, Kind, Log, LogError, LogKeyError, LogKeys, LogOptions, Record, Scanned, SegmentId, Surroundings,
+};
 use crate::disk::Disk;
+use crate::sim::SimDisk;
 use crate::{GroupId, Lsn};
 
 /// Keys of groups: made from group and key id, forgotten at will.
@@ -88,6 +97,32 @@ pub(super) fn append(log: &mut Log, batch: &[(u32, &[u8])]) -> Vec<Owned> {
     entries.iter().map(|e| (e.lsn.0, e.group.0, Kind::Command, e.payload.to_vec())).collect()
 }
 
+/// Where the log of a simulated disk is.
 pub(super) fn log_dir() -> PathBuf {
     PathBuf::from("/data/log")
+}
+
+/// The file of a segment there.
+pub(super) fn segment_file(segment: u64) -> PathBuf {
+    log_dir().join(SegmentId(segment).file_name())
+}
+
+pub(super) fn mark_file() -> PathBuf {
+    log_dir().join("mark")
+}
+
+/// A simulated disk and what is around a log on it, with groups 0 to 3.
+pub(super) fn simulated(seed: u64) -> (SimDisk, Arc<Keys>, Surroundings) {
+    let disk = SimDisk::from_seed(seed);
+    let keys = Keys::with(0..4);
+    let around = around(Arc::new(disk.clone()), &log_dir(), Arc::clone(&keys), seed);
+    (disk, keys, around)
+}
+
+/// The error of a log that must not be read.
+pub(super) fn refused(around: &Surroundings) -> LogError {
+    match scan(around) {
+        Ok((scanned, records)) => panic!("accepted {} records: {scanned:?}", records.len()),
+        Err(error) => error,
+    }
 }

@@ -1,0 +1,114 @@
+//! Writes and syncs that fail.
+
+use std::io;
+
+use super::*;
+use crate::log::WriteError;
+use crate::sim::{Call, Trouble};
+
+#[test]
+fn a_full_disk_refuses_the_batch_and_the_log_goes_on_when_there_is_space() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let mut expected = append(&mut log, &[(1, b"before")]);
+    log.sync().unwrap();
+    let used: usize = disk.files().iter().map(|path| disk.bytes(path).unwrap().len()).sum();
+    disk.limit(Some(used as u64 + 300));
+    let next = log.next_lsn();
+    let entry = Entry { lsn: next, group: GroupId(1), payload: &[1; 1000] };
+    let error = log.append(&[entry]).unwrap_err();
+    assert!(
+        matches!(&error, WriteError::NotWritten { source } if source.kind() == io::ErrorKind::StorageFull)
+    );
+    assert_eq!(log.next_lsn(), next);
+    expected.extend(append(&mut log, &[(2, b"this fits")]));
+    log.sync().unwrap();
+    disk.limit(None);
+    expected.extend(append(&mut log, &[(1, &[1; 1000])]));
+    log.sync().unwrap();
+    disk.cut_power();
+    assert_eq!(scan(&around).unwrap().1, expected);
+}
+
+#[test]
+fn no_space_for_a_new_segment_leaves_the_old_one_usable() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let mut expected = append(&mut log, &[(1, b"before")]);
+    disk.limit(Some(0));
+    assert!(matches!(log.rotate(), Err(WriteError::NotWritten { .. })));
+    disk.limit(None);
+    expected.extend(append(&mut log, &[(1, b"after")]));
+    log.rotate().unwrap();
+    log.close_clean().unwrap();
+    assert_eq!(scan(&around).unwrap().1, expected);
+}
+
+#[test]
+fn a_failed_sync_poisons_the_log_for_good() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    append(&mut log, &[(1, b"unknown fate")]);
+    let error = io::ErrorKind::Other;
+    disk.plan(Trouble { call: Some(Call::Sync), after: 0, error, lasting: false });
+    assert!(matches!(log.sync(), Err(WriteError::Poisoned { .. })));
+    let writes = disk.calls(Call::Write);
+    let entry = Entry { lsn: log.next_lsn(), group: GroupId(1), payload: b"x" };
+    assert!(matches!(log.append(&[entry]), Err(WriteError::Poisoned { .. })));
+    assert!(matches!(log.sync(), Err(WriteError::Poisoned { .. })));
+    assert!(matches!(log.rotate(), Err(WriteError::Poisoned { .. })));
+    assert!(matches!(log.keyring_changed(2), Err(WriteError::Poisoned { .. })));
+    assert!(matches!(log.release_before(log.segment()), Err(WriteError::Poisoned { .. })));
+    assert!(log.poison().is_some());
+    assert!(matches!(log.close_clean(), Err(WriteError::Poisoned { .. })));
+    assert_eq!(disk.calls(Call::Write), writes, "nothing was written any more");
+}
+
+#[test]
+fn a_write_that_can_not_be_rolled_back_poisons_the_log() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    for call in [Call::Write, Call::SetLen] {
+        disk.plan(Trouble { call: Some(call), after: 0, error: io::ErrorKind::Other, lasting: false });
+    }
+    let entry = Entry { lsn: Lsn(1), group: GroupId(1), payload: b"x" };
+    assert!(matches!(log.append(&[entry]), Err(WriteError::Poisoned { .. })));
+}
+
+#[test]
+fn a_rename_of_unknown_outcome_poisons_the_log() {
+    for call in [Call::Rename, Call::SyncDir] {
+        let (disk, _, around) = simulated(1);
+        let mut log = Log::create(around, OPTIONS, 1).unwrap();
+        disk.plan(Trouble { call: Some(call), after: 0, error: io::ErrorKind::Other, lasting: false });
+        assert!(matches!(log.rotate(), Err(WriteError::Poisoned { .. })));
+    }
+}
+
+#[test]
+fn batches_out_of_order_or_too_long_are_refused() {
+    let (_, _, around) = simulated(1);
+    let mut log = Log::create(around, OPTIONS, 1).unwrap();
+    let entry = |lsn, payload| Entry { lsn: Lsn(lsn), group: GroupId(1), payload };
+    let gap = log.append(&[entry(1, b"a"), entry(3, b"b")]);
+    assert!(matches!(gap, Err(WriteError::OutOfOrder { expected: Lsn(2), found: Lsn(3) })));
+    let long = vec![0; crate::COMMAND_LEN_MAX + 1];
+    assert!(matches!(log.append(&[entry(1, &long)]), Err(WriteError::TooLong { .. })));
+    log.append(&[entry(1, &long[1..])]).unwrap();
+    assert_eq!(log.next_lsn(), Lsn(2));
+}
+
+#[test]
+fn a_group_without_key_refuses_the_batch() {
+    let (disk, keys, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let writes = disk.calls(Call::Write);
+    keys.set(2, None);
+    let entries: Vec<Entry<'_>> =
+        (1..).zip([1, 2, 9]).map(|(n, g)| Entry { lsn: Lsn(n), group: GroupId(g), payload: b"x" }).collect();
+    assert!(matches!(log.append(&entries), Err(WriteError::Key { group: GroupId(2), .. })));
+    assert_eq!(disk.calls(Call::Write), writes);
+    let expected = append(&mut log, &[(1, b"goes on")]);
+    log.close_clean().unwrap();
+    assert_eq!(scan(&around).unwrap().1, expected);
+}
