@@ -93,6 +93,8 @@ pub enum Write {
     CreateGroup {
         /// The new group; never used before.
         group: GroupId,
+        /// When, in seconds since 1970, by the clock of the node that took the command. For reports.
+        at: u64,
         /// Its first key, wrapped by the root key ([`strongroom_seal::Envelope`], encoded).
         wrapped_key: Vec<u8>,
     },

@@ -4,9 +4,9 @@
 //! implementations of it and not branches in the code.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
-    /// Makes a directory and its parents; existing ones are fine.
+    /// Makes a directory and its parents, open to their owner alone; existing ones are fine and stay as they are.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
     /// Makes creations, renames and removals in `path` durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -74,7 +74,7 @@ impl Disk for OsDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        fs::create_dir_all(path)
+        DirBuilder::new().recursive(true).mode(0o700).create(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

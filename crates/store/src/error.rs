@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::{GroupId, Lsn};
+use crate::{GroupId, LogError, Lsn};
 
 /// Bytes at rest are not what was written there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +37,8 @@ pub enum Place {
         /// The first command that the frame should hold.
         lsn: Lsn,
     },
+    /// A command in the log.
+    Command(Lsn),
     /// A page of a page file, counted from 0.
     Page(u64),
     /// One of the alternating slots of a file.
@@ -49,6 +51,7 @@ impl fmt::Display for Place {
             Self::Whole => f.write_str("its whole"),
             Self::Offset(offset) => write!(f, "byte {offset}"),
             Self::Frame { offset, lsn } => write!(f, "the frame at byte {offset} (command {lsn})"),
+            Self::Command(lsn) => write!(f, "command {lsn}"),
             Self::Page(page) => write!(f, "page {page}"),
             Self::Slot(slot) => write!(f, "slot {slot}"),
         }
@@ -158,6 +161,18 @@ pub enum OpenError {
         /// What the provider answered.
         source: RootKeyError,
     },
+    /// The root key did not wrap a key, or did not unwrap the key of a group although it opened the keyring.
+    #[error("the root key could not be used: {source}")]
+    NoRootKey {
+        /// What the provider answered.
+        source: RootKeyError,
+    },
+    /// The log cannot be trusted.
+    #[error(transparent)]
+    Log(Arc<LogError>),
+    /// A group's pages cannot be read.
+    #[error(transparent)]
+    Group(#[from] ReadError),
     /// No space is left.
     #[error("no space is left on the disk of {}", path.display())]
     NoSpace {
@@ -172,6 +187,19 @@ pub enum OpenError {
         /// What it answered.
         source: Arc<io::Error>,
     },
+}
+
+impl From<LogError> for OpenError {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Io { path, source, .. } => crate::directory::io_error(&path, source),
+            LogError::TooNew { path, version } => {
+                Self::TooNew { dir: path, found: version.into(), supported: 1 }
+            }
+            LogError::MissingMark { path } => Self::Missing { file: path },
+            error => Self::Log(Arc::new(error)),
+        }
+    }
 }
 
 /// Why a command was not carried out.
@@ -215,6 +243,9 @@ pub enum CommitError {
     /// Pages of the group are damaged.
     #[error(transparent)]
     Damage(#[from] Damage),
+    /// The group's pages cannot be read, so no command can be applied to them. Nothing was written.
+    #[error(transparent)]
+    Unreadable(ReadError),
     /// The root key did not wrap or unwrap the group's key.
     #[error("the group's key could not be wrapped or unwrapped: {0}")]
     RootKey(#[from] RootKeyError),

@@ -16,8 +16,8 @@ const GROUPS_OPEN_MAX: usize = 64;
 const CACHE_BYTES: usize = 256 << 20;
 /// Segments are the unit in which the log is given back: small enough that little is kept too long.
 const SEGMENT_BYTES: u64 = 64 << 20;
-/// Replaying this much takes about a second, and pages rewritten meanwhile are written once.
-const CHECKPOINT_BYTES: u64 = 128 << 20;
+/// Replaying this much takes about a second and this much memory; pages rewritten meanwhile are written once.
+const CHECKPOINT_BYTES: u64 = 64 << 20;
 
 /// What wraps and unwraps the store's keys. Calls block; they are made when a store opens, when a group is made and
 /// when a group is first used.
@@ -26,6 +26,22 @@ pub trait RootKeys: Send + Sync + fmt::Debug {
     fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError>;
     /// Unwraps what [`Self::wrap`] made with the same context.
     fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError>;
+}
+
+/// Tells the time. Only the ages that reports give for keys come from it.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// Seconds since 1970.
+    fn now_seconds(&self) -> u64;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_seconds(&self) -> u64 {
+        std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())
+    }
 }
 
 /// What a store needs to open. None of it shapes stored bytes except `dir` and the keys.
@@ -47,6 +63,8 @@ pub struct StoreOptions {
     pub checkpoint_bytes: u64,
     /// The file system.
     pub disk: Arc<dyn Disk>,
+    /// The time, for the ages of keys.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl StoreOptions {
@@ -61,6 +79,7 @@ impl StoreOptions {
             segment_bytes: SEGMENT_BYTES,
             checkpoint_bytes: CHECKPOINT_BYTES,
             disk: Arc::new(OsDisk),
+            clock: Arc::new(SystemClock),
         }
     }
 }

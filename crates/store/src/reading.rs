@@ -1,70 +1,81 @@
 //! What a group's rows were at one moment.
 
-use std::collections::{BTreeMap, btree_map};
 use std::fmt;
 use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
-use crate::{Lsn, ReadError};
+use crate::registry::OpenGroup;
+use crate::{Lsn, ReadError, pages};
 
-pub(crate) type Rows = BTreeMap<Vec<u8>, Arc<[u8]>>;
-
-/// The rows of one group at one moment. Later commands do not change it; while it lives, the pages it reads stay.
-/// Calls block on the disk.
+/// The rows of one group at one moment. Later commands do not change it; while it lives, the group's page file stays
+/// open and the pages it reads stay. Calls block on the disk.
 #[derive(Debug)]
 pub struct Reading {
-    pub(crate) rows: Arc<Rows>,
-    pub(crate) lsn: Lsn,
+    // Dropped in this order: what reads the file before what keeps it open.
+    rows: pages::Reading,
+    group: Arc<OpenGroup>,
 }
 
 impl Reading {
+    pub(crate) fn new(rows: pages::Reading, group: Arc<OpenGroup>) -> Self {
+        Self { rows, group }
+    }
+
     /// The value of the row with this key.
     pub fn get(&self, key: &[u8]) -> Result<Option<Value>, ReadError> {
-        Ok(self.rows.get(key).cloned().map(Value))
+        let value = self.rows.get(key)?;
+        Ok(value.map(|value| Value { value, _group: Arc::clone(&self.group) }))
     }
 
     /// The rows between two keys, in the order of their keys' bytes, from either end. Nothing if the bounds cross.
-    pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Range<'_>, ReadError> {
-        let crossed = match (from, to) {
-            (Bound::Included(from), Bound::Included(to)) => from > to,
-            (Bound::Included(from) | Bound::Excluded(from), Bound::Included(to) | Bound::Excluded(to)) => {
-                from >= to
-            }
-            _ => false,
-        };
-        Ok(Range(if crossed { btree_map::Range::default() } else { self.rows.range::<[u8], _>((from, to)) }))
+    pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>) -> Result<Range, ReadError> {
+        Ok(Range { rows: self.rows.range(from, to)?, group: Arc::clone(&self.group) })
     }
 
     /// The last command of this group whose writes are visible.
     pub fn lsn(&self) -> Lsn {
-        self.lsn
+        self.rows.lsn()
     }
 }
 
-/// The rows between two keys.
+/// The rows between two keys. Ends after its first error.
 #[derive(Debug)]
-pub struct Range<'a>(btree_map::Range<'a, Vec<u8>, Arc<[u8]>>);
+pub struct Range {
+    rows: pages::Range,
+    group: Arc<OpenGroup>,
+}
 
-impl Iterator for Range<'_> {
+impl Range {
+    fn row(&self, row: Result<(Vec<u8>, pages::Value), ReadError>) -> Result<(Vec<u8>, Value), ReadError> {
+        row.map(|(key, value)| (key, Value { value, _group: Arc::clone(&self.group) }))
+    }
+}
+
+impl Iterator for Range {
     type Item = Result<(Vec<u8>, Value), ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|(key, value)| Ok((key.clone(), Value(Arc::clone(value)))))
+        let row = self.rows.next()?;
+        Some(self.row(row))
     }
 }
 
-impl DoubleEndedIterator for Range<'_> {
+impl DoubleEndedIterator for Range {
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.0.next_back().map(|(key, value)| Ok((key.clone(), Value(Arc::clone(value)))))
+        let row = self.rows.next_back()?;
+        Some(self.row(row))
     }
 }
 
 /// A row's value, lying in the page cache.
-pub struct Value(Arc<[u8]>);
+pub struct Value {
+    value: pages::Value,
+    _group: Arc<OpenGroup>,
+}
 
 impl AsRef<[u8]> for Value {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        self.value.as_ref()
     }
 }
 

@@ -1,28 +1,35 @@
 //! The store: commands in, outcomes and snapshots out.
 
-use std::collections::HashMap;
-use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
+use metrics::histogram;
 use strongroom_seal::GroupKey;
+use strongroom_telemetry::names;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::reading::Rows;
+use crate::checkpoint::{Checkpointer, ToCheckpoint};
+use crate::commit::{Answer, Applier, Logger, Request, ToApply, ToLog};
+use crate::directory::{Directory, io_error};
+use crate::disk::OsDisk;
+use crate::engine::{Engine, Figures};
+use crate::recovery::{self, Opened};
+use crate::registry::{GroupError, OpenGroup};
+use crate::workers::Workers;
 use crate::{
-    COMMAND_LEN_MAX, Check, Command, CommitError, GroupId, KEY_LEN_MAX, Lsn, OpenError, Outcome, ReadError,
-    Reading, StoreError, StoreOptions, VALUE_LEN_MAX, Write,
+    COMMAND_LEN_MAX, Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError,
+    Reading, Recovery, StoreError, StoreOptions, Write, encode,
 };
 
-/// What opening a store found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Recovery {
-    /// The store was closed, not killed, or was made just now.
-    pub clean: bool,
-    /// Commands that were in the log and not yet in durable pages.
-    pub replayed: u64,
-    /// Bytes of a batch that was being written when the store was killed; none of it had been acknowledged.
-    pub cut_bytes: u64,
-}
+/// Commands on their way, all together: the memory that waiting writers may take.
+const UNDER_WAY_BYTES: usize = 64 << 20;
+/// Bytes are counted in units of this many.
+const PERMIT_BYTES: usize = 1 << 10;
+const _: () = assert!(COMMAND_LEN_MAX < UNDER_WAY_BYTES, "every command gets its turn");
 
 /// How the store is doing.
 #[derive(Debug, Clone, Default)]
@@ -42,66 +49,75 @@ pub struct Status {
     pub commits: u64,
     /// Batches made durable since the store opened.
     pub batches: u64,
-    /// Syncs of the log since the store opened.
+    /// Syncs of the log for batches since the store opened.
     pub fsyncs: u64,
     /// Checkpoints since the store opened.
     pub checkpoints: u64,
-    /// Bytes of log that the next opening would read if the store were killed now.
+    /// Bytes of log segments on the disk.
     pub log_bytes: u64,
     /// Why the store stopped taking writes, if it did.
-    pub poisoned: Option<crate::Cause>,
+    pub poisoned: Option<Cause>,
 }
 
 /// An open store. Clones share it.
 ///
 /// Commands are durable and applied when [`Self::commit`] returns. Reads are snapshots and never wait for writes.
+///
+/// [`Self::close`] leaves a store that opens without replaying anything. Dropping the last clone instead is like a
+/// kill: everything acknowledged is there at the next opening, which has more to do.
 #[derive(Debug, Clone)]
-pub struct Store(Arc<Mutex<State>>);
+pub struct Store(Arc<Handle>);
 
 #[derive(Debug)]
-struct State {
-    groups: HashMap<GroupId, Group>,
-    next: u32,
-    lsn: Lsn,
-    random: Arc<dyn strongroom_seal::Random>,
-    closed: bool,
+struct Handle {
+    engine: Arc<Engine>,
+    recovery: Recovery,
+    epoch: u32,
+    clock: Arc<dyn Clock>,
+    under_way: Arc<Semaphore>,
+    logger: Sender<ToLog>,
+    workers: Workers,
+    /// Taken by whoever ends them.
+    threads: Mutex<Option<Threads>>,
 }
 
+/// The threads, and how to tell them.
 #[derive(Debug)]
-struct Group {
-    key: GroupKey,
-    rows: Arc<Rows>,
-    lsn: Lsn,
+struct Threads {
+    checkpointer: (Sender<ToCheckpoint>, JoinHandle<()>),
+    logger: (Sender<ToLog>, JoinHandle<()>),
+    applier: (Sender<ToApply>, JoinHandle<()>),
 }
 
 impl Store {
     /// Opens the store in `options.dir`, making it if the directory is missing or empty. Blocks; a store that was
     /// killed replays its log first.
     pub fn create_or_open(options: StoreOptions) -> Result<Self, OpenError> {
-        let mut state =
-            State { groups: HashMap::new(), next: 0, lsn: Lsn(0), random: options.random, closed: false };
-        state.create();
-        Ok(Self(Arc::new(Mutex::new(state))))
+        let opened = recovery::open(&options)?;
+        let recovery = opened.recovery;
+        Handle::start(opened, &options, recovery)
+            .map(|handle| Self(Arc::new(handle)))
+            .map_err(|error| io_error(&options.dir, error))
     }
 
-    /// Whether there is a store in `dir`. Touches no file.
+    /// Whether there is a store in `dir`. Changes nothing and takes no lock.
     pub fn is_initialised(dir: &Path) -> Result<bool, OpenError> {
-        Ok(dir.join("FORMAT").exists())
+        Directory::has_store(dir, &OsDisk)
     }
 
     /// Carries out a command, or refuses it because a check does not hold. Durable and visible when it returns.
     /// Dropping the future does not take the command back.
     pub async fn commit(&self, command: Command) -> Result<Outcome, CommitError> {
-        self.commit_blocking(command)
+        if command.writes.iter().any(|write| matches!(write, Write::CreateGroup { .. })) {
+            return Err(CommitError::Misplaced { group: command.group, what: "the creation of a group" });
+        }
+        let payload = encode::encode(&command)?;
+        self.submit(command, payload).await
     }
 
     /// [`Self::commit`] for threads that may block.
     pub fn commit_blocking(&self, command: Command) -> Result<Outcome, CommitError> {
-        check_lengths(&command)?;
-        if command.writes.iter().any(|write| matches!(write, Write::CreateGroup { .. })) {
-            return Err(CommitError::Misplaced { group: command.group, what: "the creation of a group" });
-        }
-        self.state().commit(&command)
+        block_on(self.commit(command))
     }
 
     /// Makes a group with a fresh key. `command` is told the new group's id and gives the command of the system group
@@ -110,156 +126,274 @@ impl Store {
         &self,
         command: impl FnOnce(GroupId) -> Command + Send,
     ) -> Result<(GroupId, Outcome), CommitError> {
-        let mut state = self.state();
-        let id = GroupId(state.next);
-        let command = command(id);
-        check_lengths(&command)?;
-        let outcome = state.commit(&command)?;
-        if let Outcome::Applied { .. } = outcome {
-            state.create();
+        self.0.check_open()?;
+        let group = self.0.next_group()?;
+        let mut command = command(group);
+        let engine = Arc::clone(&self.0.engine);
+        let fresh = self.0.workers.run(move || engine.keyring.fresh_key(group));
+        let fresh = fresh.await.map_err(|_| self.0.gone())??;
+        command.writes.push(Write::CreateGroup {
+            group,
+            at: self.0.clock.now_seconds(),
+            wrapped_key: fresh.wrapped.encode(),
+        });
+        let payload = encode::encode(&command)?;
+        // In memory before anyone can ask for it: whoever uses the new group need not wait for the provider.
+        self.0.engine.keyring.remember(group, 1, fresh.key);
+        let outcome = self.submit(command, payload).await;
+        if !matches!(outcome, Ok(Outcome::Applied { .. })) {
+            self.0.engine.keyring.forget(group);
         }
-        Ok((id, outcome))
+        Ok((group, outcome?))
+    }
+
+    async fn submit(&self, command: Command, payload: Vec<u8>) -> Result<Outcome, CommitError> {
+        let handle = &*self.0;
+        handle.check_open()?;
+        let began = Instant::now();
+        let permits = u32::try_from(payload.len() / PERMIT_BYTES + 1).expect("a command is at most 8 MiB");
+        let permit = Arc::clone(&handle.under_way).acquire_many_owned(permits).await;
+        let permit = permit.map_err(|_| CommitError::Closed)?;
+        let group = self.acquire(command.group).await?;
+        let (answer, answered) = oneshot::channel::<Answer>();
+        let request = Request { command, payload, group, answer, permit };
+        handle.logger.send(ToLog::Commit(Box::new(request))).map_err(|_| handle.gone())?;
+        let outcome = answered.await.map_err(|_| handle.gone())?;
+        histogram!(names::COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
+        outcome
+    }
+
+    /// The open group; opened on a worker thread if it is not. A group that cannot be opened refuses its commands
+    /// before they are logged.
+    async fn acquire(&self, group: GroupId) -> Result<Arc<OpenGroup>, CommitError> {
+        if let Some(open) = self.0.engine.registry.acquire_open(group)? {
+            return Ok(open);
+        }
+        let engine = Arc::clone(&self.0.engine);
+        let opened = self.0.workers.run(move || engine.registry.acquire(group));
+        Ok(opened.await.map_err(|_| self.0.gone())??)
     }
 
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.
     pub fn read(&self, group: GroupId) -> Result<Reading, ReadError> {
-        let state = self.state();
-        let found = state.groups.get(&group).ok_or(ReadError::NoSuchGroup { group })?;
-        Ok(Reading { rows: Arc::clone(&found.rows), lsn: found.lsn })
+        let open = self.0.engine.registry.acquire(group)?;
+        let rows = open.db.read().map_err(|error| GroupError::Pages { group, error })?;
+        Ok(Reading::new(rows, open))
     }
 
     /// The groups that exist, in the order of their ids.
     pub fn groups(&self) -> Vec<GroupId> {
-        let mut groups: Vec<_> = self.state().groups.keys().copied().collect();
-        groups.sort();
-        groups
+        self.0.engine.keyring.contents().groups.keys().copied().collect()
     }
 
     /// The group's active key and its id. Blocks if the key has to be unwrapped first.
     pub fn group_key(&self, group: GroupId) -> Result<(u32, GroupKey), ReadError> {
-        let state = self.state();
-        let found = state.groups.get(&group).ok_or(ReadError::NoSuchGroup { group })?;
-        Ok((1, found.key.clone()))
+        self.0.engine.keyring.key(group, None).map_err(|error| ReadError::key(group, error))
     }
 
     /// One of the group's keys, active or still readable.
     pub fn group_key_by_id(&self, group: GroupId, key_id: u32) -> Result<GroupKey, ReadError> {
-        let (active, key) = self.group_key(group)?;
-        if active == key_id { Ok(key) } else { Err(ReadError::NoSuchKey { group, key_id }) }
+        let found = self.0.engine.keyring.key(group, Some(key_id));
+        found.map(|(_, key)| key).map_err(|error| ReadError::key(group, error))
     }
 
     /// How many times this store was opened, this time included. What is made in one epoch can be told from what an
     /// earlier one left behind.
     pub fn epoch(&self) -> u32 {
-        1
+        self.0.epoch
     }
 
     /// What opening found.
     pub fn recovered(&self) -> Recovery {
-        Recovery { clean: true, replayed: 0, cut_bytes: 0 }
+        self.0.recovery
     }
 
     /// Makes all applied commands durable in their pages and gives back log that is no longer needed. Blocks.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        Ok(())
+        self.0.checkpoint()
     }
 
     /// Takes no more commands, makes a checkpoint, marks the store clean and lets go of the directory. Other clones
     /// answer `Closed` from then on. Blocks.
     pub fn close(self) -> Result<(), StoreError> {
-        self.state().closed = true;
-        Ok(())
+        self.0.close()
     }
 
     /// How the store is doing.
     pub fn status(&self) -> Status {
-        let state = self.state();
+        let engine = &*self.0.engine;
+        let figures = &engine.figures;
         Status {
-            lsn: state.lsn,
-            durable: state.lsn,
-            applied: state.lsn,
-            groups: state.groups.len(),
-            ..Status::default()
+            lsn: Lsn(figures.lsn.load(Ordering::Acquire)),
+            durable: Lsn(figures.durable.load(Ordering::Acquire)),
+            applied: Lsn(figures.applied.load(Ordering::Acquire)),
+            groups: engine.keyring.contents().groups.len(),
+            groups_open: engine.registry.open_count(),
+            commits: figures.commits.load(Ordering::Relaxed),
+            batches: figures.batches.load(Ordering::Relaxed),
+            fsyncs: figures.fsyncs.load(Ordering::Relaxed),
+            checkpoints: figures.checkpoints.load(Ordering::Relaxed),
+            log_bytes: figures.log_bytes.load(Ordering::Acquire),
+            poisoned: engine.poison.get(),
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    fn create(&mut self) {
-        let group = Group { key: GroupKey::generate(&*self.random), rows: Arc::default(), lsn: self.lsn };
-        self.groups.insert(GroupId(self.next), group);
-        self.next += 1;
+impl Handle {
+    fn start(opened: Opened, options: &StoreOptions, recovery: Recovery) -> std::io::Result<Self> {
+        let Opened { keyring, registry, poison, log, .. } = opened;
+        let (epoch, next_group) = (keyring.contents().epoch, keyring.contents().next_group);
+        let figures = Figures::default();
+        let last = log.next_lsn().0 - 1;
+        for place in [&figures.lsn, &figures.durable, &figures.applied] {
+            place.store(last, Ordering::Release);
+        }
+        figures.log_bytes.store(log.bytes(), Ordering::Release);
+        let engine = Arc::new(Engine {
+            keyring,
+            registry,
+            poison,
+            figures,
+            closed: false.into(),
+            next_group: AtomicU32::new(next_group),
+            checkpoint_bytes: options.checkpoint_bytes,
+        });
+        let (to_log, requests) = mpsc::channel();
+        let (to_apply, batches) = mpsc::channel();
+        let (to_checkpoint, orders) = mpsc::channel();
+        let logger = Logger {
+            engine: Arc::clone(&engine),
+            since_checkpoint: log.bytes(),
+            log,
+            requests,
+            applier: to_apply.clone(),
+            checkpointer: to_checkpoint.clone(),
+        };
+        let applier = Applier {
+            engine: Arc::clone(&engine),
+            messages: batches,
+            logger: to_log.clone(),
+            held: Default::default(),
+        };
+        let checkpointer = Checkpointer {
+            engine: Arc::clone(&engine),
+            messages: orders,
+            logger: to_log.clone(),
+            applier: to_apply.clone(),
+            last: None,
+        };
+        let threads = Threads {
+            applier: (to_apply, spawn("store-apply", move || applier.run())?),
+            logger: (to_log.clone(), spawn("store-log", move || logger.run())?),
+            checkpointer: (to_checkpoint, spawn("store-checkpoint", move || checkpointer.run())?),
+        };
+        Ok(Self {
+            engine,
+            recovery,
+            epoch,
+            clock: Arc::clone(&options.clock),
+            under_way: Arc::new(Semaphore::new(UNDER_WAY_BYTES / PERMIT_BYTES)),
+            logger: to_log,
+            workers: Workers::start()?,
+            threads: Mutex::new(Some(threads)),
+        })
     }
 
-    fn commit(&mut self, command: &Command) -> Result<Outcome, CommitError> {
-        if self.closed {
+    fn check_open(&self) -> Result<(), CommitError> {
+        if self.engine.closed.load(Ordering::Acquire) {
             return Err(CommitError::Closed);
         }
-        let group = command.group;
-        let found = self.groups.get_mut(&group).ok_or(CommitError::NoSuchGroup { group })?;
-        self.lsn.0 += 1;
-        if let Some(check) = command.checks.iter().position(|check| !holds(&found.rows, check)) {
-            return Ok(Outcome::Refused { check });
+        match self.engine.poison.get() {
+            Some(cause) => Err(CommitError::Poisoned { cause }),
+            None => Ok(()),
         }
-        let rows = Arc::make_mut(&mut found.rows);
-        let mut dropped = Vec::new();
-        for write in &command.writes {
-            match write {
-                Write::Put { key, value } => drop(rows.insert(key.clone(), value.as_slice().into())),
-                Write::Delete { key } => drop(rows.remove(key)),
-                Write::CreateGroup { .. } => {}
-                Write::DropGroup { group } => dropped.push(*group),
-            }
+    }
+
+    fn next_group(&self) -> Result<GroupId, CommitError> {
+        let next = &self.engine.next_group;
+        let taken = next.fetch_update(Ordering::AcqRel, Ordering::Acquire, |next| next.checked_add(1));
+        taken.map(GroupId).map_err(|_| CommitError::GroupsExhausted)
+    }
+
+    /// Whoever should have answered is not there any more.
+    fn gone(&self) -> CommitError {
+        if self.engine.closed.load(Ordering::Acquire) {
+            return CommitError::Closed;
         }
-        found.lsn = self.lsn;
-        for group in dropped {
-            self.groups.remove(&group);
+        CommitError::Poisoned { cause: self.engine.poison.set(Cause::Thread { thread: "commit" }) }
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpointer = threads.as_ref().ok_or(StoreError::Closed)?.checkpointer.0.clone();
+        drop(threads);
+        let (done, answer) = mpsc::channel();
+        checkpointer.send(ToCheckpoint::Now(done)).map_err(|_| StoreError::Closed)?;
+        answer.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.engine.closed.store(true, Ordering::Release);
+        let checkpointed = self.checkpoint();
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = threads.ok_or(StoreError::Closed)?;
+        let clean = checkpointed.is_ok();
+        let marked = threads.end(clean);
+        if clean {
+            self.engine.registry.close()
+        } else {
+            self.engine.registry.abandon()
         }
-        Ok(Outcome::Applied { lsn: self.lsn })
+        checkpointed.and(marked)
     }
 }
 
-fn holds(rows: &Rows, check: &Check) -> bool {
-    match check {
-        Check::Absent { key } => !rows.contains_key(key),
-        Check::Present { key } => rows.contains_key(key),
-        Check::Equals { key, value } => rows.get(key).is_some_and(|found| **found == **value),
-        Check::RangeEmpty { from, to } => {
-            from >= to
-                || rows.range::<[u8], _>((Bound::Included(&**from), Bound::Excluded(&**to))).next().is_none()
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.engine.closed.store(true, Ordering::Release);
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(threads) = threads {
+            let _ = threads.end(false);
+            self.engine.registry.abandon();
         }
     }
 }
 
-fn check_lengths(command: &Command) -> Result<(), CommitError> {
-    let too_long = |what, length, most| Err(CommitError::TooLong { what, length, most });
-    let mut total = 64;
-    let keys_and_values = |write: &Write| match write {
-        Write::Put { key, value } => (key.len(), value.len()),
-        Write::Delete { key } => (key.len(), 0),
-        Write::CreateGroup { wrapped_key, .. } => (0, wrapped_key.len()),
-        Write::DropGroup { .. } => (0, 0),
-    };
-    let checked = command.checks.iter().map(|check| match check {
-        Check::Absent { key } | Check::Present { key } => (key.len(), 0),
-        Check::Equals { key, value } => (key.len(), value.len()),
-        Check::RangeEmpty { from, to } => (from.len().max(to.len()), 0),
-    });
-    for (key, value) in command.writes.iter().map(keys_and_values).chain(checked) {
-        if key > KEY_LEN_MAX {
-            return too_long("a key", key, KEY_LEN_MAX);
-        }
-        if value > VALUE_LEN_MAX {
-            return too_long("a value", value, VALUE_LEN_MAX);
-        }
-        total += key + value + 16;
+impl Threads {
+    /// Ends the threads in the order in which they need each other, marking the log clean if asked to.
+    fn end(self, clean: bool) -> Result<(), StoreError> {
+        let Self { checkpointer, logger, applier } = self;
+        let _ = checkpointer.0.send(ToCheckpoint::Stop);
+        let _ = checkpointer.1.join();
+        let (done, answer) = mpsc::channel();
+        let _ = logger.0.send(if clean { ToLog::Close { done } } else { ToLog::Stop });
+        let _ = logger.1.join();
+        let marked = if clean { answer.recv().map_err(|_| StoreError::Closed) } else { Ok(Ok(())) };
+        let _ = applier.0.send(ToApply::Stop);
+        let _ = applier.1.join();
+        marked?.map_err(|error| StoreError::from(&error))
     }
-    if total > COMMAND_LEN_MAX {
-        return too_long("the command", total, COMMAND_LEN_MAX);
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Waits for a future on a thread that may block, inside or outside a runtime.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
     }
-    Ok(())
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(answer) => return answer,
+            std::task::Poll::Pending => thread::park(),
+        }
+    }
 }

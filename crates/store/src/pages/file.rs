@@ -50,6 +50,8 @@ pub(super) struct PageFile {
     unsynced: AtomicBool,
     /// The first failure. It is the answer to every later call.
     fault: OnceLock<PagesError>,
+    /// Nothing is to become durable any more; see [`PageFile::freeze`].
+    frozen: AtomicBool,
 }
 
 /// The last durable root.
@@ -152,6 +154,7 @@ impl PageFile {
             published: Mutex::new(published),
             unsynced: AtomicBool::new(true),
             fault: OnceLock::new(),
+            frozen: AtomicBool::new(false),
         })
     }
 
@@ -163,6 +166,18 @@ impl PageFile {
     /// The first failure, if there was one.
     pub(super) fn fault(&self) -> Option<&PagesError> {
         self.fault.get()
+    }
+
+    /// From now on nothing becomes durable, not even when redb is dropped; reads go on.
+    pub(super) fn freeze(&self) {
+        self.frozen.store(true, Ordering::Release);
+    }
+
+    fn check_frozen(&self) -> Result<(), PagesError> {
+        if self.frozen.load(Ordering::Acquire) {
+            return Err(PagesError::Closed { path: self.path.clone() });
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -441,10 +456,12 @@ impl StorageBackend for Backend {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.check_frozen()?;
         Ok(self.0.set_length(len)?)
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.0.check_frozen()?;
         Ok(self.0.sync()?)
     }
 

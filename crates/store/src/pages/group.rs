@@ -188,6 +188,12 @@ impl GroupDb {
         self.file.fault().cloned()
     }
 
+    /// From now on nothing that was applied becomes durable, not even by dropping this. For when the store cannot make
+    /// something else durable that must not come later than these rows.
+    pub(crate) fn freeze(&self) {
+        self.file.freeze();
+    }
+
     /// Checkpoints and closes, and says so in the file.
     pub(crate) fn close(self) -> Result<Checkpointed, PagesError> {
         let Checkpointed { applied, .. } = self.checkpoint()?;

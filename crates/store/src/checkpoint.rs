@@ -1,0 +1,226 @@
+//! Checkpoints: rows become durable in their pages, log is given back. `docs/spec/data-directory.md` §6.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::Instant;
+
+use metrics::{counter, histogram};
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+use strongroom_telemetry::names;
+
+use crate::commit::{ToApply, ToLog};
+use crate::engine::Engine;
+use crate::pages::{PagesError, RootSeq};
+use crate::registry::{Known, OpenGroup};
+use crate::{Cause, GroupId, Lsn, StoreError};
+
+const VERSION: u8 = 1;
+const ENTRY_LEN: usize = 4 + 8 + 8;
+
+/// What a checkpoint record says.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Record {
+    /// Every command up to here is durable in its group's pages.
+    pub(crate) reached: Lsn,
+    pub(crate) keyring_generation: u64,
+    pub(crate) next_group: u32,
+    /// Ascending by group.
+    pub(crate) groups: Vec<(GroupId, Known)>,
+}
+
+impl Record {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.u8(VERSION).u64(self.reached.0).u64(self.keyring_generation).u32(self.next_group);
+        out.u32(u32::try_from(self.groups.len()).expect("the keyring bounds the number of groups"));
+        for (group, known) in &self.groups {
+            out.u32(group.0).u64(known.applied.0).u64(known.root.0);
+        }
+        out.finish()
+    }
+
+    pub(crate) fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        let out_of_range = |field| DecodeError::OutOfRange { field };
+        let mut input = Reader::new(payload);
+        if input.u8("checkpoint version")? != VERSION {
+            return Err(out_of_range("checkpoint version"));
+        }
+        let reached = Lsn(input.u64("lsn")?);
+        let keyring_generation = input.u64("keyring generation")?;
+        let next_group = input.u32("next group id")?;
+        let count = input.count(ENTRY_LEN, "group count")?;
+        let mut groups: Vec<(GroupId, Known)> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let group = GroupId(input.u32("group id")?);
+            if groups.last().is_some_and(|(last, _)| *last >= group) {
+                return Err(out_of_range("group id"));
+            }
+            let known = Known { applied: Lsn(input.u64("applied lsn")?), root: RootSeq(input.u64("root")?) };
+            groups.push((group, known));
+        }
+        input.finish("checkpoint record")?;
+        Ok(Self { reached, keyring_generation, next_group, groups })
+    }
+
+    pub(crate) fn known(&self) -> HashMap<GroupId, Known> {
+        self.groups.iter().copied().collect()
+    }
+}
+
+/// What the checkpoint thread is told.
+#[derive(Debug)]
+pub(crate) enum ToCheckpoint {
+    /// Enough log has gathered.
+    Due,
+    /// Make one now.
+    Now(Sender<Result<(), StoreError>>),
+    /// End.
+    Stop,
+}
+
+/// Makes checkpoints, one at a time.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) messages: Receiver<ToCheckpoint>,
+    pub(crate) logger: Sender<ToLog>,
+    pub(crate) applier: Sender<ToApply>,
+    /// The record of the newest checkpoint, if nothing at all has been logged since.
+    pub(crate) last: Option<Lsn>,
+}
+
+impl Checkpointer {
+    /// Works until told to end.
+    pub(crate) fn run(mut self) {
+        while let Ok(message) = self.messages.recv() {
+            match message {
+                ToCheckpoint::Due => drop(self.timed()),
+                ToCheckpoint::Now(done) => drop(done.send(self.timed())),
+                ToCheckpoint::Stop => return,
+            }
+        }
+    }
+
+    fn timed(&mut self) -> Result<(), StoreError> {
+        self.engine.figures.checkpoint_wanted.store(false, Ordering::Release);
+        let began = Instant::now();
+        let result = self.checkpoint();
+        let outcome = match &result {
+            Ok(()) => "ok",
+            Err(error) => {
+                tracing::warn!(%error, "a checkpoint failed");
+                "failed"
+            }
+        };
+        counter!(names::CHECKPOINTS, "outcome" => outcome).increment(1);
+        histogram!(names::CHECKPOINT_SECONDS).record(began.elapsed().as_secs_f64());
+        result
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        let engine = Arc::clone(&self.engine);
+        if self.last.is_some_and(|last| last.0 == engine.figures.lsn.load(Ordering::Acquire)) {
+            return Ok(());
+        }
+        let (rotated, answer) = mpsc::channel();
+        let (reached, barrier) = mpsc::channel();
+        self.tell_log(ToLog::Rotate { rotated, reached })?;
+        let cut = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
+        barrier.recv().map_err(|_| self.gone("apply"))?;
+        self.check_poison()?;
+        for group in engine.registry.dirty() {
+            self.flush(&group)?;
+        }
+        let record = self.record(cut.last);
+        let (done, answer) = mpsc::channel();
+        self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep: cut.segment, done })?;
+        let lsn = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
+        self.last = Some(lsn);
+        engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes one group's rows durable while the others go on.
+    fn flush(&self, group: &OpenGroup) -> Result<(), StoreError> {
+        let (held, holding) = mpsc::channel();
+        let gone = |_| self.gone("apply");
+        self.applier.send(ToApply::Hold(group.id, held)).map_err(|_| self.gone("apply"))?;
+        holding.recv().map_err(gone)?;
+        let flushed = self.engine.registry.flush(group).map_err(|error| {
+            let no_space = matches!(error, PagesError::NoSpace { .. });
+            let cause = self.engine.poison.set(Cause::Pages { group: group.id, error: error.to_string() });
+            if no_space { StoreError::NoSpace } else { StoreError::Poisoned { cause } }
+        });
+        // Released either way: what waits is to be answered.
+        self.applier.send(ToApply::Release(group.id)).map_err(|_| self.gone("apply"))?;
+        flushed
+    }
+
+    fn record(&self, reached: Lsn) -> Record {
+        let contents = self.engine.keyring.contents();
+        Record {
+            reached,
+            keyring_generation: contents.generation,
+            next_group: contents.next_group,
+            groups: contents.groups.keys().map(|id| (*id, self.engine.registry.known(*id))).collect(),
+        }
+    }
+
+    fn check_poison(&self) -> Result<(), StoreError> {
+        match self.engine.poison.get() {
+            Some(cause) => Err(StoreError::Poisoned { cause }),
+            None => Ok(()),
+        }
+    }
+
+    fn tell_log(&self, message: ToLog) -> Result<(), StoreError> {
+        self.logger.send(message).map_err(|_| self.gone("log"))
+    }
+
+    /// A thread of the store ended under another: closing, or a defect.
+    fn gone(&self, thread: &'static str) -> StoreError {
+        if self.engine.closed.load(Ordering::Acquire) {
+            return StoreError::Closed;
+        }
+        StoreError::Poisoned { cause: self.engine.poison.set(Cause::Thread { thread }) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Record {
+        let known = |applied, root| Known { applied: Lsn(applied), root: RootSeq(root) };
+        Record {
+            reached: Lsn(900),
+            keyring_generation: 7,
+            next_group: 12,
+            groups: vec![
+                (GroupId(0), known(880, 4)),
+                (GroupId(3), known(0, 0)),
+                (GroupId(11), known(901, 2)),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back() {
+        assert_eq!(Record::decode(&example().encode()), Ok(example()));
+    }
+
+    #[test]
+    fn mangled_records_are_refused_or_have_one_encoding() {
+        let bytes = example().encode();
+        for at in 0..bytes.len() {
+            assert!(Record::decode(&bytes[..at]).is_err(), "cut at {at}");
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 1;
+            if let Ok(record) = Record::decode(&flipped) {
+                assert_eq!(record.encode(), flipped, "byte {at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The log thread: makes batches durable.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Instant;
+
+use metrics::{counter, gauge, histogram};
+use strongroom_telemetry::names;
+
+use super::{Request, Rotated, ToApply, ToLog};
+use crate::checkpoint::ToCheckpoint;
+use crate::directory::is_no_space;
+use crate::engine::Engine;
+use crate::log::{Entry, Log, WriteError};
+use crate::{Cause, CommitError, GroupId, Lsn};
+
+/// A batch is what waits, up to this many bytes: enough to make the sync's cost small, little enough that the first
+/// in it does not wait long for the last.
+const BATCH_BYTES: usize = 8 << 20;
+const BATCH_COMMANDS: usize = 4096;
+
+/// Owns the log.
+#[derive(Debug)]
+pub(crate) struct Logger {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) log: Log,
+    pub(crate) requests: Receiver<ToLog>,
+    pub(crate) applier: Sender<ToApply>,
+    pub(crate) checkpointer: Sender<ToCheckpoint>,
+    /// Log bytes since the last checkpoint began.
+    pub(crate) since_checkpoint: u64,
+}
+
+impl Logger {
+    /// Works until told to end.
+    pub(crate) fn run(mut self) {
+        let mut carried = None;
+        while let Some(message) = carried.take().or_else(|| self.requests.recv().ok()) {
+            match message {
+                ToLog::Commit(first) => {
+                    let (batch, next) = self.gather(first);
+                    carried = next;
+                    self.commit(batch);
+                }
+                ToLog::Rotate { rotated, reached } => {
+                    let result = self.log.rotate();
+                    if result.is_ok() {
+                        self.since_checkpoint = 0;
+                        let _ = self.applier.send(ToApply::Barrier(reached));
+                    }
+                    let last = Lsn(self.log.next_lsn().0 - 1);
+                    let _ = rotated.send(self.checked(result).map(|segment| Rotated { segment, last }));
+                }
+                ToLog::Checkpoint { payload, keep, done } => {
+                    let result = self.checkpoint(&payload, keep);
+                    let _ = done.send(self.checked(result));
+                }
+                ToLog::KeyringChanged { generation } => {
+                    let result = self.log.keyring_changed(generation);
+                    let _ = self.checked(result);
+                }
+                ToLog::Close { done } => return self.close(&done),
+                ToLog::Stop => return,
+            }
+            self.show();
+        }
+    }
+
+    /// What waits by now, and the first other message behind it.
+    fn gather(&self, first: Box<Request>) -> (Vec<Box<Request>>, Option<ToLog>) {
+        let mut bytes = first.payload.len();
+        let mut batch = vec![first];
+        while bytes < BATCH_BYTES && batch.len() < BATCH_COMMANDS {
+            match self.requests.try_recv() {
+                Ok(ToLog::Commit(request)) => {
+                    bytes += request.payload.len();
+                    batch.push(request);
+                }
+                Ok(other) => return (batch, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (batch, None)
+    }
+
+    /// One append, one sync, then on to the apply thread.
+    fn commit(&mut self, mut batch: Vec<Box<Request>>) {
+        if let Some(cause) = self.engine.poison.get() {
+            return refuse(batch, &CommitError::Poisoned { cause });
+        }
+        // Commands of one group next to each other share a frame and a transaction. Stable: a group's order stays.
+        batch.sort_by_key(|request| request.command.group);
+        let bytes_before = self.log.bytes();
+        let Some(batch) = self.append(batch) else { return };
+        let began = Instant::now();
+        let synced = self.log.sync();
+        histogram!(names::LOG_FSYNC_SECONDS).record(began.elapsed().as_secs_f64());
+        if let Err(error) = self.checked(synced) {
+            let cause = self.engine.poison.set(log_cause(&error));
+            let requests = batch.into_iter().map(|(_, request)| request).collect();
+            return refuse(requests, &CommitError::Poisoned { cause });
+        }
+        self.count(&batch, self.log.bytes().saturating_sub(bytes_before));
+        // Fails only if the apply thread died; then the requests are dropped, which their callers notice.
+        let _ = self.applier.send(ToApply::Batch(batch));
+    }
+
+    /// Appends what can be appended and answers the rest; `None` if nothing was.
+    fn append(&mut self, mut batch: Vec<Box<Request>>) -> Option<Vec<(Lsn, Box<Request>)>> {
+        loop {
+            if batch.is_empty() {
+                return None;
+            }
+            let first = self.log.next_lsn().0;
+            let entries: Vec<Entry<'_>> = (first..)
+                .zip(&batch)
+                .map(|(lsn, request)| Entry {
+                    lsn: Lsn(lsn),
+                    group: request.command.group,
+                    payload: &request.payload,
+                })
+                .collect();
+            match self.log.append(&entries) {
+                Ok(()) => return Some((first..).map(Lsn).zip(batch).collect()),
+                // The group was dropped after the command was let in.
+                Err(WriteError::Key { group, .. }) => batch = without(batch, group),
+                Err(WriteError::NotWritten { source }) if is_no_space(&source) => {
+                    refuse(batch, &CommitError::NoSpace);
+                    return None;
+                }
+                Err(error) => {
+                    let cause = self.engine.poison.set(log_cause(&error));
+                    refuse(batch, &CommitError::Poisoned { cause });
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, batch: &[(Lsn, Box<Request>)], bytes: u64) {
+        let figures = &self.engine.figures;
+        let commands = batch.len() as u64;
+        figures.batches.fetch_add(1, Ordering::Relaxed);
+        figures.fsyncs.fetch_add(1, Ordering::Relaxed);
+        figures.logged.fetch_add(commands, Ordering::Relaxed);
+        counter!(names::LOG_APPENDS).increment(1);
+        counter!(names::LOG_APPENDED_BYTES).increment(bytes);
+        counter!(names::LOG_FSYNCS).increment(1);
+        histogram!(names::LOG_COMMANDS_PER_FSYNC).record(commands as f64);
+        self.since_checkpoint += bytes;
+        if self.since_checkpoint >= self.engine.checkpoint_bytes
+            && !figures.checkpoint_wanted.swap(true, Ordering::AcqRel)
+        {
+            let _ = self.checkpointer.send(ToCheckpoint::Due);
+        }
+    }
+
+    fn checkpoint(&mut self, payload: &[u8], keep: crate::log::SegmentId) -> Result<Lsn, WriteError> {
+        let lsn = self.log.append_checkpoint(payload)?;
+        self.log.sync()?;
+        match self.log.release_before(keep) {
+            // The next release tries again.
+            Err(WriteError::Leftover(error)) => tracing::warn!(%error, "a log segment could not be removed"),
+            other => other?,
+        }
+        Ok(lsn)
+    }
+
+    fn close(self, done: &Sender<Result<(), WriteError>>) {
+        for message in self.requests.try_iter() {
+            match message {
+                ToLog::Commit(request) => request.refuse(CommitError::Closed),
+                // Whoever waits for the others notices that the answer's sender is gone.
+                _ => drop(message),
+            }
+        }
+        let closed = self.log.close_clean();
+        if let Err(error) = &closed {
+            self.engine.poison.set(log_cause(error));
+        }
+        let _ = done.send(closed);
+    }
+
+    /// Poisons the store if the log is.
+    fn checked<T>(&self, result: Result<T, WriteError>) -> Result<T, WriteError> {
+        match &result {
+            Err(error @ WriteError::Poisoned { .. }) => drop(self.engine.poison.set(log_cause(error))),
+            Err(WriteError::NotWritten { source }) if is_no_space(source) => {}
+            Err(error) => drop(self.engine.poison.set(log_cause(error))),
+            Ok(_) => {}
+        }
+        result
+    }
+
+    /// Figures for whoever asks.
+    fn show(&self) {
+        let figures = &self.engine.figures;
+        let (lsn, durable, bytes) = (self.log.next_lsn().0 - 1, self.log.durable_lsn().0, self.log.bytes());
+        figures.lsn.store(lsn, Ordering::Release);
+        figures.durable.store(durable, Ordering::Release);
+        figures.log_bytes.store(bytes, Ordering::Release);
+        gauge!(names::LOG_BYTES).set(bytes as f64);
+        gauge!(names::LOG_APPENDED_LSN).set(lsn as f64);
+    }
+}
+
+fn refuse(batch: Vec<Box<Request>>, error: &CommitError) {
+    for request in batch {
+        request.refuse(error.clone());
+    }
+}
+
+/// The batch without the commands of a group that is gone; they are answered.
+fn without(batch: Vec<Box<Request>>, gone: GroupId) -> Vec<Box<Request>> {
+    let (of_gone, rest): (Vec<_>, _) = batch.into_iter().partition(|request| request.command.group == gone);
+    refuse(of_gone, &CommitError::NoSuchGroup { group: gone });
+    rest
+}
+
+fn log_cause(error: &WriteError) -> Cause {
+    Cause::Log { error: error.to_string() }
+}
+
+impl From<&WriteError> for CommitError {
+    fn from(error: &WriteError) -> Self {
+        match error {
+            WriteError::NotWritten { source } if is_no_space(source) => Self::NoSpace,
+            error => Self::Poisoned { cause: log_cause(error) },
+        }
+    }
+}
+
+impl From<&WriteError> for crate::StoreError {
+    fn from(error: &WriteError) -> Self {
+        match error {
+            WriteError::NotWritten { source } if is_no_space(source) => Self::NoSpace,
+            error => Self::Poisoned { cause: log_cause(error) },
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The way of a command: queue → log thread (one append, one sync for all that waited) → apply thread → answer.
+//!
+//! ```text
+//! callers ──ToLog──► log thread ──ToApply──► apply thread ──► answers
+//!    ▲                  ▲  │ bytes               ▲
+//!    │                  │  ▼                     │ barrier, hold, release
+//!    └── permits        checkpoint thread ───────┘
+//! ```
+//!
+//! While one batch is being synced the next one gathers, and the one before is applied. Nothing holds a lock over I/O:
+//! the log belongs to its thread, and what is applied in which order follows from one channel. The channels are not
+//! bounded, since each command in them holds a permit for its bytes; control messages are few.
+
+mod applier;
+mod logger;
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::log::{SegmentId, WriteError};
+use crate::registry::OpenGroup;
+use crate::{Command, CommitError, GroupId, Lsn, Outcome};
+
+pub(crate) use self::applier::Applier;
+pub(crate) use self::logger::Logger;
+
+pub(crate) type Answer = Result<Outcome, CommitError>;
+
+/// A command on its way. Whoever drops it without an answer leaves the caller with a named error.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) command: Command,
+    /// The command, encoded.
+    pub(crate) payload: Vec<u8>,
+    /// Keeps the group's pages open until the command is applied.
+    pub(crate) group: Arc<OpenGroup>,
+    pub(crate) answer: oneshot::Sender<Answer>,
+    /// Bounds the bytes on their way.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+impl Request {
+    fn refuse(self, error: CommitError) {
+        // Whoever does not wait any more does not need the answer.
+        let _ = self.answer.send(Err(error));
+    }
+}
+
+/// What the log thread is told.
+#[derive(Debug)]
+pub(crate) enum ToLog {
+    Commit(Box<Request>),
+    /// Continue in a new segment, and let `reached` know when everything before it is applied.
+    Rotate {
+        rotated: mpsc::Sender<Result<Rotated, WriteError>>,
+        reached: mpsc::Sender<()>,
+    },
+    /// Make this checkpoint record durable, then give back the segments before `keep`.
+    Checkpoint {
+        payload: Vec<u8>,
+        keep: SegmentId,
+        done: mpsc::Sender<Result<Lsn, WriteError>>,
+    },
+    /// The keyring has this generation, durably.
+    KeyringChanged {
+        generation: u64,
+    },
+    /// Refuse what still comes, mark the log clean and end.
+    Close {
+        done: mpsc::Sender<Result<(), WriteError>>,
+    },
+    /// End.
+    Stop,
+}
+
+/// Where the log continues.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rotated {
+    pub(crate) segment: SegmentId,
+    /// The last command before it.
+    pub(crate) last: Lsn,
+}
+
+/// What the apply thread is told.
+#[derive(Debug)]
+pub(crate) enum ToApply {
+    /// Durable commands in log order; those of one group stand together.
+    Batch(Vec<(Lsn, Box<Request>)>),
+    /// Everything sent before is applied.
+    Barrier(mpsc::Sender<()>),
+    /// Keep this group's commands until it is released; the others go on.
+    Hold(GroupId, mpsc::Sender<()>),
+    Release(GroupId),
+    /// End.
+    Stop,
+}

@@ -1,0 +1,38 @@
+//! What the threads of an open store share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+
+use crate::keyring::Keyring;
+use crate::poison::Poison;
+use crate::registry::Registry;
+
+/// An open store without its threads.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) registry: Registry,
+    pub(crate) poison: Arc<Poison>,
+    pub(crate) figures: Figures,
+    /// No command is taken any more.
+    pub(crate) closed: AtomicBool,
+    /// The id that the next new group gets.
+    pub(crate) next_group: AtomicU32,
+    pub(crate) checkpoint_bytes: u64,
+}
+
+/// Counts since the store opened, and places in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) lsn: AtomicU64,
+    pub(crate) durable: AtomicU64,
+    pub(crate) applied: AtomicU64,
+    pub(crate) log_bytes: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) logged: AtomicU64,
+    pub(crate) batches: AtomicU64,
+    pub(crate) fsyncs: AtomicU64,
+    pub(crate) checkpoints: AtomicU64,
+    /// A checkpoint is due and has not begun.
+    pub(crate) checkpoint_wanted: AtomicBool,
+}

@@ -1,0 +1,234 @@
+//! What the keyring holds and its bytes. `docs/spec/keyring.md` §2.
+
+use std::collections::BTreeMap;
+
+use strongroom_seal::Envelope;
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+
+use crate::directory::StoreId;
+use crate::{GroupId, Lsn};
+
+const GROUPS_MAX: usize = 1 << 20;
+const KEYS_MAX: usize = 1024;
+/// An encoded envelope: the longest that `docs/spec/envelope.md` allows fits.
+pub(super) const ENVELOPE_LEN_MAX: usize = 20_000;
+const GROUP_LEN_MIN: usize = 4 + 8 + 4 + 4;
+const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 4;
+
+/// The keyring's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Contents {
+    pub(crate) store: StoreId,
+    pub(crate) generation: u64,
+    pub(crate) epoch: u32,
+    /// Groups come and go by command; the last such command that is in here.
+    pub(crate) applied: Lsn,
+    pub(crate) next_group: u32,
+    pub(crate) groups: BTreeMap<GroupId, GroupKeys>,
+}
+
+/// The keys of one group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GroupKeys {
+    pub(crate) created: Lsn,
+    pub(crate) next_key: u32,
+    /// Ascending by id; exactly one is active.
+    pub(crate) keys: Vec<KeyEntry>,
+}
+
+/// One version of a group's key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyEntry {
+    pub(crate) id: u32,
+    pub(crate) state: KeyState,
+    pub(crate) created: Lsn,
+    /// Seconds since 1970.
+    pub(crate) created_at: u64,
+    pub(crate) seals: u64,
+    /// Nothing if and only if the key is retired.
+    pub(crate) wrapped: Option<Envelope>,
+}
+
+/// What a group key may be used for (§2, *States*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyState {
+    Active = 1,
+    Readable = 2,
+    Retired = 3,
+}
+
+impl GroupKeys {
+    /// The keys of a group that comes into being with its first key.
+    pub(crate) fn first(wrapped: Envelope, created: Lsn, created_at: u64) -> Self {
+        let key = KeyEntry {
+            id: 1,
+            state: KeyState::Active,
+            created,
+            created_at,
+            seals: 0,
+            wrapped: Some(wrapped),
+        };
+        Self { created, next_key: 2, keys: vec![key] }
+    }
+
+    pub(crate) fn active(&self) -> &KeyEntry {
+        self.keys.iter().find(|key| key.state == KeyState::Active).expect("a group has an active key")
+    }
+
+    pub(crate) fn usable(&self, id: u32) -> Option<&KeyEntry> {
+        self.keys.iter().find(|key| key.id == id && key.state != KeyState::Retired)
+    }
+}
+
+impl Contents {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer::new();
+        out.raw(&self.store.0).u64(self.generation).u32(self.epoch).u64(self.applied.0);
+        out.u32(self.next_group).u32(count(self.groups.len()));
+        for (id, group) in &self.groups {
+            out.u32(id.0).u64(group.created.0).u32(group.next_key).u32(count(group.keys.len()));
+            for key in &group.keys {
+                out.u32(key.id).u8(key.state as u8).u64(key.created.0).u64(key.created_at).u64(key.seals);
+                out.bytes(&key.wrapped.as_ref().map(Envelope::encode).unwrap_or_default());
+            }
+        }
+        out.finish()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(bytes);
+        let store = StoreId(*input.array("store id")?);
+        let generation = input.u64("generation")?;
+        let epoch = input.u32("epoch")?;
+        let applied = Lsn(input.u64("keyring's lsn")?);
+        let next_group = input.u32("next group id")?;
+        let count = input.count(GROUP_LEN_MIN, "group count")?;
+        check(count <= GROUPS_MAX, "group count")?;
+        let mut groups = BTreeMap::new();
+        for _ in 0..count {
+            let id = GroupId(input.u32("group id")?);
+            check(
+                id.0 < next_group && groups.last_key_value().is_none_or(|(last, _)| *last < id),
+                "group id",
+            )?;
+            groups.insert(id, decode_group(&mut input)?);
+        }
+        check(groups.contains_key(&GroupId::SYSTEM), "system group")?;
+        input.finish("keyring")?;
+        Ok(Self { store, generation, epoch, applied, next_group, groups })
+    }
+}
+
+fn decode_group(input: &mut Reader<'_>) -> Result<GroupKeys, DecodeError> {
+    let created = Lsn(input.u64("group's lsn")?);
+    let next_key = input.u32("next key id")?;
+    let count = input.count(KEY_LEN_MIN, "key count")?;
+    check(count <= KEYS_MAX, "key count")?;
+    let mut keys: Vec<KeyEntry> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let key = decode_key(input)?;
+        check(key.id >= 1 && key.id < next_key && keys.last().is_none_or(|last| last.id < key.id), "key id")?;
+        keys.push(key);
+    }
+    check(keys.iter().filter(|key| key.state == KeyState::Active).count() == 1, "active key")?;
+    Ok(GroupKeys { created, next_key, keys })
+}
+
+fn decode_key(input: &mut Reader<'_>) -> Result<KeyEntry, DecodeError> {
+    let id = input.u32("key id")?;
+    let state = match input.u8("key state")? {
+        1 => KeyState::Active,
+        2 => KeyState::Readable,
+        3 => KeyState::Retired,
+        _ => return Err(DecodeError::OutOfRange { field: "key state" }),
+    };
+    let created = Lsn(input.u64("key's lsn")?);
+    let created_at = input.u64("key's time")?;
+    let seals = input.u64("key's seals")?;
+    let wrapped = match input.bytes(ENVELOPE_LEN_MAX, "wrapped key")? {
+        [] => None,
+        bytes => {
+            let malformed = |_| DecodeError::OutOfRange { field: "wrapped key" };
+            Some(Envelope::decode(bytes).map_err(malformed)?)
+        }
+    };
+    check(wrapped.is_none() == (state == KeyState::Retired), "wrapped key")?;
+    Ok(KeyEntry { id, state, created, created_at, seals, wrapped })
+}
+
+fn check(holds: bool, field: &'static str) -> Result<(), DecodeError> {
+    if holds { Ok(()) } else { Err(DecodeError::OutOfRange { field }) }
+}
+
+fn count(count: usize) -> u32 {
+    u32::try_from(count).expect("the keyring's limits are far below 2^32")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(byte: u8) -> Envelope {
+        Envelope { provider: "p".into(), key_id: "k".into(), key_version: byte.into(), blob: vec![byte; 3] }
+    }
+
+    fn example() -> Contents {
+        let mut groups = BTreeMap::new();
+        groups.insert(GroupId::SYSTEM, GroupKeys::first(envelope(7), Lsn(0), 1_700_000_000));
+        let mut rotated = GroupKeys::first(envelope(8), Lsn(12), 1_700_000_001);
+        rotated.keys[0].state = KeyState::Retired;
+        rotated.keys[0].wrapped = None;
+        for (id, state) in [(3, KeyState::Readable), (4, KeyState::Active)] {
+            let wrapped = Some(envelope(9));
+            rotated.keys.push(KeyEntry { id, state, created: Lsn(20), created_at: 5, seals: 77, wrapped });
+        }
+        rotated.next_key = 5;
+        groups.insert(GroupId(6), rotated);
+        Contents { store: StoreId([1; 16]), generation: 4, epoch: 2, applied: Lsn(21), next_group: 9, groups }
+    }
+
+    #[test]
+    fn contents_read_back() {
+        assert_eq!(Contents::decode(&example().encode()), Ok(example()));
+    }
+
+    #[test]
+    fn every_cut_is_refused() {
+        let bytes = example().encode();
+        for cut in 0..bytes.len() {
+            assert!(Contents::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_decodes_has_one_encoding() {
+        let bytes = example().encode();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                if let Ok(contents) = Contents::decode(&flipped) {
+                    assert_eq!(contents.encode(), flipped, "byte {at} bit {bit}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_keyring_that_breaks_a_rule_is_refused() {
+        let breakers: [fn(&mut Contents); 6] = [
+            |c| c.next_group = 6,
+            |c| drop(c.groups.remove(&GroupId::SYSTEM)),
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().next_key = 4,
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[1].state = KeyState::Active,
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[2].state = KeyState::Readable,
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().keys.swap(1, 2),
+        ];
+        for (index, break_it) in breakers.iter().enumerate() {
+            let mut contents = example();
+            break_it(&mut contents);
+            assert!(Contents::decode(&contents.encode()).is_err(), "rule {index}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The keyring's bytes: plain header, sealed body. `docs/spec/keyring.md` §2.
+
+use crc_fast::{CrcAlgorithm, checksum};
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+use strongroom_seal::{Context, Envelope, EnvelopeError, KeyringKey, Label, Random, record};
+
+use super::contents::{Contents, ENVELOPE_LEN_MAX};
+use crate::directory::StoreId;
+
+pub(super) const VERSION: u16 = 1;
+pub(super) const LEN_MAX: u64 = 64 << 20;
+const MAGIC: &[u8; 8] = b"SRKEYRNG";
+
+/// What is readable without a key: whose keyring it is and who can open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    pub(super) store: StoreId,
+    pub(super) wrapped: Envelope,
+    /// As in the file, checksum included: the body is bound to exactly these.
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeaderError {
+    TooNew { version: u16 },
+    Malformed { why: &'static str },
+}
+
+impl From<DecodeError> for HeaderError {
+    fn from(_: DecodeError) -> Self {
+        Self::Malformed { why: "its header is malformed" }
+    }
+}
+
+impl Header {
+    pub(super) fn new(store: StoreId, wrapped: Envelope) -> Self {
+        let mut out = Writer::new();
+        out.raw(MAGIC).u16(VERSION).u16(0).raw(&store.0).bytes(&wrapped.encode());
+        let mut bytes = out.finish();
+        let sum = crc32c(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        Self { store, wrapped, bytes }
+    }
+
+    /// Splits a file into header and sealed body.
+    pub(super) fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), HeaderError> {
+        let mut input = Reader::new(bytes);
+        if input.array::<8>("magic")? != MAGIC {
+            return Err(HeaderError::Malformed { why: "it does not start as a keyring does" });
+        }
+        let version = input.u16("version")?;
+        if version > VERSION {
+            return Err(HeaderError::TooNew { version });
+        }
+        if version != VERSION || input.u16("reserved")? != 0 {
+            return Err(HeaderError::Malformed { why: "its header is malformed" });
+        }
+        let store = StoreId(*input.array("store id")?);
+        let wrapped = input.bytes(ENVELOPE_LEN_MAX, "keyring key")?;
+        let summed = bytes.len() - input.remaining();
+        if input.u32("header checksum")? != crc32c(&bytes[..summed]) {
+            return Err(HeaderError::Malformed { why: "its header does not match its checksum" });
+        }
+        let wrapped = Envelope::decode(wrapped).map_err(|error| match error {
+            EnvelopeError::TooNew { version } => HeaderError::TooNew { version: version.into() },
+            _ => HeaderError::Malformed { why: "the envelope in its header is malformed" },
+        })?;
+        let (header, body) = bytes.split_at(bytes.len() - input.remaining());
+        Ok((Self { store, wrapped, bytes: header.to_vec() }, body))
+    }
+
+    fn context(&self) -> Context {
+        Context::new(Label::KeyringBody, self.bytes.as_slice())
+    }
+}
+
+/// The whole file.
+pub(super) fn seal(key: &KeyringKey, header: &Header, contents: &Contents, random: &dyn Random) -> Vec<u8> {
+    let mut out = header.bytes.clone();
+    out.extend(record::seal(key, &header.context(), &contents.encode(), random));
+    out
+}
+
+/// The body behind a header, or what is wrong with it.
+pub(super) fn open_body(key: &KeyringKey, header: &Header, body: &[u8]) -> Result<Contents, &'static str> {
+    let plain = record::open(key, &header.context(), body).map_err(|_| "its body does not open")?;
+    let contents = Contents::decode(&plain).map_err(|_| "its body opens and is malformed")?;
+    if contents.store != header.store {
+        return Err("header and body name different stores");
+    }
+    Ok(contents)
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("CRC-32C has 32 bits")
+}

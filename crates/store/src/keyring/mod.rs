@@ -1,0 +1,281 @@
+//! The keyring: which groups there are, and their keys, wrapped. `docs/spec/keyring.md`.
+
+mod cache;
+mod contents;
+mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use strongroom_seal::{Context, Envelope, GroupKey, KeyringKey, Label, Random};
+
+use self::cache::Cache;
+use self::file::Header;
+use crate::directory::{Directory, StoreId};
+use crate::disk::Disk;
+use crate::{Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
+
+pub(crate) use self::contents::{Contents, GroupKeys};
+
+/// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
+pub(crate) struct Keyring {
+    dir: PathBuf,
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+    random: Arc<dyn Random>,
+    root_keys: Arc<dyn RootKeys>,
+    header: Header,
+    key: KeyringKey,
+    contents: RwLock<Arc<Contents>>,
+    /// Replacements take turns.
+    turn: Mutex<()>,
+    unwrapped: Mutex<Cache>,
+}
+
+/// Why a group's key is not to be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum KeyError {
+    /// The group is not there. `dropped` says that it once was.
+    #[error("there is no such group")]
+    NoSuchGroup { dropped: bool },
+    /// The group has no such key, or forgot it.
+    #[error("the group has no key {key_id}")]
+    NoSuchKey { key_id: u32 },
+    /// The root key did not unwrap it.
+    #[error(transparent)]
+    RootKey(#[from] RootKeyError),
+}
+
+/// A group's key, fresh and wrapped, before any command names it.
+#[derive(Debug)]
+pub(crate) struct FreshKey {
+    pub(crate) key: GroupKey,
+    pub(crate) wrapped: Envelope,
+}
+
+/// What a keyring needs of its surroundings.
+#[derive(Debug, Clone)]
+pub(crate) struct Means {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) root_keys: Arc<dyn RootKeys>,
+}
+
+impl Keyring {
+    /// Makes the keyring of a new store, with the system group.
+    pub(crate) fn create(
+        directory: &Directory,
+        store: StoreId,
+        means: &Means,
+        now: u64,
+    ) -> Result<Self, OpenError> {
+        let key = KeyringKey::generate(&*means.random);
+        let wrapped = means
+            .root_keys
+            .wrap(key.dangerous_expose(), &keyring_context(store))
+            .map_err(|source| no_root_key(None, source))?;
+        let header = Header::new(store, wrapped);
+        let system =
+            fresh_key(store, GroupId::SYSTEM, 1, means).map_err(|source| no_root_key(None, source))?;
+        let groups = BTreeMap::from([(GroupId::SYSTEM, GroupKeys::first(system.wrapped, Lsn(0), now))]);
+        let contents = Contents { store, generation: 0, epoch: 1, applied: Lsn(0), next_group: 1, groups };
+        let this = Self::assemble(directory, means, header, key, contents);
+        this.remember(GroupId::SYSTEM, 1, system.key);
+        this.replace(|_| ()).map_err(|error| crate::directory::io_error(&this.path, error))?;
+        Ok(this)
+    }
+
+    /// Reads the keyring of a store and proves that the root key is there by unwrapping the system group's key.
+    pub(crate) fn open(directory: &Directory, store: StoreId, means: &Means) -> Result<Self, OpenError> {
+        let path = directory.keyring();
+        let damage = |why| OpenError::from(Damage { file: path.clone(), at: Place::Whole, why });
+        let bytes = crate::directory::read_whole(&*means.disk, &path, file::LEN_MAX)?
+            .ok_or_else(|| damage("it is longer than a keyring can be"))?;
+        let (header, body) = Header::parse(&bytes).map_err(|error| match error {
+            file::HeaderError::TooNew { version } => OpenError::TooNew {
+                dir: path.clone(),
+                found: version.into(),
+                supported: file::VERSION.into(),
+            },
+            file::HeaderError::Malformed { why } => damage(why),
+        })?;
+        if header.store != store {
+            return Err(damage("it is the keyring of another store"));
+        }
+        let unwrapped = means.root_keys.unwrap(&header.wrapped, &keyring_context(store));
+        let mut unwrapped = unwrapped.map_err(|source| no_root_key(Some(&header.wrapped), source))?;
+        let key = KeyringKey::from_bytes(&mut unwrapped);
+        let contents = file::open_body(&key, &header, body).map_err(damage)?;
+        let this = Self::assemble(directory, means, header, key, contents);
+        this.key(GroupId::SYSTEM, None).map_err(|error| match error {
+            KeyError::RootKey(source) => {
+                let contents = this.contents();
+                no_root_key(contents.groups[&GroupId::SYSTEM].active().wrapped.as_ref(), source)
+            }
+            _ => damage("the system group has no key"),
+        })?;
+        let leftover = directory.keyring_new();
+        match means.disk.remove(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(crate::directory::io_error(&leftover, error));
+            }
+            _ => {}
+        }
+        Ok(this)
+    }
+
+    fn assemble(
+        directory: &Directory,
+        means: &Means,
+        header: Header,
+        key: KeyringKey,
+        contents: Contents,
+    ) -> Self {
+        let Means { disk, random, root_keys } = means.clone();
+        Self {
+            dir: directory.root().to_owned(),
+            path: directory.keyring(),
+            disk,
+            random,
+            root_keys,
+            header,
+            key,
+            contents: RwLock::new(Arc::new(contents)),
+            turn: Mutex::default(),
+            unwrapped: Mutex::default(),
+        }
+    }
+
+    /// What the durable keyring holds.
+    pub(crate) fn contents(&self) -> Arc<Contents> {
+        Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn store(&self) -> StoreId {
+        self.header.store
+    }
+
+    /// Changes the contents, durably (§4). After an error it is unknown which of the two is on the disk.
+    pub(crate) fn replace(&self, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut next = Contents::clone(&self.contents());
+        change(&mut next);
+        next.generation += 1;
+        let bytes = file::seal(&self.key, &self.header, &next, &*self.random);
+        let new = self.path.with_extension("new");
+        match self.disk.remove(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.disk.create_new(&new)?;
+        file.write_at(&bytes, 0)?;
+        file.sync()?;
+        drop(file);
+        self.disk.rename(&new, &self.path)?;
+        self.disk.sync_dir(&self.dir)?;
+        *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
+        Ok(())
+    }
+
+    /// A fresh key for a group that is about to be made. Asks the root key's provider.
+    pub(crate) fn fresh_key(&self, group: GroupId) -> Result<FreshKey, RootKeyError> {
+        let means = Means {
+            disk: Arc::clone(&self.disk),
+            random: Arc::clone(&self.random),
+            root_keys: Arc::clone(&self.root_keys),
+        };
+        fresh_key(self.store(), group, 1, &means)
+    }
+
+    /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.
+    pub(crate) fn key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), KeyError> {
+        let contents = self.contents();
+        let Some(keys) = contents.groups.get(&group) else {
+            return Err(KeyError::NoSuchGroup { dropped: group.0 < contents.next_group });
+        };
+        let id = key_id.unwrap_or_else(|| keys.active().id);
+        let wrapped = keys.usable(id).and_then(|key| key.wrapped.as_ref());
+        let wrapped = wrapped.ok_or(KeyError::NoSuchKey { key_id: id })?;
+        Ok((id, self.unwrap(group, id, wrapped)?))
+    }
+
+    /// The key in an envelope that a log record or the keyring gives for this group and key id.
+    pub(crate) fn unwrap(
+        &self,
+        group: GroupId,
+        id: u32,
+        wrapped: &Envelope,
+    ) -> Result<GroupKey, RootKeyError> {
+        if let Some(key) = self.cache().get(group, id) {
+            return Ok(key);
+        }
+        let mut bytes = self.root_keys.unwrap(wrapped, &group_context(self.store(), group, id))?;
+        let key = GroupKey::from_bytes(&mut bytes);
+        self.remember(group, id, key.clone());
+        Ok(key)
+    }
+
+    /// All keys of a group that open something, the active one marked: `(active id, keys)`.
+    pub(crate) fn usable(&self, group: GroupId) -> Result<(u32, Vec<(u32, GroupKey)>), KeyError> {
+        let contents = self.contents();
+        let Some(group_keys) = contents.groups.get(&group) else {
+            return Err(KeyError::NoSuchGroup { dropped: group.0 < contents.next_group });
+        };
+        let mut keys = Vec::with_capacity(group_keys.keys.len());
+        for entry in &group_keys.keys {
+            if let Some(wrapped) = &entry.wrapped {
+                keys.push((entry.id, self.unwrap(group, entry.id, wrapped)?));
+            }
+        }
+        Ok((group_keys.active().id, keys))
+    }
+
+    /// Keeps an unwrapped key in memory.
+    pub(crate) fn remember(&self, group: GroupId, id: u32, key: GroupKey) {
+        self.cache().insert(group, id, key);
+    }
+
+    /// Wipes what is in memory of a group's keys.
+    pub(crate) fn forget(&self, group: GroupId) {
+        self.cache().remove(group);
+    }
+
+    fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
+        self.unwrapped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn fresh_key(store: StoreId, group: GroupId, id: u32, means: &Means) -> Result<FreshKey, RootKeyError> {
+    let key = GroupKey::generate(&*means.random);
+    let wrapped = means.root_keys.wrap(key.dangerous_expose(), &group_context(store, group, id))?;
+    Ok(FreshKey { key, wrapped })
+}
+
+fn keyring_context(store: StoreId) -> Context {
+    Context::new(Label::KeyringKeyWrap, &store.0)
+}
+
+fn group_context(store: StoreId, group: GroupId, id: u32) -> Context {
+    Context::new(Label::GroupKeyWrap, &store.0).and(group.0).and(id)
+}
+
+fn no_root_key(wrapped: Option<&Envelope>, source: RootKeyError) -> OpenError {
+    match wrapped {
+        Some(wrapped) => OpenError::RootKey {
+            provider: wrapped.provider.clone(),
+            key_id: wrapped.key_id.clone(),
+            key_version: wrapped.key_version,
+            source,
+        },
+        None => OpenError::NoRootKey { source },
+    }
+}

@@ -1,0 +1,78 @@
+//! The keyring as the log's source of keys.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use strongroom_seal::{Envelope, GroupKey};
+
+use crate::keyring::{KeyError, Keyring};
+use crate::log::LogKeys;
+use crate::{GroupId, LogKeyError, RootKeyError};
+
+/// Answers from the keyring and, while the log is read, from the records that made groups.
+#[derive(Debug)]
+pub(crate) struct KeySource {
+    keyring: Arc<Keyring>,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    /// First keys of groups whose making is in the log and not yet in the keyring.
+    made: HashMap<GroupId, Envelope>,
+    /// Why a key was not to be had, if the log cannot say it.
+    failure: Option<RootKeyError>,
+}
+
+impl KeySource {
+    pub(crate) fn new(keyring: Arc<Keyring>) -> Self {
+        Self { keyring, found: Mutex::default() }
+    }
+
+    /// A record that makes a group was read.
+    pub(crate) fn made(&self, group: GroupId, first_key: Envelope) {
+        self.lock().made.insert(group, first_key);
+    }
+
+    /// Why the last key was not to be had, if the root key was the reason.
+    pub(crate) fn take_failure(&self) -> Option<RootKeyError> {
+        self.lock().failure.take()
+    }
+
+    fn key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), KeyError> {
+        let error = match self.keyring.key(group, key_id) {
+            Err(error @ KeyError::NoSuchGroup { .. }) => error,
+            answer => return answer,
+        };
+        let wrapped = self.lock().made.get(&group).cloned();
+        match wrapped {
+            Some(wrapped) if key_id.is_none_or(|id| id == 1) => {
+                Ok((1, self.keyring.unwrap(group, 1, &wrapped)?))
+            }
+            _ => Err(error),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LogKeys for KeySource {
+    fn store_id(&self) -> [u8; 16] {
+        self.keyring.store().0
+    }
+
+    fn log_key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), LogKeyError> {
+        self.key(group, key_id).map_err(|error| match error {
+            KeyError::NoSuchGroup { dropped: true } => LogKeyError::Forgotten { group },
+            KeyError::NoSuchGroup { dropped: false } | KeyError::NoSuchKey { .. } => {
+                LogKeyError::Unknown { group, key_id }
+            }
+            KeyError::RootKey(error) => {
+                self.lock().failure = Some(error);
+                LogKeyError::Unknown { group, key_id }
+            }
+        })
+    }
+}

@@ -1,0 +1,449 @@
+//! Which groups have their page file open.
+//!
+//! A group is opened when it is first used and stays open until others need its place. Whoever uses it holds an
+//! `Arc`, so a group in use is never closed; the bound on how many are open gives way to that and is kept again by the
+//! next opening. The system group is used all the time and stays.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use metrics::{counter, gauge};
+use strongroom_seal::Random;
+use strongroom_telemetry::names;
+
+use crate::directory::{Directory, Lock};
+use crate::disk::Disk;
+use crate::keyring::{KeyError, Keyring};
+use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq};
+use crate::poison::Poison;
+use crate::{Cause, CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadError};
+
+/// A page file with less cache than this would read each page again and again.
+const CACHE_BYTES_MIN: usize = 1 << 20;
+
+/// A group whose page file is open.
+#[derive(Debug)]
+pub(crate) struct OpenGroup {
+    pub(crate) id: GroupId,
+    pub(crate) db: GroupDb,
+    /// The last command that is durable in the page file.
+    durable: AtomicU64,
+    /// The data directory stays locked while one of its files is open.
+    _lock: Option<Lock>,
+}
+
+impl OpenGroup {
+    pub(crate) fn dirty(&self) -> bool {
+        self.db.applied().0 > self.durable.load(Ordering::Acquire)
+    }
+}
+
+/// What a page file is known to have reached, durably.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) applied: Lsn,
+    /// 0 if there is no page file yet (`docs/spec/data-directory.md` §6).
+    pub(crate) root: RootSeq,
+}
+
+impl From<Checkpointed> for Known {
+    fn from(done: Checkpointed) -> Self {
+        Self { applied: done.applied, root: done.root }
+    }
+}
+
+/// What the registry works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) keyring: Arc<Keyring>,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) poison: Arc<Poison>,
+    pub(crate) groups_open_max: usize,
+    pub(crate) cache_bytes: usize,
+}
+
+/// The open groups.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    setting: Setting,
+    state: Mutex<State>,
+    /// A slot stopped being busy.
+    settled: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    slots: HashMap<GroupId, Slot>,
+    known: HashMap<GroupId, Known>,
+    uses: u64,
+    closed: bool,
+    /// Held until the registry is closed.
+    lock: Option<Lock>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    /// Being opened or closed by one thread; the others wait.
+    Busy,
+    Open {
+        group: Arc<OpenGroup>,
+        used: u64,
+    },
+    /// Closing failed, so rows that are applied may be missing in the file. Nobody gets to see it without them.
+    Failed,
+}
+
+/// Why a group is not to be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum GroupError {
+    #[error("there is no group {group}")]
+    NoSuchGroup { group: GroupId },
+    #[error("the store is closed")]
+    Closed,
+    #[error("the pages of group {group} failed earlier")]
+    Failed { group: GroupId },
+    #[error("{error}")]
+    Key { group: GroupId, error: KeyError },
+    #[error("{error}")]
+    Pages { group: GroupId, error: PagesError },
+}
+
+impl Registry {
+    pub(crate) fn new(setting: Setting, lock: Lock, known: HashMap<GroupId, Known>) -> Self {
+        let state = State { known, lock: Some(lock), ..State::default() };
+        Self { setting, state: Mutex::new(state), settled: Condvar::new() }
+    }
+
+    /// The group, opened if need be. Blocks on the disk then, and on the root key's provider if its key is not in
+    /// memory.
+    pub(crate) fn acquire(&self, id: GroupId) -> Result<Arc<OpenGroup>, GroupError> {
+        let mut state = self.lock();
+        loop {
+            if let Some(found) = state.find(id)? {
+                return Ok(found);
+            }
+            if !state.slots.contains_key(&id) {
+                break;
+            }
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        // Looked up under the lock: a dropping either is in the keyring by now, or finds the slot and waits for it.
+        if !self.setting.keyring.contents().groups.contains_key(&id) {
+            return Err(GroupError::NoSuchGroup { group: id });
+        }
+        let known = state.known.get(&id).copied();
+        state.slots.insert(id, Slot::Busy);
+        drop(state);
+        let opened = self.open(id, known);
+        let mut state = self.lock();
+        let answer = match opened {
+            Ok(group) => {
+                let group = Arc::new(group);
+                state.uses += 1;
+                let used = state.uses;
+                state.known.insert(id, group.known());
+                state.slots.insert(id, Slot::Open { group: Arc::clone(&group), used });
+                counter!(names::GROUP_OPENS).increment(1);
+                Ok(group)
+            }
+            Err(error) => {
+                state.slots.remove(&id);
+                Err(error)
+            }
+        };
+        self.settled.notify_all();
+        self.keep_bound(state);
+        answer
+    }
+
+    /// The group if it is open now; never waits for the disk.
+    pub(crate) fn acquire_open(&self, id: GroupId) -> Result<Option<Arc<OpenGroup>>, GroupError> {
+        self.lock().find(id)
+    }
+
+    fn open(&self, id: GroupId, known: Option<Known>) -> Result<OpenGroup, GroupError> {
+        let Setting { directory, keyring, disk, random, .. } = &self.setting;
+        let (active, keys) = keyring.usable(id).map_err(|error| match error {
+            KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
+            error => GroupError::Key { group: id, error },
+        })?;
+        let keys = PageKeys { active, keys };
+        let path = directory.page_file(id);
+        let random = Arc::clone(random);
+        let cache_bytes =
+            (self.setting.cache_bytes / self.setting.groups_open_max.max(1)).max(CACHE_BYTES_MIN);
+        let opened = match known.filter(|known| known.root > RootSeq(0)) {
+            Some(known) => GroupDb::open(&**disk, &path, id, &keys, random, cache_bytes, known.root)
+                .and_then(|db| {
+                    if db.applied() >= known.applied {
+                        return Ok(db);
+                    }
+                    let why = "its rows are older than its root";
+                    Err(Damage { file: path.clone(), at: Place::Whole, why }.into())
+                }),
+            // Whatever is there was begun after the last checkpoint, and all of it is in the log.
+            None => match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Err(PagesError::Io { path: path.clone(), source: Arc::new(error) })
+                }
+                _ => GroupDb::create(&**disk, &path, id, &keys, random, cache_bytes),
+            },
+        };
+        let db = opened.map_err(|error| GroupError::Pages { group: id, error })?;
+        let durable = AtomicU64::new(db.applied().0);
+        Ok(OpenGroup { id, db, durable, _lock: self.lock().lock.clone() })
+    }
+
+    /// Closes groups that nobody uses, least recently used first, until the bound is kept.
+    fn keep_bound<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        loop {
+            gauge!(names::GROUPS_OPEN).set(state.open_count() as f64);
+            if state.open_count() <= self.setting.groups_open_max {
+                return;
+            }
+            let Some(group) = state.take_idle() else { return };
+            let id = group.id;
+            drop(state);
+            let closed = self.close_one(group);
+            counter!(names::GROUP_CLOSES).increment(1);
+            state = self.lock();
+            match closed {
+                Ok(known) => {
+                    state.known.insert(id, known);
+                    state.slots.remove(&id);
+                }
+                Err(()) => {
+                    state.slots.insert(id, Slot::Failed);
+                }
+            }
+            self.settled.notify_all();
+        }
+    }
+
+    fn close_one(&self, group: OpenGroup) -> Result<Known, ()> {
+        let id = group.id;
+        group.db.close().map(Known::from).map_err(|error| {
+            self.setting.poison.set(Cause::Pages { group: id, error: error.to_string() });
+        })
+    }
+
+    /// Open groups with rows that are not durable.
+    pub(crate) fn dirty(&self) -> Vec<Arc<OpenGroup>> {
+        let state = self.lock();
+        let mut dirty: Vec<_> = state.open().filter(|group| group.dirty()).map(Arc::clone).collect();
+        dirty.sort_by_key(|group| group.id);
+        dirty
+    }
+
+    /// Makes the group's rows durable. The caller keeps commands of this group away meanwhile.
+    pub(crate) fn flush(&self, group: &OpenGroup) -> Result<(), PagesError> {
+        let done = group.db.checkpoint()?;
+        group.durable.store(done.applied.0, Ordering::Release);
+        let mut state = self.lock();
+        // Not if it was dropped meanwhile.
+        if state.known.contains_key(&group.id) {
+            state.known.insert(group.id, done.into());
+        }
+        Ok(())
+    }
+
+    /// What the page file of a group has reached.
+    pub(crate) fn known(&self, group: GroupId) -> Known {
+        let nothing = Known { applied: Lsn(0), root: RootSeq(0) };
+        self.lock().known.get(&group).copied().unwrap_or(nothing)
+    }
+
+    /// The group is gone from the keyring: its file goes too. Readers that have it open finish.
+    pub(crate) fn remove(&self, id: GroupId) -> io::Result<()> {
+        let mut state = self.lock();
+        while let Some(Slot::Busy) = state.slots.get(&id) {
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let slot = state.slots.remove(&id);
+        state.known.remove(&id);
+        drop(state);
+        drop(slot);
+        match self.setting.disk.remove(&self.setting.directory.page_file(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn open_count(&self) -> usize {
+        self.lock().open_count()
+    }
+
+    /// Closes every group that nobody uses and opens no more.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let lock = state.lock.take();
+        let mut slots: Vec<_> = std::mem::take(&mut state.slots).into_iter().collect();
+        drop(state);
+        slots.sort_by_key(|(id, _)| *id);
+        for (_, slot) in slots {
+            if let Slot::Open { group, .. } = slot
+                && let Ok(group) = Arc::try_unwrap(group)
+            {
+                let _ = self.close_one(group);
+            }
+        }
+        drop(lock);
+    }
+
+    /// Opens no more groups and lets go of the open ones as they are.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let (lock, slots) = (state.lock.take(), std::mem::take(&mut state.slots));
+        drop(state);
+        drop(slots);
+        drop(lock);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenGroup {
+    fn known(&self) -> Known {
+        Known { applied: Lsn(self.durable.load(Ordering::Acquire)), root: self.db.root() }
+    }
+}
+
+impl State {
+    fn find(&mut self, id: GroupId) -> Result<Option<Arc<OpenGroup>>, GroupError> {
+        if self.closed {
+            return Err(GroupError::Closed);
+        }
+        self.uses += 1;
+        match self.slots.get_mut(&id) {
+            Some(Slot::Open { group, used }) => {
+                *used = self.uses;
+                Ok(Some(Arc::clone(group)))
+            }
+            Some(Slot::Failed) => Err(GroupError::Failed { group: id }),
+            Some(Slot::Busy) | None => Ok(None),
+        }
+    }
+
+    fn open(&self) -> impl Iterator<Item = &Arc<OpenGroup>> {
+        self.slots.values().filter_map(|slot| match slot {
+            Slot::Open { group, .. } => Some(group),
+            Slot::Busy | Slot::Failed => None,
+        })
+    }
+
+    fn open_count(&self) -> usize {
+        self.open().count()
+    }
+
+    /// Takes the least recently used group that nobody holds, leaving its slot busy. Nobody can get hold of it
+    /// meanwhile: that needs the lock under which this runs.
+    fn take_idle(&mut self) -> Option<OpenGroup> {
+        let idle = self.slots.iter().filter_map(|(id, slot)| match slot {
+            Slot::Open { group, used } if *id != GroupId::SYSTEM && Arc::strong_count(group) == 1 => {
+                Some((*used, *id))
+            }
+            _ => None,
+        });
+        let (_, id) = idle.min()?;
+        match self.slots.insert(id, Slot::Busy) {
+            Some(Slot::Open { group, .. }) => Arc::into_inner(group),
+            _ => None,
+        }
+    }
+}
+
+impl From<GroupError> for ReadError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::NoSuchGroup { group } => Self::NoSuchGroup { group },
+            GroupError::Closed => Self::Closed,
+            GroupError::Failed { group } => Self::Failed { group },
+            GroupError::Key { group, error } => Self::key(group, error),
+            GroupError::Pages { group, error } => match error {
+                PagesError::Missing { path } => Self::Damage(missing(path)),
+                error => error.into_read(group),
+            },
+        }
+    }
+}
+
+impl ReadError {
+    pub(crate) fn key(group: GroupId, error: KeyError) -> Self {
+        match error {
+            KeyError::NoSuchGroup { .. } => Self::NoSuchGroup { group },
+            KeyError::NoSuchKey { key_id } => Self::NoSuchKey { group, key_id },
+            KeyError::RootKey(error) => Self::RootKey(error),
+        }
+    }
+}
+
+impl From<GroupError> for CommitError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::NoSuchGroup { group } => Self::NoSuchGroup { group },
+            GroupError::Closed => Self::Closed,
+            GroupError::Pages { error: PagesError::NoSpace { .. }, .. } => Self::NoSpace,
+            GroupError::Pages { error: PagesError::Damage(damage), .. } => Self::Damage(damage),
+            GroupError::Key { error: KeyError::RootKey(error), .. } => Self::RootKey(error),
+            error => Self::Unreadable(error.into()),
+        }
+    }
+}
+
+impl From<GroupError> for OpenError {
+    fn from(error: GroupError) -> Self {
+        match error {
+            GroupError::Pages { error, .. } => error.into(),
+            GroupError::Key { error: KeyError::RootKey(source), .. } => Self::NoRootKey { source },
+            error => Self::Group(error.into()),
+        }
+    }
+}
+
+impl From<PagesError> for OpenError {
+    fn from(error: PagesError) -> Self {
+        match error {
+            PagesError::Missing { path } => Self::Missing { file: path },
+            PagesError::Damage(damage) => Self::Damage(damage),
+            PagesError::RolledBack { path, found, expected } => {
+                Self::RolledBack { file: path, found: found.0, expected: expected.0 }
+            }
+            PagesError::TooNew { path, found, supported } => Self::TooNew { dir: path, found, supported },
+            PagesError::Misplaced { path, .. } => Self::Damage(Damage {
+                file: path,
+                at: Place::Whole,
+                why: "it is the page file of another group",
+            }),
+            PagesError::NoSpace { path } => Self::NoSpace { path },
+            PagesError::Io { path, source } => Self::Io { path, source },
+            PagesError::Database { path, .. } => {
+                let why = "the database inside its pages does not add up";
+                Self::Damage(Damage { file: path, at: Place::Whole, why })
+            }
+            PagesError::InUse { path } => Self::InUse { dir: path },
+            PagesError::KeyMissing { path, .. } => {
+                let why = "it needs a key that the keyring does not have";
+                Self::Damage(Damage { file: path, at: Place::Whole, why })
+            }
+            PagesError::Exists { path }
+            | PagesError::KeysExhausted { path }
+            | PagesError::Full { path }
+            | PagesError::Closed { path } => {
+                let source = Arc::new(io::Error::other("the page file takes no more"));
+                Self::Io { path, source }
+            }
+        }
+    }
+}
+
+fn missing(file: std::path::PathBuf) -> Damage {
+    Damage { file, at: Place::Whole, why: "it is missing" }
+}
