@@ -293,6 +293,9 @@ pub enum ObjectError {
     /// A part's encryption does not fit the upload's.
     #[error("the request's encryption does not fit the upload's")]
     UploadSse(UploadSseFault),
+    /// The KMS did not do what was asked.
+    #[error(transparent)]
+    Kms(#[from] strongroom_kms::KmsError),
 
     // What rests.
     /// Stored bytes were changed, cut, swapped or lost.

@@ -12,12 +12,28 @@
 //!
 //! Formats: `docs/spec/object-entry.md`, `docs/spec/blobs.md`. Nothing here knows HTTP or XML.
 
+mod blobs;
+mod buckets;
 mod checksum;
+mod commit;
+mod conditions;
 mod content;
+mod digest;
 mod error;
+mod locks;
+mod meta;
 mod names;
+mod objects;
+mod ops;
+mod range;
+mod receive;
 pub mod request;
+mod rows;
+mod scan;
+mod sse;
+mod sweep;
 mod types;
+mod uploads;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};
 pub use content::{Content, ContentError, ObjectBody};
@@ -26,6 +42,7 @@ pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
     PartNumber, UploadId, VersionId,
 };
+pub use objects::{Objects, ObjectsOptions};
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, ETag, EntityTags, ObjectMeta, ReadConditions,
     Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags, Timestamp, Versioning,

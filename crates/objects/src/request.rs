@@ -17,6 +17,15 @@ pub struct CreateBucket {
     pub settings: crate::BucketSettings,
 }
 
+/// A page of buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BucketListing {
+    /// The buckets, by name.
+    pub buckets: Vec<crate::BucketInfo>,
+    /// The last name of this page, if more follow.
+    pub next: Option<String>,
+}
+
 /// An object to store.
 #[derive(Debug)]
 pub struct PutRequest {

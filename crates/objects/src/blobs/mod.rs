@@ -1,0 +1,180 @@
+//! Blobs: files that hold one sealed stream each.
+//!
+//! Layout, order of steps and crash cases: `docs/spec/blobs.md`.
+
+mod read;
+mod write;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use metrics::counter;
+use strongroom_seal::Random;
+use strongroom_store::GroupId;
+use strongroom_store::disk::Disk;
+use strongroom_telemetry::names;
+
+use crate::ObjectError;
+use crate::rows::BlobId;
+
+pub(crate) use read::{BlobReader, ReadFault};
+pub(crate) use write::{BlobWriter, WrittenBlob};
+
+const TEMP: &str = "tmp";
+
+/// The directory of blobs.
+#[derive(Debug)]
+pub(crate) struct Blobs {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    epoch: u32,
+    /// Groups whose directory of this epoch is there and durable.
+    made: Mutex<HashSet<GroupId>>,
+    /// Blobs in their place whose command has no known outcome yet.
+    pending: AtomicUsize,
+}
+
+impl Blobs {
+    /// Opens the directory, makes it if needed, and removes what an earlier run was writing.
+    pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, epoch: u32) -> Result<Self, ObjectError> {
+        let blobs =
+            Self { disk, dir: dir.to_owned(), epoch, made: Mutex::default(), pending: AtomicUsize::new(0) };
+        let temp = blobs.dir.join(TEMP);
+        let emptied = || {
+            blobs.disk.create_dir_all(&temp)?;
+            for name in blobs.disk.list(&temp)? {
+                blobs.disk.remove(&temp.join(name))?;
+            }
+            blobs.disk.sync_dir(&blobs.dir)
+        };
+        emptied().map_err(|error| fault("opening the blob directory", error))?;
+        Ok(blobs)
+    }
+
+    /// The run of the store that new blobs are of.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// A name for a new blob.
+    pub(crate) fn new_id(&self, random: &dyn Random) -> BlobId {
+        BlobId::generate(self.epoch, random)
+    }
+
+    /// Removes a blob. One that is not there is removed already. Returns how long it was, in bytes.
+    pub(crate) fn remove(&self, group: GroupId, blob: &BlobId) -> io::Result<u64> {
+        let path = self.path(group, blob);
+        if !self.disk.exists(&path)? {
+            return Ok(0);
+        }
+        let length = self.disk.open(&path)?.len()?;
+        self.disk.remove(&path)?;
+        Ok(length)
+    }
+
+    /// The groups that have a directory.
+    pub(crate) fn groups(&self) -> io::Result<Vec<GroupId>> {
+        let names = self.disk.list(&self.dir)?;
+        Ok(names.iter().filter_map(|name| hex32(name)).map(GroupId).collect())
+    }
+
+    /// The blobs of a group that earlier runs wrote.
+    pub(crate) fn of_earlier_runs(&self, group: GroupId) -> io::Result<Vec<BlobId>> {
+        let dir = self.group_dir(group);
+        if !self.disk.exists(&dir)? {
+            return Ok(Vec::new());
+        }
+        let mut blobs = Vec::new();
+        for epoch in
+            self.disk.list(&dir)?.iter().filter_map(|name| hex32(name)).filter(|epoch| *epoch < self.epoch)
+        {
+            for name in self.disk.list(&self.epoch_dir(group, epoch))? {
+                let mut id = [0; 16];
+                if hex::decode_to_slice(&name, &mut id).is_ok() {
+                    blobs.push(BlobId { epoch, id });
+                }
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// Removes the group's directories of earlier runs that are empty. Best effort: an empty directory harms nobody.
+    pub(crate) fn prune(&self, group: GroupId) {
+        let dir = self.group_dir(group);
+        for epoch in self.disk.list(&dir).unwrap_or_default().iter().filter_map(|name| hex32(name)) {
+            if epoch < self.epoch {
+                drop(std::fs::remove_dir(self.epoch_dir(group, epoch)));
+            }
+        }
+    }
+
+    /// Removes all blobs of a group that is gone. Returns how many could not be removed.
+    pub(crate) fn remove_group(&self, group: GroupId) -> usize {
+        self.made().remove(&group);
+        let dir = self.group_dir(group);
+        let mut left = 0;
+        for epoch in self.disk.list(&dir).unwrap_or_default() {
+            let epoch = dir.join(epoch);
+            for name in self.disk.list(&epoch).unwrap_or_default() {
+                match self.disk.remove(&epoch.join(name)) {
+                    Ok(()) => counter!(names::BLOBS_COLLECTED, "reason" => "deleted").increment(1),
+                    Err(_) => left += 1,
+                }
+            }
+            drop(std::fs::remove_dir(&epoch));
+        }
+        drop(std::fs::remove_dir(&dir));
+        left
+    }
+
+    /// How many blobs are in their place without a known outcome of their command.
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Makes the directory for new blobs of a group, durably.
+    fn make_dir(&self, group: GroupId) -> io::Result<()> {
+        // Held throughout, so that nobody renames into a directory whose own name is not durable yet.
+        let mut made = self.made();
+        if !made.contains(&group) {
+            self.disk.create_dir_all(&self.epoch_dir(group, self.epoch))?;
+            self.disk.sync_dir(&self.group_dir(group))?;
+            self.disk.sync_dir(&self.dir)?;
+            made.insert(group);
+        }
+        Ok(())
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, HashSet<GroupId>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn group_dir(&self, group: GroupId) -> PathBuf {
+        self.dir.join(group.to_string())
+    }
+
+    fn epoch_dir(&self, group: GroupId, epoch: u32) -> PathBuf {
+        self.group_dir(group).join(format!("{epoch:08x}"))
+    }
+
+    fn path(&self, group: GroupId, blob: &BlobId) -> PathBuf {
+        self.epoch_dir(group, blob.epoch).join(hex::encode(blob.id))
+    }
+}
+
+fn hex32(name: &str) -> Option<u32> {
+    let right =
+        name.len() == 8 && name.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
+    if right { u32::from_str_radix(name, 16).ok() } else { None }
+}
+
+/// What an error of the file system means to a write.
+pub(crate) fn fault(doing: &'static str, source: io::Error) -> ObjectError {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ObjectError::NoSpace,
+        _ => ObjectError::Io { doing, source },
+    }
+}

@@ -1,0 +1,178 @@
+//! Writing a blob: temp → seal and write → fsync → rename → fsync of the directory (`docs/spec/blobs.md` §3).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use bytes::Bytes;
+use metrics::{counter, histogram};
+use strongroom_seal::stream::{HEADER_LEN, Last, Sealer, StreamError, StreamSpec};
+use strongroom_seal::{Context, ObjectKey, Random, TAG_LEN};
+use strongroom_store::GroupId;
+use strongroom_store::disk::{Disk, DiskFile};
+use strongroom_telemetry::names;
+
+use super::{Blobs, TEMP, fault};
+use crate::ObjectError;
+use crate::rows::BlobId;
+
+/// Sealed bytes are handed to the file in runs of about this length.
+const RUN_LEN: usize = 1 << 20;
+
+/// A blob that is being written. Dropping it removes the file.
+pub(crate) struct BlobWriter {
+    blob: WrittenBlob,
+    file: Arc<dyn DiskFile>,
+    sealer: Sealer,
+    /// Sealed chunks that are not in the file yet, then the plaintext of the chunk that is being filled.
+    run: Vec<u8>,
+    /// How much of `run` is that plaintext.
+    filled: usize,
+    /// Where `run` goes.
+    at: u64,
+}
+
+impl BlobWriter {
+    /// Starts a blob under `key`. `context` must name `id`.
+    pub(crate) fn create(
+        blobs: &Arc<Blobs>,
+        group: GroupId,
+        id: BlobId,
+        (key, context, spec): (&ObjectKey, &Context, StreamSpec),
+        random: &dyn Random,
+    ) -> Result<Self, ObjectError> {
+        let path = blobs.dir.join(TEMP).join(hex::encode(id.id));
+        let file = blobs.disk.create_new(&path).map_err(|error| fault("creating a blob", error))?;
+        let temp = Temp { disk: Arc::clone(&blobs.disk), path, armed: true };
+        let (sealer, header) = Sealer::new(key, context, spec, random);
+        let mut run = Vec::with_capacity(RUN_LEN + 2 * (sealer.chunk_size() + TAG_LEN) + HEADER_LEN);
+        run.extend_from_slice(&header);
+        let blob = WrittenBlob { blobs: Arc::clone(blobs), temp, group, id, length: 0 };
+        Ok(Self { blob, file, sealer, run, filled: 0, at: 0 })
+    }
+
+    /// Takes the next pieces of the content.
+    pub(crate) fn write(&mut self, pieces: &[Bytes]) -> Result<(), ObjectError> {
+        let chunk = self.sealer.chunk_size();
+        for piece in pieces {
+            let mut rest = piece.as_ref();
+            while !rest.is_empty() {
+                // A full chunk is sealed only once more is known to follow: the last one is sealed as such.
+                if self.filled == chunk {
+                    self.seal(Last::No)?;
+                }
+                let (now, later) = rest.split_at(rest.len().min(chunk - self.filled));
+                self.run.extend_from_slice(now);
+                self.filled += now.len();
+                rest = later;
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals the end and makes the content durable. The file still has its temporary name.
+    pub(crate) fn finish(mut self) -> Result<WrittenBlob, ObjectError> {
+        let started = Instant::now();
+        self.seal(Last::Yes)?;
+        self.flush()?;
+        self.file.sync().map_err(|error| fault("making a blob durable", error))?;
+        histogram!(names::BLOB_SYNC_SECONDS).record(started.elapsed().as_secs_f64());
+        self.blob.length = self.at;
+        Ok(self.blob)
+    }
+
+    fn seal(&mut self, last: Last) -> Result<(), ObjectError> {
+        let start = self.run.len() - self.filled;
+        let tag = self.sealer.seal_next(&mut self.run[start..], last).map_err(too_long)?;
+        self.run.extend_from_slice(&tag);
+        self.filled = 0;
+        if self.run.len() >= RUN_LEN { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ObjectError> {
+        self.file.write_at(&self.run, self.at).map_err(|error| fault("writing a blob", error))?;
+        self.at += self.run.len() as u64;
+        self.run.clear();
+        Ok(())
+    }
+}
+
+/// A blob whose content is durable under a temporary name. Dropping it removes the file.
+pub(crate) struct WrittenBlob {
+    blobs: Arc<Blobs>,
+    temp: Temp,
+    group: GroupId,
+    id: BlobId,
+    length: u64,
+}
+
+impl WrittenBlob {
+    /// Gives the blob its name, durably.
+    pub(crate) fn place(mut self) -> Result<NewBlob, ObjectError> {
+        let placing = |error| fault("naming a blob", error);
+        self.blobs.make_dir(self.group).map_err(placing)?;
+        let path = self.blobs.path(self.group, &self.id);
+        self.blobs.disk.rename(&self.temp.path, &path).map_err(placing)?;
+        self.temp.path.clone_from(&path);
+        self.blobs.pending.fetch_add(1, Ordering::AcqRel);
+        let blob = NewBlob { blobs: Arc::clone(&self.blobs), temp: self.temp, id: self.id };
+        let dir = self.blobs.epoch_dir(self.group, self.id.epoch);
+        self.blobs.disk.sync_dir(&dir).map_err(placing)?;
+        counter!(names::BLOBS_WRITTEN).increment(1);
+        counter!(names::BLOBS_WRITTEN_BYTES).increment(self.length);
+        Ok(blob)
+    }
+}
+
+/// A blob in its place that no row names yet. Dropping it removes the file, unless [`Self::keep`] was called.
+pub(crate) struct NewBlob {
+    blobs: Arc<Blobs>,
+    temp: Temp,
+    id: BlobId,
+}
+
+impl NewBlob {
+    pub(crate) fn id(&self) -> BlobId {
+        self.id
+    }
+
+    /// A row names it now, or may: then the sweep decides at the next opening.
+    pub(crate) fn keep(mut self) {
+        self.temp.armed = false;
+    }
+}
+
+impl Drop for NewBlob {
+    fn drop(&mut self) {
+        self.blobs.pending.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A file that goes when this does.
+struct Temp {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    armed: bool,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if self.armed {
+            // What cannot be removed now is an orphan of this run, which the next opening sweeps.
+            if let Err(error) = self.disk.remove(&self.path) {
+                tracing::debug!(%error, "an unfinished blob stays until the next start");
+            }
+        }
+    }
+}
+
+fn too_long(error: StreamError) -> ObjectError {
+    match error {
+        StreamError::TooLong { plain_len_max: most } => {
+            ObjectError::EntityTooLarge { size: most.saturating_add(1), most }
+        }
+        // The writer above hands in chunks of the right length, and none after the last.
+        _ => ObjectError::Stopping,
+    }
+}

@@ -1,0 +1,334 @@
+//! Buckets: made, listed, set, deleted. All that is known of them goes through here, so that the map in memory is always
+//! what the system group says.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Store, Write};
+use tokio::sync::Mutex;
+
+use crate::objects::{Objects, blocking, carried_out};
+use crate::request::{BucketListing, CreateBucket};
+use crate::rows::{self, BucketRow, GroupState, table};
+use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp};
+
+/// Buckets of one answer at most.
+const LIST_MAX: u32 = 10_000;
+
+/// A bucket as operations use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bucket {
+    pub(crate) name: BucketName,
+    pub(crate) group: GroupId,
+    pub(crate) created: Timestamp,
+    pub(crate) owner: String,
+    pub(crate) settings: BucketSettings,
+    state: GroupState,
+}
+
+impl Bucket {
+    fn info(&self) -> BucketInfo {
+        BucketInfo {
+            name: self.name.clone(),
+            created: self.created,
+            owner: self.owner.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    fn row(&self) -> BucketRow {
+        BucketRow {
+            group: self.group,
+            state: self.state,
+            created: self.created,
+            owner: self.owner.clone(),
+            settings: self.settings.clone(),
+        }
+    }
+
+    /// The error of operations on a bucket that went away meanwhile.
+    pub(crate) fn gone(&self) -> ObjectError {
+        ObjectError::NoSuchBucket { bucket: self.name.clone() }
+    }
+
+    /// What an error of a commit means for this bucket.
+    pub(crate) fn commit_error(&self, error: CommitError) -> ObjectError {
+        match error {
+            CommitError::NoSuchGroup { group } if group == self.group => self.gone(),
+            CommitError::NoSpace => ObjectError::NoSpace,
+            other => ObjectError::Commit(other),
+        }
+    }
+
+    /// The check of every command that writes to the bucket.
+    pub(crate) fn is_active(&self) -> Check {
+        Check::Equals { key: rows::STATE.to_vec(), value: GroupState::Active.encode() }
+    }
+}
+
+/// All buckets, in memory.
+#[derive(Debug)]
+pub(crate) struct Buckets {
+    by_name: RwLock<BTreeMap<String, Arc<Bucket>>>,
+    /// Held by whoever changes buckets, over the commit and the change of the map.
+    changing: Mutex<()>,
+}
+
+impl Buckets {
+    /// Reads all buckets. Blocks.
+    pub(crate) fn load(store: &Store) -> Result<Self, ObjectError> {
+        let reading = store.read(GroupId::SYSTEM)?;
+        let (from, to) = rows::system_buckets();
+        let mut by_name = BTreeMap::new();
+        for row in reading.range(Bound::Included(&from), Bound::Excluded(&to))? {
+            let (key, value) = row?;
+            let row = BucketRow::decode(&value).map_err(|error| error.of("bucket"))?;
+            let name =
+                std::str::from_utf8(&key[from.len()..]).ok().and_then(|name| BucketName::parse(name).ok());
+            let name = name.ok_or(ObjectError::DamagedRow { table: "bucket" })?;
+            let BucketRow { group, state, created, owner, settings } = row;
+            by_name.insert(
+                name.as_str().to_owned(),
+                Arc::new(Bucket { name, group, created, owner, settings, state }),
+            );
+        }
+        Ok(Self { by_name: RwLock::new(by_name), changing: Mutex::new(()) })
+    }
+
+    /// The bucket with this name.
+    pub(crate) fn find(&self, name: &BucketName) -> Option<Arc<Bucket>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name.as_str()).cloned()
+    }
+
+    fn set(&self, bucket: &Arc<Bucket>) {
+        let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        by_name.insert(bucket.name.as_str().to_owned(), Arc::clone(bucket));
+    }
+
+    fn forget(&self, name: &BucketName) {
+        self.by_name.write().unwrap_or_else(PoisonError::into_inner).remove(name.as_str());
+    }
+
+    fn page(&self, prefix: &str, after: Option<&str>, max: usize) -> BucketListing {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let mut found = by_name
+            .range::<str, _>((from, Bound::Unbounded))
+            .map(|(_, bucket)| bucket)
+            .take_while(|bucket| bucket.name.as_str().starts_with(prefix));
+        let buckets: Vec<_> = found.by_ref().take(max).map(|bucket| bucket.info()).collect();
+        let more = found.next().is_some();
+        let next = buckets.last().filter(|_| more).map(|last| last.name.as_str().to_owned());
+        BucketListing { buckets, next }
+    }
+
+    fn being_deleted(&self) -> Vec<Arc<Bucket>> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.values().filter(|bucket| bucket.state == GroupState::Deleting).cloned().collect()
+    }
+}
+
+impl Objects {
+    /// Makes a bucket: a group with a key of its own.
+    ///
+    /// # Errors
+    /// [`ObjectError::BucketAlreadyOwnedByYou`], [`ObjectError::BucketAlreadyExists`].
+    pub async fn create_bucket(
+        &self,
+        name: &BucketName,
+        request: CreateBucket,
+    ) -> Result<BucketInfo, ObjectError> {
+        let (this, name) = (self.clone(), name.clone());
+        carried_out(async move { this.create_bucket_now(name, request).await }).await
+    }
+
+    async fn create_bucket_now(
+        &self,
+        name: BucketName,
+        request: CreateBucket,
+    ) -> Result<BucketInfo, ObjectError> {
+        let inner = &self.0;
+        let _changing = inner.buckets.changing.lock().await;
+        if let Some(bucket) = inner.buckets.find(&name) {
+            return Err(if bucket.owner == request.owner {
+                ObjectError::BucketAlreadyOwnedByYou { bucket: name }
+            } else {
+                ObjectError::BucketAlreadyExists { bucket: name }
+            });
+        }
+        let mut bucket = Bucket {
+            name,
+            group: GroupId::SYSTEM,
+            created: inner.options.clock.now(),
+            owner: request.owner,
+            settings: request.settings,
+            state: GroupState::Active,
+        };
+        let key = rows::bucket_key(&bucket.name);
+        let made = inner.store.create_group(|group| {
+            let row = BucketRow { group, ..bucket.row() };
+            Command {
+                group: GroupId::SYSTEM,
+                checks: vec![Check::Absent { key: key.clone() }],
+                writes: vec![Write::Put { key: key.clone(), value: row.encode() }],
+            }
+        });
+        let (group, outcome) = made.await.map_err(|error| bucket.commit_error(error))?;
+        if let Outcome::Refused { .. } = outcome {
+            // Only another process on the same log could have been faster; its row is not in our map.
+            return Err(ObjectError::BucketAlreadyExists { bucket: bucket.name });
+        }
+        bucket.group = group;
+        // Until this row is there nothing can be written to the bucket; a crash in between is mended at opening.
+        activate(&inner.store, &bucket).await?;
+        let bucket = Arc::new(bucket);
+        inner.buckets.set(&bucket);
+        Ok(bucket.info())
+    }
+
+    /// Deletes a bucket that has no objects, versions or uploads, and forgets its key.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`], [`ObjectError::BucketNotEmpty`].
+    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), ObjectError> {
+        let (this, name) = (self.clone(), name.clone());
+        carried_out(async move { this.delete_bucket_now(&name).await }).await
+    }
+
+    async fn delete_bucket_now(&self, name: &BucketName) -> Result<(), ObjectError> {
+        let inner = &self.0;
+        let _changing = inner.buckets.changing.lock().await;
+        let bucket = inner.bucket(name)?;
+        let marked = Arc::new(Bucket { state: GroupState::Deleting, ..(*bucket).clone() });
+        self.replace_row(&bucket, &marked).await?;
+        self.finish_deletion(&marked).await
+    }
+
+    /// Goes on from the mark in the system group: empty and gone, or not empty and active again.
+    async fn finish_deletion(&self, bucket: &Arc<Bucket>) -> Result<(), ObjectError> {
+        let inner = &self.0;
+        let empty = |table: u8| Check::RangeEmpty { from: vec![table], to: vec![table + 1] };
+        let command = Command {
+            group: bucket.group,
+            checks: [table::HEAD, table::VERSION, table::UPLOAD].map(empty).to_vec(),
+            writes: vec![Write::Put { key: rows::STATE.to_vec(), value: GroupState::Deleting.encode() }],
+        };
+        match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+            Outcome::Applied { .. } => {}
+            Outcome::Refused { .. } => {
+                let active = Arc::new(Bucket { state: GroupState::Active, ..(**bucket).clone() });
+                self.replace_row(bucket, &active).await?;
+                return Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone() });
+            }
+        }
+        let key = rows::bucket_key(&bucket.name);
+        let command = Command {
+            group: GroupId::SYSTEM,
+            checks: vec![Check::Equals { key: key.clone(), value: bucket.row().encode() }],
+            writes: vec![Write::Delete { key }, Write::DropGroup { group: bucket.group }],
+        };
+        self.commit_system(bucket, command).await?;
+        inner.buckets.forget(&bucket.name);
+        inner.sweeper.drop_group(bucket.group);
+        Ok(())
+    }
+
+    /// Finishes what a crash interrupted: deletions, and buckets whose group has no state row yet.
+    pub(crate) async fn finish_deletions(&self) -> Result<(), ObjectError> {
+        let inner = &self.0;
+        for bucket in inner.buckets.being_deleted() {
+            match self.finish_deletion(&bucket).await {
+                Ok(()) | Err(ObjectError::BucketNotEmpty { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let newest = {
+            let by_name = inner.buckets.by_name.read().unwrap_or_else(PoisonError::into_inner);
+            by_name.values().max_by_key(|bucket| bucket.group).cloned()
+        };
+        // Buckets are made one after the other, so only the newest can lack its state row.
+        if let Some(bucket) = newest {
+            let (store, group) = (inner.store.clone(), bucket.group);
+            let there = blocking(move || Ok(store.read(group)?.get(rows::STATE)?.is_some())).await?;
+            if !there {
+                activate(&inner.store, &bucket).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a bucket.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub async fn head_bucket(&self, name: &BucketName) -> Result<BucketInfo, ObjectError> {
+        Ok(self.0.bucket(name)?.info())
+    }
+
+    /// A page of buckets: names that start with `prefix`, after `after`, at most `max`.
+    pub async fn list_buckets(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        max: u32,
+    ) -> Result<BucketListing, ObjectError> {
+        Ok(self.0.buckets.page(prefix, after, max.min(LIST_MAX) as usize))
+    }
+
+    /// Sets what writes get that ask for no encryption.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`], and [`ObjectError::Kms`] if the key does not exist or cannot be used.
+    pub async fn set_default_encryption(
+        &self,
+        name: &BucketName,
+        encryption: DefaultEncryption,
+    ) -> Result<(), ObjectError> {
+        if let DefaultEncryption::Kms { key_id: Some(key_id), .. } = &encryption {
+            self.0.kms.describe(key_id).await?;
+        }
+        let (this, name) = (self.clone(), name.clone());
+        carried_out(async move {
+            let _changing = this.0.buckets.changing.lock().await;
+            let bucket = this.0.bucket(&name)?;
+            let mut changed = (*bucket).clone();
+            changed.settings.encryption = encryption;
+            this.replace_row(&bucket, &Arc::new(changed)).await
+        })
+        .await
+    }
+
+    async fn replace_row(&self, old: &Arc<Bucket>, new: &Arc<Bucket>) -> Result<(), ObjectError> {
+        let key = rows::bucket_key(&old.name);
+        let command = Command {
+            group: GroupId::SYSTEM,
+            checks: vec![Check::Equals { key: key.clone(), value: old.row().encode() }],
+            writes: vec![Write::Put { key, value: new.row().encode() }],
+        };
+        self.commit_system(old, command).await?;
+        self.0.buckets.set(new);
+        Ok(())
+    }
+
+    async fn commit_system(&self, bucket: &Bucket, command: Command) -> Result<(), ObjectError> {
+        match self.0.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+            Outcome::Applied { .. } => Ok(()),
+            // The map and the rows change together under one lock, so the row is the one we know.
+            Outcome::Refused { .. } => Err(ObjectError::DamagedRow { table: "bucket" }),
+        }
+    }
+}
+
+async fn activate(store: &Store, bucket: &Bucket) -> Result<(), ObjectError> {
+    let command = Command {
+        group: bucket.group,
+        checks: vec![Check::Absent { key: rows::STATE.to_vec() }],
+        writes: vec![Write::Put { key: rows::STATE.to_vec(), value: GroupState::Active.encode() }],
+    };
+    store.commit(command).await.map_err(|error| bucket.commit_error(error))?;
+    Ok(())
+}

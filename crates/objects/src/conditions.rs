@@ -1,0 +1,124 @@
+//! Conditions of reads and writes.
+
+use crate::commit::Current;
+use crate::{
+    Condition, ETag, ObjectError, ObjectName, ReadConditions, Timestamp, VersionId, WriteConditions,
+};
+
+/// Whether a read may go on, in the order of RFC 9110 §13.2.2.
+pub(crate) fn check_read(
+    conditions: &ReadConditions,
+    etag: ETag,
+    mtime: Timestamp,
+    version: VersionId,
+) -> Result<(), ObjectError> {
+    let failed = |condition| Err(ObjectError::PreconditionFailed { condition });
+    // HTTP dates have whole seconds, so an object is as old as the start of its second.
+    match (&conditions.if_match, conditions.if_unmodified_since) {
+        (Some(tags), _) if !tags.matches(&etag) => return failed(Condition::IfMatch),
+        (None, Some(since)) if mtime.seconds() > since.seconds() => {
+            return failed(Condition::IfUnmodifiedSince);
+        }
+        _ => {}
+    }
+    let not_modified = match (&conditions.if_none_match, conditions.if_modified_since) {
+        (Some(tags), _) => tags.matches(&etag),
+        (None, Some(since)) => mtime.seconds() <= since.seconds(),
+        (None, None) => false,
+    };
+    if not_modified { Err(ObjectError::NotModified { etag, mtime, version }) } else { Ok(()) }
+}
+
+/// Whether the source of a copy is as the client wants it. There is no answer "not modified" to a copy.
+pub(crate) fn check_source(
+    conditions: &ReadConditions,
+    etag: ETag,
+    mtime: Timestamp,
+    version: VersionId,
+) -> Result<(), ObjectError> {
+    match check_read(conditions, etag, mtime, version) {
+        Err(ObjectError::NotModified { .. }) => {
+            let condition = match conditions.if_none_match {
+                Some(_) => Condition::IfNoneMatch,
+                None => Condition::IfModifiedSince,
+            };
+            Err(ObjectError::PreconditionFailed { condition })
+        }
+        other => other,
+    }
+}
+
+/// Whether a write may replace `current`.
+pub(crate) fn check_write(
+    conditions: &WriteConditions,
+    current: Option<&Current>,
+    name: &ObjectName,
+) -> Result<(), ObjectError> {
+    let etag = current.and_then(Current::object).map(|object| object.etag);
+    if let Some(tags) = &conditions.if_match {
+        match etag {
+            None => return Err(ObjectError::NoSuchKey { name: name.clone(), delete_marker: None }),
+            Some(etag) if !tags.matches(&etag) => {
+                return Err(ObjectError::PreconditionFailed { condition: Condition::IfMatch });
+            }
+            Some(_) => {}
+        }
+    }
+    match (&conditions.if_none_match, etag) {
+        (Some(tags), Some(etag)) if tags.matches(&etag) => {
+            Err(ObjectError::PreconditionFailed { condition: Condition::IfNoneMatch })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::EntityTags;
+
+    const ETAG: ETag = ETag::Md5([7; 16]);
+    const MTIME: Timestamp = Timestamp(10_500);
+
+    fn read(conditions: &ReadConditions) -> Option<Condition> {
+        match check_read(conditions, ETAG, MTIME, VersionId::Null) {
+            Ok(()) => None,
+            Err(ObjectError::PreconditionFailed { condition }) => Some(condition),
+            Err(ObjectError::NotModified { .. }) => Some(Condition::IfNoneMatch),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    fn tags(etag: ETag) -> Option<EntityTags> {
+        Some(EntityTags::Tags(vec![etag.to_string()]))
+    }
+
+    #[test]
+    fn entity_tags_go_before_dates() {
+        let other = ETag::Md5([8; 16]);
+        let old = Some(Timestamp(1000));
+        let mut conditions =
+            ReadConditions { if_match: tags(ETAG), if_unmodified_since: old, ..Default::default() };
+        assert_eq!(read(&conditions), None);
+        conditions.if_match = tags(other);
+        assert_eq!(read(&conditions), Some(Condition::IfMatch));
+        conditions.if_match = None;
+        assert_eq!(read(&conditions), Some(Condition::IfUnmodifiedSince));
+        let new = Some(Timestamp(99_000));
+        let mut conditions =
+            ReadConditions { if_none_match: tags(other), if_modified_since: new, ..Default::default() };
+        assert_eq!(read(&conditions), None);
+        conditions.if_none_match = None;
+        assert_eq!(read(&conditions), Some(Condition::IfNoneMatch));
+    }
+
+    #[test]
+    fn an_object_is_not_newer_than_its_own_last_modified_date() {
+        let date = Some(Timestamp(10_000));
+        assert_eq!(read(&ReadConditions { if_unmodified_since: date, ..Default::default() }), None);
+        assert_eq!(
+            read(&ReadConditions { if_modified_since: date, ..Default::default() }),
+            Some(Condition::IfNoneMatch)
+        );
+    }
+}

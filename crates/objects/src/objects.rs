@@ -1,0 +1,148 @@
+//! The buckets and objects of one store.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use strongroom_kms::Provider;
+use strongroom_seal::stream::StreamSpec;
+use strongroom_seal::{OsRandom, Random};
+use strongroom_store::disk::{Disk, OsDisk};
+use strongroom_store::{GroupId, ReadError, Reading, Store};
+
+use crate::blobs::Blobs;
+use crate::buckets::{Bucket, Buckets};
+use crate::locks::{Leases, Locks};
+use crate::sweep::Sweeper;
+use crate::{BucketName, Clock, ObjectError, SystemClock};
+
+/// What is sealed inside the entry instead of a file: up to here one write of the log is cheaper than a file's two
+/// fsyncs, and listings do not read it.
+const INLINE_MAX: usize = 16 * 1024;
+
+/// How objects are kept. None of it changes how stored objects are read.
+#[derive(Debug, Clone)]
+pub struct ObjectsOptions {
+    /// Where blobs go. Made if it is not there; nothing else may be in it.
+    pub blob_dir: PathBuf,
+    /// Where keys and names of blobs come from.
+    pub random: Arc<dyn Random>,
+    /// The time of writes.
+    pub clock: Arc<dyn Clock>,
+    /// Content up to this many bytes is kept in the index; at most 256 KiB.
+    pub inline_max: usize,
+    /// Cipher and chunk size of new content.
+    pub stream: StreamSpec,
+    /// The file system of the blobs.
+    pub disk: Arc<dyn Disk>,
+}
+
+impl ObjectsOptions {
+    /// The defaults, with blobs in this directory.
+    pub fn new(blob_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            blob_dir: blob_dir.into(),
+            random: Arc::new(OsRandom),
+            clock: Arc::new(SystemClock),
+            inline_max: INLINE_MAX,
+            stream: StreamSpec::default(),
+            disk: Arc::new(OsDisk),
+        }
+    }
+}
+
+/// The buckets and objects of one store. Clones share it.
+///
+/// Writes are durable when they return. Dropping the future of a write before it is being committed leaves nothing; later it
+/// is carried out all the same.
+#[derive(Clone)]
+pub struct Objects(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) kms: Arc<dyn Provider>,
+    pub(crate) options: ObjectsOptions,
+    pub(crate) blobs: Arc<Blobs>,
+    pub(crate) buckets: Buckets,
+    pub(crate) locks: Locks,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) sweeper: Sweeper,
+}
+
+impl Objects {
+    /// Opens the buckets of `store`, finishes what an earlier run left half done, and starts removing what it left
+    /// over. One per store at a time.
+    pub async fn open(
+        store: Store,
+        kms: Arc<dyn Provider>,
+        options: ObjectsOptions,
+    ) -> Result<Self, ObjectError> {
+        let mut options = options;
+        options.inline_max = options.inline_max.min(256 * 1024);
+        let (disk, dir) = (Arc::clone(&options.disk), options.blob_dir.clone());
+        let opened = store.clone();
+        let (blobs, buckets) = blocking(move || {
+            let blobs = Arc::new(Blobs::open(disk, &dir, opened.epoch())?);
+            Ok((blobs, Buckets::load(&opened)?))
+        })
+        .await?;
+        let leases = Arc::new(Leases::default());
+        let sweeper = Sweeper::start(store.clone(), Arc::clone(&blobs), Arc::clone(&leases));
+        let locks = Locks::default();
+        let objects = Self(Arc::new(Inner { store, kms, options, blobs, buckets, locks, leases, sweeper }));
+        objects.finish_deletions().await?;
+        objects.0.sweeper.sweep_earlier_runs();
+        Ok(objects)
+    }
+
+    /// Waits until what was dropped is removed, and stops the background work. Call it when no operation is under way and
+    /// before the store is closed. Without it nothing is lost: the next opening has more to sweep.
+    pub async fn close(&self) {
+        self.0.sweeper.close().await;
+    }
+}
+
+impl Inner {
+    /// The bucket with this name.
+    pub(crate) fn bucket(&self, name: &BucketName) -> Result<Arc<Bucket>, ObjectError> {
+        self.buckets.find(name).ok_or_else(|| ObjectError::NoSuchBucket { bucket: name.clone() })
+    }
+
+    /// The rows of a bucket now. Blocks.
+    pub(crate) fn read(&self, bucket: &Bucket) -> Result<Reading, ObjectError> {
+        self.store.read(bucket.group).map_err(|error| bucket.read_error(error))
+    }
+}
+
+impl Bucket {
+    /// What an error of the store means for this bucket: its group goes when the bucket does.
+    pub(crate) fn read_error(&self, error: ReadError) -> ObjectError {
+        match error {
+            ReadError::NoSuchGroup { group } if group == self.group && group != GroupId::SYSTEM => {
+                self.gone()
+            }
+            other => ObjectError::Read(other),
+        }
+    }
+}
+
+impl fmt::Debug for Objects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+/// Runs `work` where it may block.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ObjectError> + Send + 'static,
+) -> Result<T, ObjectError> {
+    // The only ways for a job not to end are a defect, reported where it happened, and the runtime's shutdown.
+    tokio::task::spawn_blocking(work).await.map_err(|_| ObjectError::Stopping)?
+}
+
+/// Runs `work` to its end even if the caller's future is dropped.
+pub(crate) async fn carried_out<T: Send + 'static>(
+    work: impl Future<Output = Result<T, ObjectError>> + Send + 'static,
+) -> Result<T, ObjectError> {
+    tokio::spawn(work).await.map_err(|_| ObjectError::Stopping)?
+}

@@ -1,0 +1,83 @@
+//! Copying an object: opened with the source's key and sealed anew under the target's.
+
+use futures::StreamExt;
+
+use crate::conditions::check_source;
+use crate::objects::Objects;
+use crate::ops::get::{Opened, Purpose, whole};
+use crate::ops::put::PUT_LEN_MAX;
+use crate::request::{CopyRequest, CopyResult, CopySource, Directive, PutRequest};
+use crate::{
+    ChecksumRequest, Content, ContentError, DefaultEncryption, ObjectBody, ObjectError, ObjectMeta,
+    SseRequest,
+};
+
+impl Objects {
+    /// Copies an object. What the target has of metadata, tags and encryption is said by the request; encryption is
+    /// never inherited.
+    ///
+    /// # Errors
+    /// Those of reading the source and writing the target; [`ObjectError::CopyOntoItself`] if nothing would change.
+    pub async fn copy(&self, request: CopyRequest) -> Result<CopyResult, ObjectError> {
+        let CopyRequest { source, bucket, name, meta, metadata, tagging, sse, conditions, checksum } =
+            request;
+        let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
+        let target = self.0.bucket(&bucket)?;
+        let opened = self.open_source(source).await?;
+        let size = opened.object.size;
+        if size > PUT_LEN_MAX {
+            return Err(ObjectError::EntityTooLarge { size, most: PUT_LEN_MAX });
+        }
+        let changes_class =
+            meta.system.storage_class != opened.object.storage_class && meta.system.storage_class.is_some();
+        let changes = metadata == Directive::Replace
+            || sse != SseRequest::Default
+            || meta.system.website_redirect.is_some()
+            || changes_class
+            || target.settings.encryption != DefaultEncryption::S3;
+        if onto_itself && !changes {
+            return Err(ObjectError::CopyOntoItself);
+        }
+        let meta = target_meta(&opened, meta, metadata, tagging);
+        let source_version = opened.head.version;
+        // The source's algorithm is kept; its composite form is not, since the target has one part.
+        let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
+        let checksums = ChecksumRequest { compute: checksum.or(kept), ..ChecksumRequest::default() };
+        let content = content(opened.body(&self.0).await?);
+        let put = PutRequest { bucket, name, content, meta, sse, conditions, checksums, content_md5: None };
+        let put = Box::pin(self.put(put)).await?;
+        Ok(CopyResult { put, source_version })
+    }
+
+    /// The source of a copy, if it is as the client wants it.
+    pub(crate) async fn open_source(&self, source: CopySource) -> Result<Opened, ObjectError> {
+        let mut request = whole(source.bucket, source.name, source.version);
+        request.customer_key = source.customer_key;
+        let opened = self.0.open_object(request, Purpose::Content).await?;
+        check_source(&source.conditions, opened.object.etag, opened.head.mtime, opened.head.version)?;
+        Ok(opened)
+    }
+}
+
+/// A body as content: its errors come back out of the write as what they are.
+pub(crate) fn content(body: ObjectBody) -> Content {
+    let length = body.length();
+    let own = |error: ObjectError| ContentError::Refused { source: Box::new(error) };
+    Content::new(Some(length), body.map(move |piece| piece.map_err(own)))
+}
+
+fn target_meta(source: &Opened, mut meta: ObjectMeta, metadata: Directive, tagging: Directive) -> ObjectMeta {
+    if metadata == Directive::Copy {
+        // Storage class and redirect are the target's own on AWS.
+        let storage_class = meta.system.storage_class.take();
+        let website_redirect = meta.system.website_redirect.take();
+        meta.system = source.body.meta.system.clone();
+        meta.system.storage_class = storage_class;
+        meta.system.website_redirect = website_redirect;
+        meta.user = source.body.meta.user.clone();
+    }
+    if tagging == Directive::Copy {
+        meta.tags = source.body.meta.tags.clone();
+    }
+    meta
+}

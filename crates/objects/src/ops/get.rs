@@ -1,0 +1,366 @@
+//! Reading an object: all of it, a range, a part, or only what is known of it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream;
+use strongroom_seal::stream::open_all;
+use strongroom_seal::{CustomerKey, ObjectKey};
+use tokio::task::JoinHandle;
+
+use crate::blobs::{BlobReader, ReadFault};
+use crate::buckets::Bucket;
+use crate::commit::{body, current, damaged};
+use crate::conditions::check_read;
+use crate::locks::Lease;
+use crate::objects::{Inner, Objects, blocking};
+use crate::range::{self, Wanted};
+use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
+use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
+use crate::sse::{Belongs, UnwrapError, Unwrapper};
+use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
+
+/// Content is opened in windows of this many bytes of plaintext: enough that a job is worth its start.
+const WINDOW_LEN: u64 = 1 << 20;
+
+impl Objects {
+    /// An object's description and content. The content is read as the body is polled, the chunks that cover the range
+    /// and one window ahead.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchKey`], those of conditions and ranges, and [`ObjectError::Damaged`], also in the body.
+    pub async fn get(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
+        let opened = self.0.open_object(request, Purpose::Content).await?;
+        let length = opened.wanted.length();
+        let range = opened.wanted.range;
+        let info = opened.info();
+        let body = opened.body(&self.0).await?;
+        debug_assert_eq!(body.length(), length);
+        Ok(GetResult { info, range, body })
+    }
+
+    /// What [`Self::get`] would answer, without the content.
+    pub async fn head(&self, request: GetRequest) -> Result<HeadResult, ObjectError> {
+        let opened = self.0.open_object(request, Purpose::Description).await?;
+        Ok(HeadResult { info: opened.info(), range: opened.wanted.range, length: opened.wanted.length() })
+    }
+}
+
+/// What an entry is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Content,
+    Description,
+}
+
+/// An entry that was found and whose conditions hold.
+pub(crate) struct Opened {
+    bucket: Arc<Bucket>,
+    pub(crate) belongs: Belongs,
+    pub(crate) head: Head,
+    pub(crate) object: ObjectHead,
+    pub(crate) body: Body,
+    pub(crate) wanted: Wanted,
+    customer_key: Option<CustomerKey>,
+    /// Keeps the blobs until they are open or read.
+    lease: Option<Lease>,
+}
+
+/// What is read of an object, and from where.
+struct Source {
+    bucket: Arc<Bucket>,
+    belongs: Belongs,
+    version: VersionId,
+    key: ObjectKey,
+    parts: Vec<PartAt>,
+    inner: Arc<Inner>,
+}
+
+impl Inner {
+    /// Finds an object and checks what the request says of it.
+    pub(crate) async fn open_object(
+        self: &Arc<Self>,
+        request: GetRequest,
+        purpose: Purpose,
+    ) -> Result<Opened, ObjectError> {
+        let bucket = self.bucket(&request.bucket)?;
+        // Before the entry is read: what the entry names then stays.
+        let lease = (purpose == Purpose::Content)
+            .then(|| self.leases.take(bucket.group, &rows::head_key(&request.name)));
+        let inner = Arc::clone(self);
+        blocking(move || {
+            let reading = inner.read(&bucket)?;
+            let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
+                request;
+            let (head, object) = find(&reading, &bucket, &name, version)?;
+            let body = body(&reading, &bucket, &name, head.version, &object)?;
+            let belongs = Belongs { bucket: bucket_name, group: bucket.group, name, content: object.content };
+            body.sse.admits(customer_key.as_ref(), &belongs)?;
+            check_read(&conditions, object.etag, head.mtime, head.version)?;
+            let wanted = range::resolve(&object, &body.content, part, range)?;
+            Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease })
+        })
+        .await
+    }
+}
+
+/// The version that a request means.
+pub(crate) fn find(
+    reading: &strongroom_store::Reading,
+    bucket: &Bucket,
+    name: &ObjectName,
+    version: Option<VersionId>,
+) -> Result<(Head, ObjectHead), ObjectError> {
+    let found = current(reading, bucket, name)?;
+    let missing = |delete_marker| match version {
+        None => ObjectError::NoSuchKey { name: name.clone(), delete_marker },
+        Some(version) => ObjectError::NoSuchVersion { name: name.clone(), version },
+    };
+    let found = found.map(|current| current.head);
+    let head = found
+        .filter(|head| version.is_none_or(|version| head.version == version))
+        .ok_or_else(|| missing(None))?;
+    match &head.kind {
+        HeadKind::Object(object) => {
+            let object = object.clone();
+            Ok((head, object))
+        }
+        HeadKind::DeleteMarker if version.is_none() => Err(missing(Some(head.version))),
+        HeadKind::DeleteMarker => {
+            Err(ObjectError::IsDeleteMarker { version: head.version, mtime: head.mtime })
+        }
+    }
+}
+
+impl Opened {
+    /// What answers say.
+    pub(crate) fn info(&self) -> ObjectInfo {
+        ObjectInfo {
+            version: self.head.version,
+            size: self.object.size,
+            mtime: self.head.mtime,
+            etag: self.object.etag,
+            meta: self.body.meta.clone(),
+            checksums: self.object.checksums.clone(),
+            sse: self.body.sse.applied(self.customer_key.as_ref()),
+            parts: match &self.body.content {
+                ContentAt::Parts(parts) => u16::try_from(parts.len()).ok(),
+                ContentAt::Inline(_) | ContentAt::Blob(_) => None,
+            },
+        }
+    }
+
+    /// The bytes that are wanted.
+    pub(crate) async fn body(self, inner: &Arc<Inner>) -> Result<ObjectBody, ObjectError> {
+        let Self { bucket, belongs, head, object, body, wanted, customer_key, lease } = self;
+        let unwrapper = body.sse.unwrapper(customer_key, &belongs, &*inner.kms).await?;
+        let inner = Arc::clone(inner);
+        let first = blocking(move || {
+            let version = head.version;
+            let key = unwrap(&inner, &bucket, &unwrapper, &body, &belongs, version)?;
+            let parts = match body.content {
+                ContentAt::Inline(sealed) => {
+                    let plain = open_inline(&sealed, &key, &bucket, &belongs, version, object.size)?;
+                    return Ok(First::Inline(plain.slice(usize_range(&wanted.bytes))));
+                }
+                ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
+                ContentAt::Parts(parts) => parts,
+            };
+            let source = Source { bucket, belongs, version, key, parts, inner };
+            let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
+            // The first window is read here: most requests need no other, and an error now is still a clean answer.
+            let window = cursor.next_window()?;
+            Ok(First::Blobs(cursor, window))
+        })
+        .await?;
+        match first {
+            First::Inline(plain) => Ok(ObjectBody::ready(plain)),
+            First::Blobs(cursor, window) => {
+                let length = wanted_length(&cursor, window.as_ref());
+                Ok(ObjectBody::new(length, windows(cursor, window)))
+            }
+        }
+    }
+}
+
+enum First {
+    Inline(Bytes),
+    Blobs(Cursor, Option<Bytes>),
+}
+
+fn wanted_length(cursor: &Cursor, window: Option<&Bytes>) -> u64 {
+    cursor.rest.end - cursor.rest.start + window.map_or(0, |window| window.len() as u64)
+}
+
+fn usize_range(range: &Range<u64>) -> Range<usize> {
+    let number = |at| usize::try_from(at).expect("inline content fits in memory");
+    number(range.start)..number(range.end)
+}
+
+fn unwrap(
+    inner: &Inner,
+    bucket: &Bucket,
+    unwrapper: &Unwrapper,
+    body: &Body,
+    belongs: &Belongs,
+    version: VersionId,
+) -> Result<ObjectKey, ObjectError> {
+    unwrapper.unwrap(&body.sse, belongs, &inner.store).map_err(|error| match error {
+        UnwrapError::Read(error) => bucket.read_error(error),
+        UnwrapError::Unsealable => damaged(bucket, &belongs.name, version, 0, Damaged::Key),
+    })
+}
+
+fn open_inline(
+    sealed: &[u8],
+    key: &ObjectKey,
+    bucket: &Bucket,
+    belongs: &Belongs,
+    version: VersionId,
+    size: u64,
+) -> Result<Bytes, ObjectError> {
+    let opened = open_all(key, &belongs.inline(), sealed).ok().filter(|plain| plain.len() as u64 == size);
+    let plain = opened.ok_or_else(|| damaged(bucket, &belongs.name, version, 1, Damaged::Inline))?;
+    metrics::counter!(strongroom_telemetry::names::OBJECTS_OPENED_BYTES).increment(size);
+    Ok(Bytes::copy_from_slice(&plain))
+}
+
+/// A place in an object's content, on its way to the end of a range.
+struct Cursor {
+    source: Arc<Source>,
+    /// What is left of the range, in bytes of the object.
+    rest: Range<u64>,
+    /// The part that `rest` starts in, and where in the object that part starts.
+    part: usize,
+    part_start: u64,
+    open: Option<BlobReader>,
+    /// With one blob, which stays open, nothing needs to be kept.
+    lease: Option<Lease>,
+}
+
+impl Cursor {
+    fn new(source: Arc<Source>, range: &Range<u64>, lease: Option<Lease>) -> Self {
+        let mut cursor = Self { source, rest: range.clone(), part: 0, part_start: 0, open: None, lease };
+        cursor.pass_parts();
+        cursor
+    }
+
+    /// Goes on to the part that the rest starts in. Parts of no bytes are passed over.
+    fn pass_parts(&mut self) {
+        while let Some(part) = self.source.parts.get(self.part) {
+            let end = self.part_start + part.size;
+            if self.rest.start < end || self.part + 1 == self.source.parts.len() {
+                return;
+            }
+            self.part_start = end;
+            self.part += 1;
+            self.open = None;
+        }
+    }
+
+    /// Reads and opens the next bytes; `None` at the end of the range. Blocks.
+    fn next_window(&mut self) -> Result<Option<Bytes>, ObjectError> {
+        self.pass_parts();
+        let Some(part) = self.source.parts.get(self.part).cloned() else {
+            return Ok(None);
+        };
+        let reader = match &self.open {
+            Some(reader) => reader.clone(),
+            // Also for a range of nothing: an empty object has a chunk that must open.
+            None => self.open_part(&part)?,
+        };
+        if self.rest.is_empty() {
+            if part.size == 0 {
+                reader.window(0..0).map_err(|fault| self.fault(&part, fault))?;
+            }
+            return Ok(None);
+        }
+        let start = self.rest.start - self.part_start;
+        // A window ends where a chunk does, so that no chunk is opened twice.
+        let whole = (start + WINDOW_LEN.max(reader.chunk_size())) / reader.chunk_size() * reader.chunk_size();
+        let end = whole.min(part.size).min(self.rest.end - self.part_start);
+        let bytes = reader.window(start..end).map_err(|fault| self.fault(&part, fault))?;
+        if bytes.len() as u64 != end - start {
+            return Err(self.fault(&part, ReadFault::Damaged(Damaged::Length)));
+        }
+        self.rest.start += end - start;
+        Ok(Some(bytes))
+    }
+
+    fn open_part(&mut self, part: &PartAt) -> Result<BlobReader, ObjectError> {
+        let source = &self.source;
+        let context = source.belongs.blob(part.number, &part.blob);
+        let group = source.belongs.group;
+        let reader = source.inner.blobs.read(group, &part.blob, part.size, &source.key, &context);
+        let reader = reader.map_err(|fault| self.fault(part, fault))?;
+        if self.source.parts.len() == 1 {
+            self.lease = None;
+        }
+        self.open = Some(reader.clone());
+        Ok(reader)
+    }
+
+    fn fault(&self, part: &PartAt, fault: ReadFault) -> ObjectError {
+        let source = &self.source;
+        match fault {
+            ReadFault::Io(error) => ObjectError::Io { doing: "reading a blob", source: error },
+            ReadFault::Damaged(what) => {
+                damaged(&source.bucket, &source.belongs.name, source.version, part.number, what)
+            }
+        }
+    }
+}
+
+type Ahead = JoinHandle<Result<(Cursor, Option<Bytes>), ObjectError>>;
+
+enum Step {
+    Ready(Cursor, Bytes),
+    Ahead(Ahead),
+    Done,
+}
+
+/// The windows of a range, one being read while the one before is on its way out.
+fn windows(
+    cursor: Cursor,
+    first: Option<Bytes>,
+) -> impl futures::Stream<Item = Result<Bytes, ObjectError>> + Send + 'static {
+    let start = match first {
+        Some(window) => Step::Ready(cursor, window),
+        None => Step::Done,
+    };
+    stream::unfold(start, |step| async move {
+        let (cursor, window) = match step {
+            Step::Done => return None,
+            Step::Ready(cursor, window) => (cursor, window),
+            Step::Ahead(job) => match job.await {
+                Ok(Ok((cursor, Some(window)))) => (cursor, window),
+                Ok(Ok((_, None))) => return None,
+                Ok(Err(error)) => return Some((Err(error), Step::Done)),
+                Err(_) => return Some((Err(ObjectError::Stopping), Step::Done)),
+            },
+        };
+        let next = if cursor.rest.is_empty() { Step::Done } else { Step::Ahead(read_ahead(cursor)) };
+        Some((Ok(window), next))
+    })
+}
+
+fn read_ahead(mut cursor: Cursor) -> Ahead {
+    tokio::task::spawn_blocking(move || {
+        let window = cursor.next_window()?;
+        Ok((cursor, window))
+    })
+}
+
+/// A request for the whole of a source, as copies make it.
+pub(crate) fn whole(bucket: BucketName, name: ObjectName, version: Option<VersionId>) -> GetRequest {
+    GetRequest {
+        bucket,
+        name,
+        version,
+        part: None,
+        range: None,
+        conditions: ReadConditions::default(),
+        customer_key: None,
+    }
+}

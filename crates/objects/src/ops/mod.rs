@@ -1,0 +1,16 @@
+//! One operation per file.
+
+mod abort_upload;
+mod attributes;
+mod complete_upload;
+pub(crate) mod copy;
+mod copy_part;
+mod create_upload;
+mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+mod list_parts;
+mod list_uploads;
+pub(crate) mod put;
+pub(crate) mod put_part;
+mod tags;

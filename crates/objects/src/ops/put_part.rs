@@ -1,0 +1,194 @@
+//! Storing a part of a multipart upload.
+
+use std::sync::Arc;
+
+use metrics::counter;
+use strongroom_seal::CustomerKey;
+use strongroom_store::{Check, Command, Outcome, Write};
+use strongroom_telemetry::names;
+
+use crate::buckets::Bucket;
+use crate::commit::{damaged, outcome_unknown};
+use crate::objects::{Inner, Objects, blocking, carried_out};
+use crate::ops::put::{PUT_LEN_MAX, opaque_etag};
+use crate::receive::{DigestPlan, Received, ReceivedContent};
+use crate::request::{PartStored, PutPart};
+use crate::rows::{self, BlobId, PartRow, SseRow, UploadRow};
+use crate::sse::{Belongs, UnwrapError};
+use crate::sweep::Garbage;
+use crate::uploads;
+use crate::{
+    ChecksumRequest, Content, Damaged, ETag, ObjectError, ObjectName, PartNumber, UploadId, UploadSseFault,
+    VersionId,
+};
+
+/// How often a part is committed anew while another attempt of the same part comes first.
+const ATTEMPTS: usize = 64;
+
+impl Objects {
+    /// Stores a part. A part that is there already is replaced; the last one acknowledged counts.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchUpload`], [`ObjectError::UploadSse`], and those of content and checksums.
+    pub async fn put_part(&self, request: PutPart) -> Result<PartStored, ObjectError> {
+        let PutPart { bucket, name, upload, part, content, checksums, content_md5, customer_key } = request;
+        let bucket = self.0.bucket(&bucket)?;
+        let target = PartTarget { bucket, name, upload, part, customer_key };
+        self.0.store_part(target, content, checksums, content_md5).await
+    }
+}
+
+/// Where a part goes.
+pub(crate) struct PartTarget {
+    pub(crate) bucket: Arc<Bucket>,
+    pub(crate) name: ObjectName,
+    pub(crate) upload: UploadId,
+    pub(crate) part: PartNumber,
+    pub(crate) customer_key: Option<CustomerKey>,
+}
+
+impl Inner {
+    /// Receives a part's content, seals it under the upload's key and commits it.
+    pub(crate) async fn store_part(
+        self: &Arc<Self>,
+        target: PartTarget,
+        content: Content,
+        checksums: ChecksumRequest,
+        content_md5: Option<[u8; 16]>,
+    ) -> Result<PartStored, ObjectError> {
+        let PartTarget { bucket, name, upload, part, customer_key } = target;
+        let row = self.upload_now(&bucket, &name, upload).await?.row;
+        let belongs =
+            Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
+        admits(&row, customer_key.as_ref(), &belongs)?;
+        check_algorithms(&row, &checksums)?;
+        let (algorithm, _) = row.checksum_or_default();
+        let sse = row.sse.applied(customer_key.as_ref());
+        let unwrapper = row.sse.unwrapper(customer_key, &belongs, &*self.kms).await?;
+        let (inner, at, place) = (Arc::clone(self), Arc::clone(&bucket), belongs.clone());
+        let shows_md5 = matches!(row.sse, SseRow::Group { .. });
+        let kind = row.sse.kind();
+        let key = blocking(move || {
+            unwrapper.unwrap(&row.sse, &place, &inner.store).map_err(|error| match error {
+                UnwrapError::Read(error) => at.read_error(error),
+                UnwrapError::Unsealable => damaged(&at, &place.name, VersionId::Null, 0, Damaged::Key),
+            })
+        })
+        .await?;
+        let plan = DigestPlan { md5: shows_md5, content_md5, checksums, always: Some(algorithm) };
+        let named = plan.checksums_named();
+        // Parts are always blobs: completion then moves no content.
+        let receiver = self.receiver(key, belongs.clone(), part.number(), 0, PUT_LEN_MAX);
+        let received = receiver.receive_to_blob(content, plan).await?;
+        counter!(names::OBJECTS_WRITTEN, "sse" => kind, "place" => "blob").increment(1);
+        let inner = Arc::clone(self);
+        carried_out(async move {
+            let random = &*inner.options.random;
+            let etag = match received.digested.md5.filter(|_| shows_md5) {
+                Some(md5) => ETag::Md5(md5),
+                None => opaque_etag(random),
+            };
+            let checksum = received.digested.checksum(algorithm).cloned().expect("it is always computed");
+            let mtime = inner.options.clock.now();
+            let size = received.size;
+            let stored = PartStored {
+                etag,
+                checksum: named.then(|| checksum.clone()),
+                sse,
+                size,
+                mtime,
+                source_version: None,
+            };
+            let Received { content: ReceivedContent::Blob(written), .. } = received else {
+                return Err(ObjectError::Stopping);
+            };
+            let blob = blocking(move || written.place()).await?;
+            let row = PartRow { mtime, size, etag, blob: blob.id(), checksum };
+            let committed = inner.commit_part(&bucket, &belongs.name, upload, part, row).await;
+            if committed.as_ref().err().is_none_or(outcome_unknown) {
+                blob.keep();
+            }
+            committed.map(|()| stored)
+        })
+        .await
+    }
+
+    async fn commit_part(
+        self: &Arc<Self>,
+        bucket: &Arc<Bucket>,
+        name: &ObjectName,
+        upload: UploadId,
+        part: PartNumber,
+        row: PartRow,
+    ) -> Result<(), ObjectError> {
+        let key = rows::part_key(&upload, part.number());
+        let upload_key = rows::upload_key(name, &upload);
+        // Shared with other parts; a completion or abort waits for all of them and then sees them.
+        let _upload = self.locks.shared(bucket.group, &upload_key).await;
+        for _ in 0..ATTEMPTS {
+            let (inner, at) = (Arc::clone(self), Arc::clone(bucket));
+            let before = blocking(move || uploads::part(&inner.read(&at)?, upload, part.number())).await?;
+            let mut writes = vec![
+                Write::Put { key: key.clone(), value: row.encode() },
+                Write::Put { key: rows::owner_key(&row.blob), value: rows::PRESENT.to_vec() },
+            ];
+            let old = before.as_ref().map(|before| before.row.blob);
+            writes.extend(old.iter().flat_map(|blob| drop_blob(blob, self.blobs.epoch())));
+            let same = match before {
+                Some(before) => Check::Equals { key: key.clone(), value: before.value },
+                None => Check::Absent { key: key.clone() },
+            };
+            let checks = vec![bucket.is_active(), Check::Present { key: upload_key.clone() }, same];
+            let command = Command { group: bucket.group, checks, writes };
+            match self.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+                Outcome::Applied { .. } => {
+                    self.discard(bucket, &upload_key, old);
+                    return Ok(());
+                }
+                Outcome::Refused { check: 0 } => return Err(bucket.gone()),
+                Outcome::Refused { check: 1 } => return Err(ObjectError::NoSuchUpload { upload }),
+                Outcome::Refused { .. } => {}
+            }
+        }
+        Err(ObjectError::ConditionalConflict)
+    }
+
+    /// Removes blobs that a command dropped once no reader of `row` needs them.
+    pub(crate) fn discard(&self, bucket: &Bucket, row: &[u8], blobs: impl IntoIterator<Item = BlobId>) {
+        let moment = self.leases.now();
+        let row: Arc<[u8]> = row.into();
+        let garbage = |blob| Garbage { group: bucket.group, blob, row: Arc::clone(&row), moment };
+        self.sweeper.dropped(blobs.into_iter().map(garbage).collect());
+    }
+}
+
+/// The writes that make a blob garbage.
+pub(crate) fn drop_blob(blob: &BlobId, epoch: u32) -> [Write; 2] {
+    [
+        Write::Delete { key: rows::owner_key(blob) },
+        Write::Put { key: rows::garbage_key(blob), value: rows::encode_epoch(epoch) },
+    ]
+}
+
+/// Whether the request's customer key is the upload's, or neither has one.
+fn admits(row: &UploadRow, key: Option<&CustomerKey>, belongs: &Belongs) -> Result<(), ObjectError> {
+    row.sse.admits(key, belongs).map_err(|error| match error {
+        ObjectError::CustomerKeyWrong => ObjectError::UploadSse(UploadSseFault::OtherKey),
+        ObjectError::CustomerKeyRequired | ObjectError::CustomerKeyNotApplicable => {
+            ObjectError::UploadSse(UploadSseFault::Parameters)
+        }
+        other => other,
+    })
+}
+
+/// Parts have the algorithm that the upload was begun with, and no other.
+fn check_algorithms(row: &UploadRow, request: &ChecksumRequest) -> Result<(), ObjectError> {
+    let upload = row.checksum.map(|(algorithm, _)| algorithm);
+    let named = request.expected.iter().map(|value| value.algorithm());
+    let mut named =
+        named.chain(request.trailer.as_ref().map(|(algorithm, _)| *algorithm)).chain(request.compute);
+    match named.find(|algorithm| Some(*algorithm) != upload) {
+        Some(request) => Err(ObjectError::ChecksumTypeMismatch { upload, request }),
+        None => Ok(()),
+    }
+}

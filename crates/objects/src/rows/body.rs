@@ -1,0 +1,236 @@
+//! The body of an object's version: key, content and metadata (`docs/spec/object-entry.md` §5).
+
+use strongroom_seal::Envelope;
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+
+use super::head::{read_algorithm, read_value};
+use super::{BlobId, RowError, read_opt_text, versioned, write_opt_text, writer};
+use crate::{ChecksumValue, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode, SystemMeta, Timestamp};
+
+/// A sealed record around 32 bytes.
+pub(crate) const WRAPPED_LEN: usize = 32 + strongroom_seal::record::OVERHEAD;
+pub(crate) const CLIENT_CONTEXT_LEN_MAX: usize = 8 * 1024;
+const ENVELOPE_LEN_MAX: usize = 20 * 1024;
+const INLINE_LEN_MAX: usize = 512 * 1024;
+pub(crate) const TEXT_LEN_MAX: usize = 8 * 1024;
+const TAGS_MAX: usize = 50;
+/// number, size, blob, no checksum.
+const PART_LEN_MIN: usize = 2 + 8 + BlobId::LEN + 1;
+
+/// Everything of a version that a listing does not show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub(crate) sse: SseRow,
+    pub(crate) content: ContentAt,
+    /// Without the storage class, which the head has.
+    pub(crate) meta: ObjectMeta,
+}
+
+/// How the object key is wrapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SseRow {
+    Group { key_id: u32, wrapped: Box<[u8; WRAPPED_LEN]> },
+    Kms { envelope: Box<Envelope>, context: Option<String>, wrapped: Box<[u8; WRAPPED_LEN]> },
+    Customer { salt: [u8; 32], verifier: [u8; 32], wrapped: Box<[u8; WRAPPED_LEN]> },
+}
+
+/// Where the content is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ContentAt {
+    /// A sealed stream, here.
+    Inline(Vec<u8>),
+    /// One blob, as long as the object.
+    Blob(BlobId),
+    /// The blobs of the parts it was uploaded in.
+    Parts(Vec<PartAt>),
+}
+
+/// One part of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PartAt {
+    pub(crate) number: u16,
+    pub(crate) size: u64,
+    pub(crate) blob: BlobId,
+    pub(crate) checksum: Option<ChecksumValue>,
+}
+
+impl ContentAt {
+    /// The blobs, in the order of the content.
+    pub(crate) fn blobs(&self) -> Vec<BlobId> {
+        match self {
+            Self::Inline(_) => Vec::new(),
+            Self::Blob(blob) => vec![*blob],
+            Self::Parts(parts) => parts.iter().map(|part| part.blob).collect(),
+        }
+    }
+}
+
+impl Body {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = writer();
+        write_sse(&mut out, &self.sse);
+        match &self.content {
+            ContentAt::Inline(sealed) => drop(out.u8(1).bytes(sealed)),
+            ContentAt::Blob(blob) => drop(out.u8(2).raw(&blob.to_bytes())),
+            ContentAt::Parts(parts) => {
+                out.u8(3).u32(u32::try_from(parts.len()).expect("there are at most 10,000 parts"));
+                for part in parts {
+                    out.u16(part.number).u64(part.size).raw(&part.blob.to_bytes());
+                    match &part.checksum {
+                        Some(value) => out.u8(1).u8(value.algorithm() as u8).raw(value.as_bytes()),
+                        None => out.u8(0),
+                    };
+                }
+            }
+        }
+        write_meta(&mut out, &self.meta);
+        out.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
+        let mut input = versioned(bytes)?;
+        let sse = read_sse(&mut input)?;
+        let content = match input.u8("content kind")? {
+            1 => ContentAt::Inline(input.bytes(INLINE_LEN_MAX, "inline content")?.to_vec()),
+            2 => ContentAt::Blob(BlobId::from_bytes(input.array("blob id")?)),
+            3 => ContentAt::Parts(read_parts(&mut input)?),
+            _ => return Err(DecodeError::OutOfRange { field: "content kind" }.into()),
+        };
+        let meta = read_meta(&mut input)?;
+        input.finish("body")?;
+        Ok(Self { sse, content, meta })
+    }
+}
+
+fn read_parts(input: &mut Reader<'_>) -> Result<Vec<PartAt>, DecodeError> {
+    let count = input.count(PART_LEN_MIN, "parts")?;
+    let mut parts: Vec<PartAt> = Vec::with_capacity(count);
+    for _ in 0..count {
+        let field = "part number";
+        let number = input.u16(field)?;
+        let least = parts.last().map_or(1, |last| last.number + 1);
+        if !(least..=PART_NUMBER_MAX).contains(&number) {
+            return Err(DecodeError::OutOfRange { field });
+        }
+        let size = input.u64("part size")?;
+        let blob = BlobId::from_bytes(input.array("part blob")?);
+        let checksum = if input.flag("part checksum")? {
+            let algorithm = read_algorithm(input)?;
+            Some(read_value(input, algorithm)?)
+        } else {
+            None
+        };
+        parts.push(PartAt { number, size, blob, checksum });
+    }
+    if parts.is_empty() { Err(DecodeError::OutOfRange { field: "parts" }) } else { Ok(parts) }
+}
+
+pub(super) fn write_sse(out: &mut Writer, sse: &SseRow) {
+    match sse {
+        SseRow::Group { key_id, wrapped } => out.u8(1).u32(*key_id).raw(&**wrapped),
+        SseRow::Kms { envelope, context, wrapped } => {
+            out.u8(2).bytes(&envelope.encode());
+            write_opt_text(out, context.as_deref());
+            out.raw(&**wrapped)
+        }
+        SseRow::Customer { salt, verifier, wrapped } => out.u8(3).raw(salt).raw(verifier).raw(&**wrapped),
+    };
+}
+
+pub(super) fn read_sse(input: &mut Reader<'_>) -> Result<SseRow, DecodeError> {
+    let wrapped = |input: &mut Reader<'_>| input.array("wrapped key").map(|bytes| Box::new(*bytes));
+    Ok(match input.u8("encryption")? {
+        1 => SseRow::Group { key_id: input.u32("key id")?, wrapped: wrapped(input)? },
+        2 => {
+            let field = "envelope";
+            let envelope = Envelope::decode(input.bytes(ENVELOPE_LEN_MAX, field)?);
+            SseRow::Kms {
+                envelope: Box::new(envelope.map_err(|_| DecodeError::OutOfRange { field })?),
+                context: read_opt_text(input, CLIENT_CONTEXT_LEN_MAX, "client context")?,
+                wrapped: wrapped(input)?,
+            }
+        }
+        3 => SseRow::Customer {
+            salt: *input.array("salt")?,
+            verifier: *input.array("verifier")?,
+            wrapped: wrapped(input)?,
+        },
+        _ => return Err(DecodeError::OutOfRange { field: "encryption" }),
+    })
+}
+
+pub(super) fn write_meta(out: &mut Writer, meta: &ObjectMeta) {
+    let system = &meta.system;
+    for text in [
+        &system.content_type,
+        &system.content_encoding,
+        &system.content_language,
+        &system.content_disposition,
+        &system.cache_control,
+        &system.expires,
+        &system.website_redirect,
+    ] {
+        write_opt_text(out, text.as_deref());
+    }
+    write_pairs(out, &meta.user);
+    write_pairs(out, &meta.tags);
+    match meta.retention {
+        Some(Retention { mode, until }) => {
+            let mode = match mode {
+                RetentionMode::Governance => 1,
+                RetentionMode::Compliance => 2,
+            };
+            out.u8(1).u8(mode).u64(until.0)
+        }
+        None => out.u8(0),
+    };
+    out.u8(u8::from(meta.legal_hold));
+}
+
+pub(super) fn read_meta(input: &mut Reader<'_>) -> Result<ObjectMeta, DecodeError> {
+    let mut text = |field| read_opt_text(input, TEXT_LEN_MAX, field);
+    let system = SystemMeta {
+        content_type: text("content type")?,
+        content_encoding: text("content encoding")?,
+        content_language: text("content language")?,
+        content_disposition: text("content disposition")?,
+        cache_control: text("cache control")?,
+        expires: text("expires")?,
+        website_redirect: text("website redirect")?,
+        storage_class: None,
+    };
+    let user = read_pairs(input, usize::MAX, "user metadata")?;
+    let tags = read_pairs(input, TAGS_MAX, "tags")?;
+    let retention = if input.flag("retention")? {
+        let mode = match input.u8("retention mode")? {
+            1 => RetentionMode::Governance,
+            2 => RetentionMode::Compliance,
+            _ => return Err(DecodeError::OutOfRange { field: "retention mode" }),
+        };
+        Some(Retention { mode, until: Timestamp(input.u64("retention until")?) })
+    } else {
+        None
+    };
+    Ok(ObjectMeta { system, user, tags, retention, legal_hold: input.flag("legal hold")? })
+}
+
+fn write_pairs(out: &mut Writer, pairs: &[(String, String)]) {
+    out.u32(u32::try_from(pairs.len()).expect("metadata is bounded to 2 KiB"));
+    for (name, value) in pairs {
+        out.text(name).text(value);
+    }
+}
+
+fn read_pairs(
+    input: &mut Reader<'_>,
+    most: usize,
+    field: &'static str,
+) -> Result<Vec<(String, String)>, DecodeError> {
+    let count = input.count(8, field)?;
+    if count > most {
+        return Err(DecodeError::OutOfRange { field });
+    }
+    let pair =
+        |_| Ok((input.text(TEXT_LEN_MAX, field)?.to_owned(), input.text(TEXT_LEN_MAX, field)?.to_owned()));
+    (0..count).map(pair).collect()
+}

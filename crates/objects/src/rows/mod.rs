@@ -1,0 +1,101 @@
+//! Rows of the index: their keys and values.
+//!
+//! Layout: `docs/spec/object-entry.md`.
+
+mod body;
+mod bucket;
+mod head;
+mod key;
+mod upload;
+
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+
+pub(crate) use body::{Body, ContentAt, PartAt, SseRow, TEXT_LEN_MAX};
+pub(crate) use bucket::{BucketRow, GroupState};
+pub(crate) use head::{Head, HeadKind, ObjectHead, STORAGE_CLASS_LEN_MAX};
+pub(crate) use key::{
+    BLOBS_SWEPT, STATE, body as body_key, end_of_prefix, garbage as garbage_key, head as head_key,
+    owner as owner_key, part as part_key, system_buckets, table, upload as upload_key, upload_of_key,
+    uploads_of,
+};
+pub(crate) use key::{BlobId, ContentId, Prefix, bucket as bucket_key};
+pub(crate) use upload::{PartRow, UploadRow};
+
+use crate::ObjectError;
+
+const VERSION: u8 = 1;
+
+/// The value of owner rows: there is nothing to say but that they are there.
+pub(crate) const PRESENT: [u8; 1] = [VERSION];
+
+/// Why a value is not a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowError {
+    /// Written by a newer program.
+    TooNew(u8),
+    /// Not an encoding.
+    Malformed(DecodeError),
+}
+
+impl From<DecodeError> for RowError {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error)
+    }
+}
+
+impl RowError {
+    /// The error of a row of `table` that is no object's.
+    pub(crate) fn of(self, table: &'static str) -> ObjectError {
+        match self {
+            Self::TooNew(version) => ObjectError::TooNew { table, version },
+            Self::Malformed(_) => ObjectError::DamagedRow { table },
+        }
+    }
+}
+
+/// Reads the version byte.
+fn versioned(bytes: &[u8]) -> Result<Reader<'_>, RowError> {
+    let mut input = Reader::new(bytes);
+    match input.u8("version")? {
+        VERSION => Ok(input),
+        version if version > VERSION => Err(RowError::TooNew(version)),
+        _ => Err(DecodeError::OutOfRange { field: "version" }.into()),
+    }
+}
+
+/// A value that begins with its version.
+fn writer() -> Writer {
+    let mut out = Writer::new();
+    out.u8(VERSION);
+    out
+}
+
+fn write_opt_text(out: &mut Writer, text: Option<&str>) {
+    match text {
+        Some(text) => out.u8(1).text(text),
+        None => out.u8(0),
+    };
+}
+
+fn read_opt_text(
+    input: &mut Reader<'_>,
+    most: usize,
+    field: &'static str,
+) -> Result<Option<String>, DecodeError> {
+    Ok(if input.flag(field)? { Some(input.text(most, field)?.to_owned()) } else { None })
+}
+
+/// An epoch: up to which nothing is left to sweep, or in which a blob became garbage.
+pub(crate) fn encode_epoch(epoch: u32) -> Vec<u8> {
+    let mut out = writer();
+    out.u32(epoch);
+    out.finish()
+}
+
+/// Reads [`encode_epoch`]'s output.
+pub(crate) fn decode_epoch(bytes: &[u8]) -> Result<u32, RowError> {
+    let mut input = versioned(bytes)?;
+    let epoch = input.u32("epoch")?;
+    input.finish("epoch")?;
+    Ok(epoch)
+}
