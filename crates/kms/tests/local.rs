@@ -1,5 +1,5 @@
 //! The local provider: its contract, its file, its sentences.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod conformance;
 
@@ -392,4 +392,34 @@ async fn vectors_are_reproduced_and_open() {
         let key = open(dir.path(), unlock()).unwrap().unwrap(&envelope, &context()).await.unwrap();
         assert_eq!(key.dangerous_expose(), &[0x42; 32]);
     }
+}
+
+#[tokio::test]
+async fn every_call_is_counted_and_every_failure_has_its_kind() {
+    use strongroom_telemetry::{Metrics, names};
+    let metrics = Metrics::install().unwrap();
+    let dir = TempDir::new().unwrap();
+    let kms = create(dir.path(), passphrase(PASSPHRASE));
+    let envelope = kms.wrap(DEFAULT_KEY_ID, &[0; 32], &context()).await.unwrap();
+    kms.unwrap(&envelope, &Context::new(Label::KmsDataKey, "elsewhere")).await.unwrap_err();
+    kms.probe().await.unwrap();
+    let text = metrics.render();
+    for series in [
+        format!("{}{{provider=\"local\",operation=\"wrap\"}}", names::KMS_CALLS),
+        format!("{}_count{{provider=\"local\",operation=\"unwrap\"}}", names::KMS_CALL_SECONDS),
+        format!("{}{{provider=\"local\",operation=\"probe\"}}", names::KMS_CALLS),
+        format!(
+            "{}{{provider=\"local\",operation=\"unwrap\",error=\"wrong_context_or_damaged\"}}",
+            names::KMS_ERRORS
+        ),
+        format!("{}{{provider=\"local\",state=\"enabled\"}}", names::KMS_KEYS),
+    ] {
+        let line = text
+            .lines()
+            .find(|line| line.starts_with(&series))
+            .unwrap_or_else(|| panic!("{series} is missing"));
+        let value: f64 = line.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(value >= 1.0, "{line}");
+    }
+    assert!(!text.contains("elsewhere"));
 }

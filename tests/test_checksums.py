@@ -1,0 +1,138 @@
+"""The five checksums, in headers and in trailers, stored, returned and refused when wrong."""
+
+import base64
+
+import pytest
+
+import sigv4
+from content import ALGORITHMS, KIB, MIB, checksum, data, read, refused
+
+WRONG = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
+
+
+def wrong(algorithm):
+    return base64.b64encode(b"\x01" * WRONG[algorithm]).decode()
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("size", [0, 9, 100 * KIB])
+def test_a_right_checksum_is_stored_and_returned(s3, bucket, algorithm, size):
+    value = checksum(algorithm, data(size))
+    field = f"Checksum{algorithm}"
+    put = s3.put_object(Bucket=bucket, Key="k", Body=data(size), **{field: value})
+    assert put[field] == value
+    for operation in (s3.get_object, s3.head_object):
+        reply = operation(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+        assert reply[field] == value
+        assert reply["ChecksumType"] == "FULL_OBJECT"
+    wanted = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])
+    assert wanted["Checksum"][field] == value
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_wrong_checksum_stores_nothing(s3, bucket, algorithm):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"before")
+    for size in (9, MIB):
+        with refused("BadDigest", 400):
+            s3.put_object(Bucket=bucket, Key="k", Body=data(size), **{f"Checksum{algorithm}": wrong(algorithm)})
+    assert read(s3.get_object(Bucket=bucket, Key="k")) == b"before"
+
+
+@pytest.mark.parametrize("payload", [sigv4.SIGNED_TRAILER, sigv4.UNSIGNED_TRAILER])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_trailer_is_checked_stored_and_returned(server, s3, bucket, algorithm, payload):
+    body = data(200 * KIB + 5)
+    name = f"x-amz-checksum-{algorithm.lower()}"
+    value = checksum(algorithm, body)
+    reply = sigv4.put_chunked(server.s3_url, f"/{bucket}/k", body, payload=payload, trailer=(name, value))
+    assert reply.status == 200, reply.body
+    got = s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert got[f"Checksum{algorithm}"] == value
+    assert read(got) == body
+    assert "aws-chunked" not in got.get("ContentEncoding", "")
+    bad = sigv4.put_chunked(
+        server.s3_url, f"/{bucket}/bad", body, payload=payload, trailer=(name, wrong(algorithm))
+    )
+    assert bad.status == 400 and b"<Code>BadDigest</Code>" in bad.body, bad.body
+    with refused("NoSuchKey", 404):
+        s3.get_object(Bucket=bucket, Key="bad")
+
+
+def test_signed_chunks_are_stored(server, s3, bucket):
+    body = data(300 * KIB)
+    reply = sigv4.put_chunked(server.s3_url, f"/{bucket}/k", body, payload=sigv4.SIGNED)
+    assert reply.status == 200, reply.body
+    assert read(s3.get_object(Bucket=bucket, Key="k")) == body
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda body: body.replace(b"chunk-signature=", b"chunk-signature=0", 1)[:-1],
+        lambda body: body[:1000] + bytes([body[1000] ^ 1]) + body[1001:],
+        lambda body: body[: len(body) // 2],
+    ],
+    ids=["signature", "content", "truncated"],
+)
+def test_damaged_chunks_store_nothing(server, s3, bucket, damage):
+    reply = sigv4.put_chunked(
+        server.s3_url, f"/{bucket}/k", data(300 * KIB), payload=sigv4.SIGNED, damage=damage
+    )
+    assert 400 <= reply.status < 500, (reply.status, reply.body)
+    with refused("NoSuchKey", 404):
+        s3.get_object(Bucket=bucket, Key="k")
+
+
+def test_a_header_hash_that_does_not_fit_the_body_is_refused(server, s3, bucket):
+    import hashlib
+
+    said = hashlib.sha256(b"something else").hexdigest()
+    reply = sigv4.request(server.s3_url, "PUT", f"/{bucket}/k", body=data(100), payload=said)
+    assert reply.status == 400 and b"<Code>XAmzContentSHA256Mismatch</Code>" in reply.body, reply.body
+    with refused("NoSuchKey", 404):
+        s3.get_object(Bucket=bucket, Key="k")
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+def test_parts_have_checksums_and_the_object_one_of_them(s3, bucket, algorithm):
+    import hashlib
+    import zlib
+
+    field = f"Checksum{algorithm}"
+    bodies = [data(5 * MIB, 1), data(1000, 2)]
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm)
+    names = {"Bucket": bucket, "Key": "k", "UploadId": upload["UploadId"]}
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        value = checksum(algorithm, body)
+        reply = s3.upload_part(**names, PartNumber=number, Body=body, **{field: value})
+        assert reply[field] == value
+        parts.append({"PartNumber": number, "ETag": reply["ETag"], field: value})
+    with refused("BadDigest", 400):
+        s3.upload_part(**names, PartNumber=3, Body=b"x", **{field: wrong(algorithm)})
+    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+    joined = b"".join(base64.b64decode(checksum(algorithm, body)) for body in bodies)
+    if algorithm == "CRC32":
+        composite = base64.b64encode(zlib.crc32(joined).to_bytes(4, "big")).decode()
+    else:
+        composite = base64.b64encode(hashlib.sha256(joined).digest()).decode()
+    assert done[field] == f"{composite}-2"
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert (head[field], head["ChecksumType"]) == (f"{composite}-2", "COMPOSITE")
+
+
+@pytest.mark.ours
+def test_an_upload_without_a_checksum_gets_crc64nvme(server, s3, bucket):
+    body = data(1000)
+    reply = sigv4.request(server.s3_url, "PUT", f"/{bucket}/k", body=body)
+    assert reply.status == 200, reply.body
+    head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert head["ChecksumCRC64NVME"] == checksum("CRC64NVME", body)
+
+
+def test_a_copy_keeps_the_checksum(s3, bucket):
+    body = data(70 * KIB)
+    s3.put_object(Bucket=bucket, Key="a", Body=body, ChecksumSHA256=checksum("SHA256", body))
+    s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    head = s3.head_object(Bucket=bucket, Key="b", ChecksumMode="ENABLED")
+    assert head["ChecksumSHA256"] == checksum("SHA256", body)

@@ -1,0 +1,75 @@
+"""Server-side copies."""
+
+import pytest
+
+from content import KIB, MIB, ODD_KEYS, data, md5, read, refused
+
+
+@pytest.mark.parametrize("size", [0, 10, 16 * KIB + 1, 3 * MIB])
+def test_a_copy_has_content_metadata_and_type_of_its_source(s3, bucket, size):
+    body = data(size)
+    s3.put_object(Bucket=bucket, Key="a", Body=body, Metadata={"kind": "x"}, ContentType="text/plain")
+    reply = s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    assert reply["CopyObjectResult"]["ETag"] == f'"{md5(body)}"'
+    got = s3.get_object(Bucket=bucket, Key="b")
+    assert read(got) == body
+    assert (got["Metadata"], got["ContentType"]) == ({"kind": "x"}, "text/plain")
+
+
+def test_a_copy_may_replace_metadata(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", Metadata={"old": "1"}, ContentType="text/plain")
+    s3.copy_object(
+        Bucket=bucket,
+        Key="b",
+        CopySource={"Bucket": bucket, "Key": "a"},
+        MetadataDirective="REPLACE",
+        Metadata={"new": "2"},
+        ContentType="text/html",
+    )
+    head = s3.head_object(Bucket=bucket, Key="b")
+    assert (head["Metadata"], head["ContentType"]) == ({"new": "2"}, "text/html")
+
+
+def test_a_copy_lives_on_when_its_source_goes(s3, bucket):
+    body = data(MIB)
+    s3.put_object(Bucket=bucket, Key="a", Body=body)
+    s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    s3.delete_object(Bucket=bucket, Key="a")
+    assert read(s3.get_object(Bucket=bucket, Key="b")) == body
+
+
+def test_a_copy_to_another_bucket(s3, bucket):
+    other = bucket + "-other"
+    s3.create_bucket(Bucket=other)
+    body = data(MIB, 1)
+    s3.put_object(Bucket=bucket, Key="a", Body=body)
+    s3.copy_object(Bucket=other, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    s3.delete_object(Bucket=bucket, Key="a")
+    s3.delete_bucket(Bucket=bucket)
+    assert read(s3.get_object(Bucket=other, Key="b")) == body
+
+
+def test_a_copy_onto_itself_needs_a_change(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="a", Body=b"x", Metadata={"old": "1"})
+    source = {"Bucket": bucket, "Key": "a"}
+    with refused("InvalidRequest", 400):
+        s3.copy_object(Bucket=bucket, Key="a", CopySource=source)
+    s3.copy_object(
+        Bucket=bucket, Key="a", CopySource=source, MetadataDirective="REPLACE", Metadata={"new": "2"}
+    )
+    got = s3.get_object(Bucket=bucket, Key="a")
+    assert (read(got), got["Metadata"]) == (b"x", {"new": "2"})
+
+
+def test_a_missing_source_is_named(s3, bucket):
+    with refused("NoSuchKey", 404):
+        s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "missing"})
+    with refused("NoSuchBucket", 404):
+        s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": "no-such-bucket", "Key": "a"})
+
+
+@pytest.mark.parametrize("key", [key for key in ODD_KEYS if len(key) < 100], ids=lambda key: ascii(key)[:30])
+def test_odd_names_are_copied_from_and_to(s3, bucket, key):
+    s3.put_object(Bucket=bucket, Key=key, Body=b"odd")
+    s3.copy_object(Bucket=bucket, Key=key + " copy", CopySource={"Bucket": bucket, "Key": key})
+    assert read(s3.get_object(Bucket=bucket, Key=key + " copy")) == b"odd"
