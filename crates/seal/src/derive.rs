@@ -73,3 +73,25 @@ impl hkdf::KeyType for Length {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{GroupKey, PageKey};
+
+    #[test]
+    fn a_derived_key_is_never_the_key_of_a_record_or_stream() {
+        let source = GroupKey::from_bytes(&mut [1; 32]);
+        let context = Context::new(Label::PageFileKey, 1u64);
+        let key: PageKey = derive(&source, b"salt", &context);
+        for label in [Label::Stream, Label::Record, Label::PageFileKey] {
+            // A header that completes the label to what a context starts with.
+            for header in [&[][..], &[0], &[30, 0]] {
+                let other = key_and_commitment(source.bytes(), b"salt", label, header, &context);
+                assert_ne!(&other.key, key.bytes());
+                assert_ne!(&other.commitment, key.bytes());
+                assert_ne!(other.key, other.commitment);
+            }
+        }
+    }
+}

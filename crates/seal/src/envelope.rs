@@ -38,8 +38,39 @@ pub enum EnvelopeError {
 }
 
 impl Envelope {
+    /// An envelope whose fields are known to fit: for names and blobs that come from elsewhere.
+    ///
+    /// # Errors
+    /// [`EnvelopeError::Malformed`] with the field that is too long.
+    pub fn new(
+        provider: String,
+        key_id: String,
+        key_version: u32,
+        blob: Vec<u8>,
+    ) -> Result<Self, EnvelopeError> {
+        let envelope = Self { provider, key_id, key_version, blob };
+        match envelope.too_long() {
+            Some(field) => Err(DecodeError::OutOfRange { field }.into()),
+            None => Ok(envelope),
+        }
+    }
+
+    fn too_long(&self) -> Option<&'static str> {
+        [
+            ("provider", self.provider.len(), PROVIDER_LEN_MAX),
+            ("key id", self.key_id.len(), KEY_ID_LEN_MAX),
+            ("wrapped key", self.blob.len(), BLOB_LEN_MAX),
+        ]
+        .into_iter()
+        .find_map(|(field, length, most)| (length > most).then_some(field))
+    }
+
     /// The encoded form.
+    ///
+    /// # Panics
+    /// If a field is longer than an envelope may have it: what was written then could never be read back.
     pub fn encode(&self) -> Vec<u8> {
+        assert_eq!(self.too_long(), None, "the field is longer than an envelope may have it");
         let mut out = Writer::new();
         out.u8(VERSION).text(&self.provider).text(&self.key_id).u32(self.key_version).bytes(&self.blob);
         out.finish()

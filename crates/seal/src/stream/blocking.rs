@@ -62,9 +62,8 @@ impl<W: Write> SealWriter<W> {
         if std::mem::replace(&mut self.broken, true) {
             return Err(StreamError::Broken);
         }
-        self.sealed.clear();
-        self.sealer.seal_batch(plain, last, &mut self.sealed)?;
-        self.inner.write_all(&self.sealed)?;
+        let length = self.sealer.step(plain, last, &mut self.sealed)?;
+        self.inner.write_all(&self.sealed[..length])?;
         self.broken = false;
         Ok(())
     }

@@ -54,7 +54,8 @@ impl Opener {
         self.layout.plain_len()
     }
 
-    /// How long the sealed stream is, in bytes, header included.
+    /// How long the sealed stream is, in bytes, header included. One who reads ranges compares it with the length
+    /// of the file: bytes after the last chunk would go unnoticed otherwise.
     pub fn sealed_len(&self) -> u64 {
         self.layout.sealed_len()
     }

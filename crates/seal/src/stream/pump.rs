@@ -1,6 +1,7 @@
 //! What all reading faces share: bytes are put in, a window is sealed or opened, bytes are taken out.
 
 use std::io;
+use std::ops::Range;
 
 use super::{HEADER_LEN, Header, InOrder, Last, Sealer, StreamError};
 use crate::{Context, ObjectKey, TAG_LEN};
@@ -9,8 +10,8 @@ use crate::{Context, ObjectKey, TAG_LEN};
 pub(super) trait Step {
     /// How many bytes the next window has, unless it is the last.
     fn window(&self) -> usize;
-    /// Appends what comes of `input`.
-    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<(), StreamError>;
+    /// Puts what comes of `input` at the front of `output`, which only grows, and returns how long it is.
+    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<usize, StreamError>;
 }
 
 impl Step for Sealer {
@@ -18,8 +19,11 @@ impl Step for Sealer {
         self.chunk_size()
     }
 
-    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<(), StreamError> {
-        self.seal_batch(input, last, output)
+    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<usize, StreamError> {
+        let run = self.reserve(input.len(), last)?;
+        let length = run.sealed_len();
+        run.seal_to(input, grown(output, length))?;
+        Ok(length)
     }
 }
 
@@ -43,21 +47,29 @@ impl Step for Opening {
         }
     }
 
-    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<(), StreamError> {
+    fn step(&mut self, input: &[u8], last: Last, output: &mut Vec<u8>) -> Result<usize, StreamError> {
         match self {
             Self::Header { key, context } => {
                 let unlocked = Header::parse(input)?.unlock(key, context)?;
                 *self = Self::Chunks(unlocked.in_order());
-                if last == Last::Yes { Err(StreamError::Truncated { chunk: 0 }) } else { Ok(()) }
+                if last == Last::Yes { Err(StreamError::Truncated { chunk: 0 }) } else { Ok(0) }
             }
             Self::Chunks(chunks) => {
                 let run = chunks.next_run(input.len(), last)?;
-                let at = output.len();
-                output.resize(at + run.plain_len(), 0);
-                run.open_to(input, &mut output[at..]).map(drop)
+                let length = run.plain_len();
+                run.open_to(input, grown(output, length))
             }
         }
     }
+}
+
+/// The first `length` bytes of a buffer, which is made longer only if it is too short: zeroing it each time would
+/// cost a good part of what sealing does.
+fn grown(buffer: &mut Vec<u8>, length: usize) -> &mut [u8] {
+    if buffer.len() < length {
+        buffer.resize(length, 0);
+    }
+    &mut buffer[..length]
 }
 
 /// Holds one window of input and the byte after it, which tells that the window is not the last.
@@ -66,7 +78,8 @@ pub(super) struct Pump<S> {
     input: Vec<u8>,
     filled: usize,
     output: Vec<u8>,
-    taken: usize,
+    /// What of the output can be taken.
+    ready: Range<usize>,
     state: State,
 }
 
@@ -81,16 +94,23 @@ impl<S: Step> Pump<S> {
     /// `before` is handed out ahead of everything.
     pub(super) fn new(step: S, before: &[u8]) -> Self {
         let input = vec![0; step.window() + 1];
-        Self { step, input, filled: 0, output: before.to_vec(), taken: 0, state: State::Running }
+        Self {
+            step,
+            input,
+            filled: 0,
+            output: before.to_vec(),
+            ready: 0..before.len(),
+            state: State::Running,
+        }
     }
 
     /// What can be taken. Once it is empty and [`Self::space`] is too, the end was reached without fault.
     pub(super) fn ready(&self) -> &[u8] {
-        &self.output[self.taken..]
+        &self.output[self.ready.clone()]
     }
 
     pub(super) fn take(&mut self, count: usize) {
-        self.taken = self.output.len().min(self.taken + count);
+        self.ready.start = self.ready.end.min(self.ready.start + count);
     }
 
     /// Where to put more input; empty at the end.
@@ -113,8 +133,6 @@ impl<S: Step> Pump<S> {
         if count > 0 && self.filled < self.input.len() {
             return Ok(());
         }
-        self.output.clear();
-        self.taken = 0;
         let (length, last, after) = if count == 0 {
             (self.filled, Last::Yes, State::Ended)
         } else {
@@ -122,7 +140,8 @@ impl<S: Step> Pump<S> {
         };
         // Broken until the step has succeeded.
         self.state = State::Broken;
-        self.step.step(&self.input[..length], last, &mut self.output).inspect_err(|_| self.output.clear())?;
+        self.ready = 0..0;
+        self.ready.end = self.step.step(&self.input[..length], last, &mut self.output)?;
         self.state = after;
         if last == Last::No {
             self.input[0] = self.input[length];

@@ -80,7 +80,8 @@ impl Sealer {
     /// Seals `plain` and appends it to `out`, chunks and tags.
     ///
     /// `plain` is a multiple of the chunk size, unless it is the last: then any length, but empty only if
-    /// nothing went before.
+    /// nothing went before. Growing `out` costs a tenth of the sealing or more; one who has a buffer of the right
+    /// length uses [`Self::reserve`] and [`SealRun::seal_to`].
     ///
     /// # Errors
     /// As [`Self::seal_next`].
