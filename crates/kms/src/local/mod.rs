@@ -111,6 +111,8 @@ impl LocalKms {
             None => return Err(LocalKmsError::Missing { path: paths.file }),
         };
         observe_keys(NAME, &keys.list());
+        let (keyring, generation) = (header.fixed.keyring(), header.generation);
+        tracing::debug!(keyring, generation, method = %header.fixed.method, "opened the local key file");
         let LocalKmsOptions { random, now, .. } = options;
         let (header, keys) = (Mutex::new(header), RwLock::new(keys));
         Ok(Self(Arc::new(Inner { paths, file_key, header, keys, random, now })))
@@ -184,6 +186,7 @@ fn create(options: &LocalKmsOptions, paths: &Paths) -> Result<(Header, Keys, Sec
         return Err(LocalKmsError::ChangedUnderneath { path, found: found.generation, expected: 0 });
     }
     paths.write(&paths.file, &file::seal(&header, &keys, &unlocked.file_key, random))?;
+    tracing::info!(keyring = header.fixed.keyring(), path = %paths.file.display(), "made a local key file");
     Ok((header, keys, unlocked.file_key))
 }
 
@@ -236,6 +239,11 @@ impl Inner {
         self.replace(&header, &next, &keys)
             .map_err(|error| KmsError::Unavailable { provider: NAME, source: Arc::new(error) })?;
         observe_keys(NAME, &keys.list());
+        tracing::info!(
+            keyring = next.fixed.keyring(),
+            generation = next.generation,
+            "changed the local key file"
+        );
         *header = next;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(result)
