@@ -47,6 +47,17 @@ fn credentials_are_made_once_and_shown_once() {
 }
 
 #[test]
+fn credentials_survive_a_restart() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let shown = Iam::open(&opened, &OsRandom, None).unwrap().1.unwrap().credentials;
+    opened.close().unwrap();
+    let (iam, first_start) = Iam::open(&store(dir.path()), &OsRandom, None).unwrap();
+    assert!(first_start.is_none());
+    assert_eq!(iam.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
+}
+
+#[test]
 fn configured_credentials_are_used_and_not_stored() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
@@ -92,6 +103,7 @@ fn no_file_of_the_store_shows_the_credentials() {
     let opened = store(dir.path());
     let shown = Iam::open(&opened, &OsRandom, None).unwrap().1.unwrap().credentials;
     opened.close().unwrap();
+    let mut bytes_read = 0;
     let mut files = vec![dir.path().to_owned()];
     while let Some(path) = files.pop() {
         if path.is_dir() {
@@ -99,8 +111,10 @@ fn no_file_of_the_store_shows_the_credentials() {
             continue;
         }
         let bytes = fs::read(&path).unwrap();
+        bytes_read += bytes.len();
         for text in [shown.access_key.as_str(), shown.secret.dangerous_expose(), "iam/root"] {
             assert!(!bytes.windows(text.len()).any(|window| window == text.as_bytes()), "{}", path.display());
         }
     }
+    assert!(bytes_read > 4096, "the store has no files to look through");
 }
