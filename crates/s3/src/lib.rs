@@ -1,1 +1,27 @@
-//! .
+//! The S3 face: HTTP and XML in, calls of `objects` out.
+//!
+//! ```text
+//! listener ─ TLS ─ HTTP ─ limits, request id ─ protocol library ─ signature ─ gate ─ operation ─ objects
+//!                          (wire)               (s3s)                         (access) (ops)
+//! answer   ◄── headers, error documents, metrics, log line ◄──────────────────────────┘
+//! ```
+//!
+//! The library `s3s` knows routes, signatures and XML. What it leaves out or does otherwise than AWS is put right in
+//! [`wire`](self) before and after it: framing of huge chunks, stalled bodies, error documents with all their
+//! fields, signatures that do not cover their headers. Which operation does what: `docs/s3-compatibility.md`.
+
+mod access;
+mod checksum;
+mod convert;
+mod error;
+mod face;
+mod ops;
+mod options;
+mod request;
+mod server;
+mod sigv4;
+mod sse;
+mod wire;
+
+pub use options::{Limits, S3Options, SseCTransport};
+pub use server::{Drained, ServeError, serve};

@@ -1,0 +1,285 @@
+//! Checksum headers: `x-amz-checksum-*`, their trailers, `x-amz-sdk-checksum-algorithm`, `Content-MD5`.
+//!
+//! AWS S3 User Guide, "Checking object integrity in Amazon S3".
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, StatusCode};
+use s3s::TrailingHeaders;
+use s3s::dto;
+use strongroom_objects::{
+    Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue,
+};
+
+use crate::error::ApiError;
+
+const NAMED: &str = "x-amz-sdk-checksum-algorithm";
+const TRAILER: &str = "x-amz-trailer";
+
+/// The header of an algorithm's values.
+fn header(algorithm: ChecksumAlgorithm) -> &'static str {
+    match algorithm {
+        ChecksumAlgorithm::Crc32 => "x-amz-checksum-crc32",
+        ChecksumAlgorithm::Crc32c => "x-amz-checksum-crc32c",
+        ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
+        ChecksumAlgorithm::Sha1 => "x-amz-checksum-sha1",
+        ChecksumAlgorithm::Sha256 => "x-amz-checksum-sha256",
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).map(|value| value.to_str().unwrap_or_default()).filter(|text| !text.is_empty())
+}
+
+/// The checksums that an upload's headers ask for.
+pub(crate) fn upload_request(
+    headers: &HeaderMap,
+    trailers: Option<TrailingHeaders>,
+) -> Result<ChecksumRequest, ApiError> {
+    let expected = given(headers)?;
+    let trailer = announced(headers)?;
+    if expected.is_some() && trailer.is_some() {
+        return Err(several());
+    }
+    let carried = expected.as_ref().map(ChecksumValue::algorithm).or(trailer);
+    if let Some(name) = text(headers, NAMED) {
+        let named = algorithm(NAMED, name)?;
+        match carried {
+            None => {
+                return Err(ApiError::invalid_request(format!(
+                    "{NAMED} specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found."
+                )));
+            }
+            Some(carried) if carried != named => {
+                return Err(ApiError::invalid_request(format!("Value for {NAMED} header is invalid.")));
+            }
+            Some(_) => {}
+        }
+    }
+    let trailer = trailer.map(|algorithm| {
+        let value: TrailerValue = Box::new(move || {
+            let trailers = trailers?.take()?;
+            ChecksumValue::parse(algorithm, text(&trailers, header(algorithm))?)
+        });
+        (algorithm, value)
+    });
+    Ok(ChecksumRequest { expected: expected.into_iter().collect(), compute: None, trailer })
+}
+
+/// The one checksum value in the headers.
+pub(crate) fn given(headers: &HeaderMap) -> Result<Option<ChecksumValue>, ApiError> {
+    let mut found = None;
+    for algorithm in ChecksumAlgorithm::ALL {
+        let Some(value) = text(headers, header(algorithm)) else { continue };
+        let value = parse(algorithm, value)?;
+        if found.replace(value).is_some() {
+            return Err(several());
+        }
+    }
+    Ok(found)
+}
+
+fn several() -> ApiError {
+    ApiError::invalid_request(
+        "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+    )
+}
+
+/// A value in a header. The `-N` of composite values is not part of it.
+fn parse(algorithm: ChecksumAlgorithm, value: &str) -> Result<ChecksumValue, ApiError> {
+    let bare = value.split_once('-').map_or(value, |(bare, _)| bare);
+    ChecksumValue::parse(algorithm, bare).ok_or_else(|| {
+        ApiError::invalid_request(format!("Value for {} header is invalid.", header(algorithm)))
+    })
+}
+
+/// The algorithm whose value the headers announce as a trailer.
+fn announced(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, ApiError> {
+    let Some(names) = text(headers, TRAILER) else { return Ok(None) };
+    let mut found = None;
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let algorithm =
+            ChecksumAlgorithm::ALL.into_iter().find(|one| header(*one).eq_ignore_ascii_case(name));
+        let Some(algorithm) = algorithm else {
+            return Err(ApiError::invalid_request(
+                "The value specified in the x-amz-trailer header is not supported",
+            ));
+        };
+        if found.replace(algorithm).is_some() {
+            return Err(several());
+        }
+    }
+    Ok(found)
+}
+
+/// An algorithm by its name.
+pub(crate) fn algorithm(header: &'static str, name: &str) -> Result<ChecksumAlgorithm, ApiError> {
+    ChecksumAlgorithm::parse(name).ok_or_else(|| {
+        ApiError::invalid_request(format!(
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, \
+             CRC64NVME, SHA1, SHA256] ({header})"
+        ))
+    })
+}
+
+/// `x-amz-checksum-type`.
+pub(crate) fn kind(given: Option<&dto::ChecksumType>) -> Result<Option<ChecksumKind>, ApiError> {
+    match given.map(dto::ChecksumType::as_str) {
+        None => Ok(None),
+        Some(dto::ChecksumType::FULL_OBJECT) => Ok(Some(ChecksumKind::FullObject)),
+        Some(dto::ChecksumType::COMPOSITE) => Ok(Some(ChecksumKind::Composite)),
+        Some(_) => Err(ApiError::invalid_request("Value for x-amz-checksum-type header is invalid.")),
+    }
+}
+
+/// `Content-MD5`.
+pub(crate) fn content_md5(header: Option<&str>) -> Result<Option<[u8; 16]>, ApiError> {
+    let Some(header) = header else { return Ok(None) };
+    let bytes = STANDARD.decode(header).ok().and_then(|bytes| bytes.try_into().ok());
+    match bytes {
+        Some(bytes) => Ok(Some(bytes)),
+        None => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidDigest",
+            "The Content-MD5 you specified was invalid.",
+        )
+        .field("Content-MD5", header)),
+    }
+}
+
+pub(crate) fn algorithm_out(algorithm: ChecksumAlgorithm) -> dto::ChecksumAlgorithm {
+    dto::ChecksumAlgorithm::from_static(algorithm.name())
+}
+
+pub(crate) fn kind_out(kind: ChecksumKind) -> dto::ChecksumType {
+    dto::ChecksumType::from_static(match kind {
+        ChecksumKind::FullObject => dto::ChecksumType::FULL_OBJECT,
+        ChecksumKind::Composite => dto::ChecksumType::COMPOSITE,
+    })
+}
+
+/// The checksum elements and headers of answers.
+pub(crate) fn checksum_out(checksums: &[Checksum]) -> dto::Checksum {
+    let mut out = dto::Checksum::default();
+    for checksum in checksums {
+        set_value(&mut out, checksum.value.algorithm(), checksum.to_string());
+        out.checksum_type = Some(kind_out(checksum.kind));
+    }
+    out
+}
+
+/// The same for a part, whose checksum has no kind.
+pub(crate) fn value_out(value: Option<&ChecksumValue>) -> dto::Checksum {
+    let mut out = dto::Checksum::default();
+    if let Some(value) = value {
+        set_value(&mut out, value.algorithm(), value.to_string());
+    }
+    out
+}
+
+fn set_value(out: &mut dto::Checksum, algorithm: ChecksumAlgorithm, text: String) {
+    let slot = match algorithm {
+        ChecksumAlgorithm::Crc32 => &mut out.checksum_crc32,
+        ChecksumAlgorithm::Crc32c => &mut out.checksum_crc32c,
+        ChecksumAlgorithm::Crc64Nvme => &mut out.checksum_crc64nvme,
+        ChecksumAlgorithm::Sha1 => &mut out.checksum_sha1,
+        ChecksumAlgorithm::Sha256 => &mut out.checksum_sha256,
+    };
+    *slot = Some(text);
+}
+
+/// Puts the five values into an answer with the usual fields.
+macro_rules! answer_checksums {
+    ($output:expr, $checksum:expr) => {{
+        let checksum: s3s::dto::Checksum = $checksum;
+        $output.checksum_crc32 = checksum.checksum_crc32;
+        $output.checksum_crc32c = checksum.checksum_crc32c;
+        $output.checksum_crc64nvme = checksum.checksum_crc64nvme;
+        $output.checksum_sha1 = checksum.checksum_sha1;
+        $output.checksum_sha256 = checksum.checksum_sha256;
+    }};
+}
+pub(crate) use answer_checksums;
+
+/// The checksum that a part of a completion names.
+pub(crate) fn completed(part: &dto::CompletedPart) -> Result<Option<ChecksumValue>, ApiError> {
+    let given = [
+        (ChecksumAlgorithm::Crc32, &part.checksum_crc32),
+        (ChecksumAlgorithm::Crc32c, &part.checksum_crc32c),
+        (ChecksumAlgorithm::Crc64Nvme, &part.checksum_crc64nvme),
+        (ChecksumAlgorithm::Sha1, &part.checksum_sha1),
+        (ChecksumAlgorithm::Sha256, &part.checksum_sha256),
+    ];
+    let mut values = given.iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
+    match values.next() {
+        None => Ok(None),
+        Some((algorithm, text)) => parse(*algorithm, text).map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn value_in_a_header_is_expected() {
+        let request = upload_request(&headers(&[("x-amz-checksum-crc32", "AAAAAA==")]), None).unwrap();
+        assert_eq!(request.expected, [ChecksumValue::new(ChecksumAlgorithm::Crc32, vec![0; 4]).unwrap()]);
+        assert!(request.trailer.is_none());
+        let none = upload_request(&HeaderMap::new(), None).unwrap();
+        assert!(none.expected.is_empty() && none.trailer.is_none() && none.compute.is_none());
+    }
+
+    #[test]
+    fn announced_trailer_that_never_came_has_no_value() {
+        let given = [("x-amz-trailer", "x-amz-checksum-sha256"), (NAMED, "SHA256")];
+        let request = upload_request(&headers(&given), None).unwrap();
+        let (algorithm, value) = request.trailer.unwrap();
+        assert_eq!(algorithm, ChecksumAlgorithm::Sha256);
+        assert!(value().is_none());
+    }
+
+    #[test]
+    fn contradicting_headers_are_refused() {
+        let rows: [&[(&'static str, &'static str)]; 7] = [
+            &[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-checksum-crc32c", "AAAAAA==")],
+            &[("x-amz-checksum-crc32", "AAAAAA=="), ("x-amz-trailer", "x-amz-checksum-crc32")],
+            &[("x-amz-checksum-crc32", "AAAA")],
+            &[("x-amz-checksum-crc32", "!")],
+            &[(NAMED, "CRC32")],
+            &[(NAMED, "SHA1"), ("x-amz-checksum-crc32", "AAAAAA==")],
+            &[("x-amz-trailer", "x-amz-meta-a")],
+        ];
+        for row in rows {
+            assert_eq!(upload_request(&headers(row), None).unwrap_err().code, "InvalidRequest", "{row:?}");
+        }
+    }
+
+    #[test]
+    fn content_md5_has_sixteen_bytes() {
+        assert_eq!(content_md5(Some("AAAAAAAAAAAAAAAAAAAAAA==")).unwrap(), Some([0; 16]));
+        assert_eq!(content_md5(None).unwrap(), None);
+        for bad in ["", "AAAA", "?"] {
+            assert_eq!(content_md5(Some(bad)).unwrap_err().code, "InvalidDigest");
+        }
+    }
+
+    #[test]
+    fn composite_checksums_keep_their_count_and_completions_drop_it() {
+        let value = ChecksumValue::new(ChecksumAlgorithm::Crc32c, vec![0; 4]).unwrap();
+        let checksum = Checksum { value: value.clone(), kind: ChecksumKind::Composite, parts: 3 };
+        let out = checksum_out(&[checksum]);
+        assert_eq!(out.checksum_crc32c.as_deref(), Some("AAAAAA==-3"));
+        assert_eq!(out.checksum_type.unwrap().as_str(), "COMPOSITE");
+        assert_eq!(given(&headers(&[("x-amz-checksum-crc32c", "AAAAAA==-3")])).unwrap(), Some(value));
+    }
+}

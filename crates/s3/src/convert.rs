@@ -1,0 +1,344 @@
+//! Between the library's request and answer types and those of `objects`.
+
+use http::HeaderMap;
+use s3s::dto;
+use strongroom_objects::request::RangeRequest;
+use strongroom_objects::{
+    BucketName, ETag, EntityTags, ObjectMeta, ObjectName, PartNumber, ReadConditions, SystemMeta, Tags,
+    Timestamp, UploadId, VersionId, WriteConditions,
+};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use crate::error::{ApiError, no_such_upload};
+
+const HTTP_DATE: &[BorrowedFormatItem<'_>] =
+    format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+
+/// The time of whole seconds, as HTTP writes it.
+pub(crate) fn http_date(at: Timestamp) -> String {
+    instant(at).format(HTTP_DATE).unwrap_or_default()
+}
+
+fn instant(at: Timestamp) -> OffsetDateTime {
+    let nanos = i128::from(at.0) * 1_000_000;
+    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+/// A time in an answer.
+pub(crate) fn time_out(at: Timestamp) -> dto::Timestamp {
+    instant(at).into()
+}
+
+/// A time in a request. What lies before 1970 is 1970: no object is older.
+pub(crate) fn time_in(at: dto::Timestamp) -> Timestamp {
+    let at: OffsetDateTime = at.into();
+    Timestamp(u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0))
+}
+
+/// An entity tag with its quotes.
+pub(crate) fn quoted(etag: &ETag) -> String {
+    format!("\"{etag}\"")
+}
+
+/// An entity tag in an answer.
+pub(crate) fn etag_out(etag: &ETag) -> dto::ETag {
+    dto::ETag::Strong(etag.to_string())
+}
+
+pub(crate) fn bucket_name(text: &str) -> Result<BucketName, ApiError> {
+    BucketName::parse(text).map_err(|_| {
+        ApiError::new(
+            http::StatusCode::BAD_REQUEST,
+            "InvalidBucketName",
+            "The specified bucket is not valid.",
+        )
+        .field("BucketName", text)
+    })
+}
+
+pub(crate) fn object_name(text: String) -> Result<ObjectName, ApiError> {
+    let size = text.len();
+    ObjectName::parse(text).map_err(|_| {
+        ApiError::new(http::StatusCode::BAD_REQUEST, "KeyTooLongError", "Your key is too long")
+            .field("Size", size)
+            .field("MaxSizeAllowed", strongroom_objects::OBJECT_NAME_LEN_MAX)
+    })
+}
+
+/// `versionId`.
+pub(crate) fn version_in(text: Option<&str>) -> Result<Option<VersionId>, ApiError> {
+    text.map(|text| {
+        VersionId::parse(text)
+            .map_err(|_| ApiError::invalid_argument("versionId", text, "Invalid version id specified"))
+    })
+    .transpose()
+}
+
+/// The version header of answers: unversioned buckets send none.
+pub(crate) fn version_out(version: VersionId) -> Option<String> {
+    match version {
+        VersionId::Null => None,
+        VersionId::Id(_) => Some(version.to_string()),
+    }
+}
+
+/// `uploadId`.
+pub(crate) fn upload_id(text: &str) -> Result<UploadId, ApiError> {
+    UploadId::parse(text).map_err(|_| no_such_upload(text))
+}
+
+/// `partNumber` of an upload.
+pub(crate) fn part_number(number: i32) -> Result<PartNumber, ApiError> {
+    u32::try_from(number).ok().and_then(PartNumber::new).ok_or_else(|| {
+        ApiError::invalid_argument(
+            "partNumber",
+            number,
+            "Part number must be an integer between 1 and 10000, inclusive",
+        )
+    })
+}
+
+/// A limit of a listing: at most 1000, and not negative.
+pub(crate) fn page_size(name: &'static str, asked: Option<i32>) -> Result<u32, ApiError> {
+    let asked = asked.unwrap_or(1000);
+    u32::try_from(asked).map(|count| count.min(1000)).map_err(|_| {
+        ApiError::invalid_argument(
+            name,
+            asked,
+            format!("Argument {name} must be an integer between 0 and 2147483647"),
+        )
+    })
+}
+
+pub(crate) fn range_in(range: dto::Range) -> RangeRequest {
+    match range {
+        dto::Range::Int { first, last } => RangeRequest::From { first, last },
+        dto::Range::Suffix { length } => RangeRequest::Suffix(length),
+    }
+}
+
+/// A size in an answer.
+pub(crate) fn size_out(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// The tags of a condition. Strong comparison (If-Match) leaves weak tags out: none of ours is weak.
+fn tags_in(condition: dto::ETagCondition, weak_too: bool) -> EntityTags {
+    match condition {
+        dto::ETagCondition::Any => EntityTags::Any,
+        dto::ETagCondition::ETag(dto::ETag::Weak(tag)) if weak_too => EntityTags::Tags(vec![tag]),
+        dto::ETagCondition::ETag(dto::ETag::Weak(_)) => EntityTags::Tags(Vec::new()),
+        dto::ETagCondition::ETag(dto::ETag::Strong(tag)) => EntityTags::Tags(vec![tag]),
+    }
+}
+
+pub(crate) fn if_match(condition: Option<dto::ETagCondition>) -> Option<EntityTags> {
+    condition.map(|condition| tags_in(condition, false))
+}
+
+pub(crate) fn read_conditions(
+    if_match_: Option<dto::ETagCondition>,
+    if_none_match: Option<dto::ETagCondition>,
+    if_modified_since: Option<dto::Timestamp>,
+    if_unmodified_since: Option<dto::Timestamp>,
+) -> ReadConditions {
+    ReadConditions {
+        if_match: if_match(if_match_),
+        if_none_match: if_none_match.map(|condition| tags_in(condition, true)),
+        if_modified_since: if_modified_since.map(time_in),
+        if_unmodified_since: if_unmodified_since.map(time_in),
+    }
+}
+
+pub(crate) fn write_conditions(
+    if_match_: Option<dto::ETagCondition>,
+    if_none_match: Option<dto::ETagCondition>,
+) -> WriteConditions {
+    WriteConditions {
+        if_match: if_match(if_match_),
+        if_none_match: if_none_match.map(|condition| tags_in(condition, true)),
+    }
+}
+
+/// What of a request becomes system metadata.
+#[derive(Debug, Default)]
+pub(crate) struct MetaHeaders {
+    pub(crate) content_type: Option<String>,
+    pub(crate) content_encoding: Option<String>,
+    pub(crate) content_language: Option<String>,
+    pub(crate) content_disposition: Option<String>,
+    pub(crate) cache_control: Option<String>,
+    pub(crate) website_redirect: Option<String>,
+    pub(crate) storage_class: Option<String>,
+    pub(crate) user: Option<dto::Metadata>,
+    pub(crate) tagging: Option<String>,
+}
+
+/// The metadata of a new object. `Expires` is kept as the client wrote it.
+pub(crate) fn object_meta(given: MetaHeaders, headers: &HeaderMap) -> Result<ObjectMeta, ApiError> {
+    let mut user: Vec<(String, String)> = given.user.unwrap_or_default().into_iter().collect();
+    user.sort();
+    Ok(ObjectMeta {
+        system: SystemMeta {
+            content_type: given.content_type,
+            content_encoding: given.content_encoding.and_then(|encodings| stored_encoding(&encodings)),
+            content_language: given.content_language,
+            content_disposition: given.content_disposition,
+            cache_control: given.cache_control,
+            expires: headers
+                .get(http::header::EXPIRES)
+                .and_then(|value| value.to_str().ok())
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
+            website_redirect: given.website_redirect,
+            storage_class: given.storage_class.filter(|class| class != "STANDARD"),
+        },
+        user,
+        tags: given.tagging.map(|text| tags_of_query(&text)).transpose()?.unwrap_or_default(),
+        retention: None,
+        legal_hold: false,
+    })
+}
+
+/// `aws-chunked` describes the transfer, not the object.
+fn stored_encoding(encodings: &str) -> Option<String> {
+    let kept: Vec<&str> = encodings
+        .split(',')
+        .map(str::trim)
+        .filter(|encoding| !encoding.is_empty() && !encoding.eq_ignore_ascii_case("aws-chunked"))
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// The tags of `x-amz-tagging`, written as URL query parameters.
+pub(crate) fn tags_of_query(text: &str) -> Result<Tags, ApiError> {
+    let invalid = || {
+        ApiError::invalid_argument(
+            "x-amz-tagging",
+            text,
+            "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag \
+             name duplicates.",
+        )
+    };
+    let mut tags = Tags::new();
+    for pair in text.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (name, value) =
+            (form_decoded(name).ok_or_else(invalid)?, form_decoded(value).ok_or_else(invalid)?);
+        if tags.iter().any(|(given, _)| *given == name) {
+            return Err(invalid());
+        }
+        tags.push((name, value));
+    }
+    Ok(tags)
+}
+
+/// Reads `application/x-www-form-urlencoded` text.
+fn form_decoded(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let (high, low) = (bytes.next()?, bytes.next()?);
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                u8::try_from(digit(high)? * 16 + digit(low)?).ok()?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
+/// What S3 does with names in listings when `encoding-type=url` is asked: as a form would encode them, with `/` left
+/// as it is.
+pub(crate) fn listed(text: &str, encoding: Option<&dto::EncodingType>) -> String {
+    if encoding.is_none() {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                out.push(char::from(byte))
+            }
+            b' ' => out.push('+'),
+            _ => {
+                const HEX: &[u8; 16] = b"0123456789ABCDEF";
+                out.push('%');
+                out.push(char::from(HEX[usize::from(byte >> 4)]));
+                out.push(char::from(HEX[usize::from(byte & 15)]));
+            }
+        }
+    }
+    out
+}
+
+/// `encoding-type`, which has one value.
+pub(crate) fn encoding_type(asked: Option<dto::EncodingType>) -> Result<Option<dto::EncodingType>, ApiError> {
+    match asked {
+        Some(encoding) if encoding.as_str() != dto::EncodingType::URL => Err(ApiError::invalid_argument(
+            "encoding-type",
+            encoding.as_str(),
+            "Invalid Encoding Method specified in Request",
+        )),
+        other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_as_http_does() {
+        assert_eq!(http_date(Timestamp(784_111_777_999)), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(Timestamp(0)), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(time_in(time_out(Timestamp(784_111_777_999))), Timestamp(784_111_777_999));
+    }
+
+    #[test]
+    fn transfer_encoding_is_not_part_of_the_object() {
+        assert_eq!(stored_encoding("aws-chunked"), None);
+        assert_eq!(stored_encoding("aws-chunked,gzip"), Some("gzip".to_owned()));
+        assert_eq!(stored_encoding("gzip, AWS-chunked , br"), Some("gzip,br".to_owned()));
+    }
+
+    #[test]
+    fn tags_of_a_header_are_decoded_and_distinct() {
+        let tags = tags_of_query("a=1&b%20c=x+y%C3%A9&d").unwrap();
+        assert_eq!(
+            tags,
+            [("a", "1"), ("b c", "x y\u{e9}"), ("d", "")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
+        for bad in ["a=1&a=2", "a=%", "a=%zz", "a=%ff", "%4"] {
+            assert_eq!(tags_of_query(bad).unwrap_err().code, "InvalidArgument", "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_are_encoded_in_listings_only_if_asked() {
+        let url = dto::EncodingType::from_static(dto::EncodingType::URL);
+        assert_eq!(listed("a b/+\u{e9}*~\n", Some(&url)), "a+b/%2B%C3%A9*%7E%0A");
+        assert_eq!(listed("a b/+", None), "a b/+");
+    }
+
+    #[test]
+    fn page_sizes_are_cut_and_never_negative() {
+        assert_eq!(page_size("max-keys", None).unwrap(), 1000);
+        assert_eq!(page_size("max-keys", Some(0)).unwrap(), 0);
+        assert_eq!(page_size("max-keys", Some(5000)).unwrap(), 1000);
+        assert_eq!(page_size("max-keys", Some(-1)).unwrap_err().code, "InvalidArgument");
+    }
+
+    #[test]
+    fn weak_tags_never_match_where_comparison_is_strong() {
+        let weak = || Some(dto::ETagCondition::ETag(dto::ETag::Weak("x".to_owned())));
+        assert_eq!(if_match(weak()), Some(EntityTags::Tags(vec![])));
+        let conditions = write_conditions(None, weak());
+        assert_eq!(conditions.if_none_match, Some(EntityTags::Tags(vec!["x".to_owned()])));
+    }
+}

@@ -1,0 +1,320 @@
+//! One exhaustive table from what can go wrong below to what a client is told.
+
+use http::StatusCode;
+use http::header::{ALLOW, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED};
+use strongroom_kms::KmsError;
+use strongroom_objects::{ChecksumAlgorithm, Condition, ContentError, ObjectError, TagFault, UploadSseFault};
+
+use super::{ApiError, messages};
+use crate::convert::{http_date, quoted};
+
+const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
+
+/// What the request was about, for the fields of errors that name it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Subject<'a> {
+    pub(crate) key: Option<&'a str>,
+    pub(crate) range: Option<&'a str>,
+}
+
+const SSE_C: &str = "Requests specifying Server Side Encryption with Customer provided keys must provide the";
+
+/// What a client is told about `error`. What is our fault, and not the client's, goes to the log as well.
+pub(crate) fn answer(error: &ObjectError, subject: Subject<'_>) -> ApiError {
+    let told = told(error, subject);
+    if told.status.is_server_error() {
+        log_failure(error);
+    }
+    told
+}
+
+impl From<ObjectError> for ApiError {
+    fn from(error: ObjectError) -> Self {
+        answer(&error, Subject::default())
+    }
+}
+
+/// The table.
+fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
+    use ObjectError as E;
+    let not_found = |code, message| ApiError::new(StatusCode::NOT_FOUND, code, message);
+    let conflict = |code, message| ApiError::new(StatusCode::CONFLICT, code, message);
+
+    match error {
+        E::NoSuchBucket { bucket } => {
+            not_found("NoSuchBucket", "The specified bucket does not exist").field("BucketName", bucket)
+        }
+        E::BucketAlreadyExists { bucket } => conflict(
+            "BucketAlreadyExists",
+            "The requested bucket name is not available. The bucket namespace is shared by all users of the \
+             system. Please select a different name and try again.",
+        )
+        .field("BucketName", bucket),
+        E::BucketAlreadyOwnedByYou { bucket } => conflict(
+            "BucketAlreadyOwnedByYou",
+            "Your previous request to create the named bucket succeeded and you already own it.",
+        )
+        .field("BucketName", bucket),
+        E::BucketNotEmpty { bucket } => {
+            conflict("BucketNotEmpty", "The bucket you tried to delete is not empty").field("BucketName", bucket)
+        }
+        E::NoSuchKey { name, delete_marker } => {
+            let answer = not_found("NoSuchKey", "The specified key does not exist.").field("Key", name);
+            match delete_marker {
+                Some(version) => answer.header(DELETE_MARKER, "true").header(VERSION_ID, &version.to_string()),
+                None => answer,
+            }
+        }
+        E::NoSuchVersion { name, version } => not_found("NoSuchVersion", "The specified version does not exist.")
+            .field("Key", name)
+            .field("VersionId", version),
+        E::IsDeleteMarker { version, mtime } => ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+        )
+        .field("ResourceType", "DeleteMarker")
+        .header(DELETE_MARKER, "true")
+        .header(VERSION_ID, &version.to_string())
+        .header(LAST_MODIFIED, &http_date(*mtime))
+        .header(ALLOW, "DELETE"),
+        E::NoSuchUpload { upload } => no_such_upload(&upload.to_string()),
+
+        E::IncompleteBody { expected, received } => {
+            ApiError::incomplete_body().field("NumberBytesExpected", expected).field("NumberBytesProvided", received)
+        }
+        E::BadDigest => ApiError::bad_request("BadDigest", "The Content-MD5 you specified did not match what we received."),
+        E::ChecksumMismatch { algorithm } => ApiError::bad_request(
+            "BadDigest",
+            format!("The {} you specified did not match the calculated checksum.", algorithm.name()),
+        ),
+        E::ChecksumTypeMismatch { upload, request } => ApiError::invalid_request(format!(
+            "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+            upload.map_or_else(|| "null".to_owned(), |algorithm| algorithm.name().to_lowercase()),
+            request.name().to_lowercase(),
+        )),
+        E::ChecksumKindUnsupported { algorithm } => {
+            let kind = match algorithm {
+                ChecksumAlgorithm::Crc64Nvme => "COMPOSITE",
+                _ => "FULL_OBJECT",
+            };
+            ApiError::invalid_request(format!(
+                "The {kind} checksum type cannot be used with the {} checksum algorithm.",
+                algorithm.name().to_lowercase()
+            ))
+        }
+        E::ObjectSizeMismatch { given, actual } => ApiError::invalid_request(format!(
+            "The provided 'x-amz-mp-object-size' header value {given} does not match what was computed: {actual}"
+        )),
+        E::Content(fault) => content_error(fault),
+        E::EntityTooLarge { size, most } => {
+            ApiError::bad_request("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
+                .field("ProposedSize", size)
+                .field("MaxSizeAllowed", most)
+        }
+        E::EntityTooSmall { part, size, least, etag } => {
+            ApiError::bad_request("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
+                .field("ProposedSize", size)
+                .field("MinSizeAllowed", least)
+                .field("PartNumber", part)
+                .field("ETag", etag)
+        }
+        E::InvalidPart { part, upload } => ApiError::bad_request(
+            "InvalidPart",
+            "One or more of the specified parts could not be found.  The part may not have been uploaded, or the \
+             specified entity tag may not match the part's entity tag.",
+        )
+        .field("UploadId", upload)
+        .field("PartNumber", part),
+        E::InvalidPartOrder { upload } => ApiError::bad_request(
+            "InvalidPartOrder",
+            "The list of parts was not in ascending order. Parts must be ordered by part number.",
+        )
+        .field("UploadId", upload),
+        E::NoParts => ApiError::malformed_xml(),
+        E::NoSuchPart { part, parts } => ApiError::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "InvalidPartNumber",
+            "The requested partnumber is not satisfiable",
+        )
+        .field("PartNumberRequested", part)
+        .field("ActualPartCount", parts),
+        E::InvalidRange { size } => {
+            let answer = ApiError::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "InvalidRange",
+                "The requested range is not satisfiable",
+            );
+            let answer = match subject.range {
+                Some(range) => answer.field("RangeRequested", range),
+                None => answer,
+            };
+            answer.field("ActualObjectSize", size).header(CONTENT_RANGE, &format!("bytes */{size}"))
+        }
+        E::InvalidCopyRange { size } => ApiError::invalid_argument(
+            "x-amz-copy-source-range",
+            subject.range.unwrap_or_default(),
+            format!("Range specified is not valid for source object of size: {size}"),
+        ),
+        E::CopyOntoItself => ApiError::invalid_request(
+            "This copy request is illegal because it is trying to copy an object to itself without changing the \
+             object's metadata, storage class, website redirect location or encryption attributes.",
+        ),
+        E::MetadataTooLarge { size, most } => {
+            ApiError::bad_request("MetadataTooLarge", "Your metadata headers exceed the maximum allowed metadata size")
+                .field("Size", size)
+                .field("MaxSizeAllowed", most)
+        }
+        E::InvalidTags(fault) => tag_fault(*fault),
+        E::VersioningOff => ApiError::invalid_request("The bucket does not have versioning enabled"),
+        E::Locked => ApiError::access_denied("Access Denied because object protected by object lock."),
+
+        E::PreconditionFailed { condition } => ApiError::new(
+            StatusCode::PRECONDITION_FAILED,
+            "PreconditionFailed",
+            "At least one of the pre-conditions you specified did not hold",
+        )
+        .field("Condition", header_of(*condition)),
+        E::NotModified { etag, mtime, .. } => ApiError::new(StatusCode::NOT_MODIFIED, "NotModified", "Not Modified")
+            .header(ETAG, &quoted(etag))
+            .header(LAST_MODIFIED, &http_date(*mtime)),
+        E::ConditionalConflict => {
+            let answer = conflict(
+                "ConditionalRequestConflict",
+                "The conditional request cannot succeed due to a conflicting operation against this resource.",
+            );
+            match subject.key {
+                Some(key) => answer.field("Key", key),
+                None => answer,
+            }
+        }
+
+        E::CustomerKeyRequired => ApiError::invalid_request(
+            "The object was stored using a form of Server Side Encryption. The correct parameters must be provided \
+             to retrieve the object.",
+        ),
+        E::CustomerKeyNotApplicable => {
+            ApiError::invalid_request("The encryption parameters are not applicable to this object.")
+        }
+        E::CustomerKeyWrong => ApiError::access_denied(format!("{SSE_C} correct secret key.")),
+        E::CustomerKeysBlocked => ApiError::access_denied(
+            "Access Denied. Server-side encryption with customer-provided keys is blocked for this bucket.",
+        ),
+        E::UploadSse(UploadSseFault::Parameters) => ApiError::invalid_request(
+            "The multipart upload initiate requested encryption. Subsequent part requests must include the \
+             appropriate encryption parameters.",
+        ),
+        E::UploadSse(UploadSseFault::OtherKey) => ApiError::invalid_request(
+            "The provided encryption parameters did not match the ones used originally.",
+        ),
+
+        E::Kms(error) => kms_error(error),
+
+        E::NoSpace => no_space(),
+        E::Stopping => unavailable("The server is stopping. Please try again."),
+        E::Damaged(_) => ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "What is stored of the object is damaged, and nothing wrong was served. The server's log has more under \
+             this request id.",
+        ),
+        E::DamagedRow { .. } | E::TooNew { .. } | E::Io { .. } | E::Commit(_) | E::Read(_) => {
+            ApiError::internal()
+        }
+        // The enum may grow; what is not in this table yet is ours to explain, not the client's.
+        _ => ApiError::internal(),
+    }
+}
+
+/// Tells the operator what the client is not told. Names of buckets and objects are left out: a log rests somewhere.
+pub(crate) fn log_failure(error: &ObjectError) {
+    match error {
+        ObjectError::Damaged(place) => tracing::error!(
+            version = %place.version,
+            part = place.part,
+            what = ?place.what,
+            "a stored object is damaged; nothing wrong was served"
+        ),
+        ObjectError::Stopping => tracing::info!("a request was refused: the server is stopping"),
+        error => tracing::error!(%error, "a request failed"),
+    }
+}
+
+/// The upload is not there.
+pub(crate) fn no_such_upload(upload: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "NoSuchUpload",
+        "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or \
+         completed.",
+    )
+    .field("UploadId", upload)
+}
+
+fn no_space() -> ApiError {
+    ApiError::new(
+        StatusCode::INSUFFICIENT_STORAGE,
+        "InsufficientStorage",
+        "There is no room left on the server's disk. Nothing was stored.",
+    )
+}
+
+fn unavailable(message: &'static str) -> ApiError {
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", message)
+}
+
+/// Keys as clients of AWS know their errors; a KMS that is away is told apart from a request that is wrong.
+fn kms_error(error: &KmsError) -> ApiError {
+    use KmsError as E;
+    match error {
+        E::NotFound { key_id } => {
+            ApiError::bad_request("KMS.NotFoundException", format!("Key '{key_id}' does not exist"))
+        }
+        E::InvalidKeyId => ApiError::bad_request("KMS.NotFoundException", "Invalid keyId"),
+        E::Disabled { key_id } => {
+            ApiError::bad_request("KMS.DisabledException", format!("{key_id} is disabled."))
+        }
+        E::PendingDeletion { key_id, .. } => {
+            ApiError::bad_request("KMS.KMSInvalidStateException", format!("{key_id} is pending deletion."))
+        }
+        E::Protected { key_id } => ApiError::bad_request(
+            "KMS.KMSInvalidStateException",
+            format!("{key_id} is reserved for the server and cannot encrypt objects."),
+        ),
+        E::AccessDenied { .. } => {
+            ApiError::access_denied("The key management service denies the use of the key.")
+        }
+        E::Unavailable { .. } => {
+            unavailable("The key management service cannot be reached. Please try again.")
+        }
+        _ => ApiError::internal(),
+    }
+}
+
+fn content_error(fault: &ContentError) -> ApiError {
+    match fault {
+        ContentError::Disconnected => ApiError::incomplete_body(),
+        ContentError::TimedOut => ApiError::request_timeout(),
+        ContentError::Refused { source } => match source.downcast_ref::<ApiError>() {
+            Some(error) => error.clone(),
+            None => ApiError::incomplete_body(),
+        },
+        _ => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", messages::INTERNAL),
+    }
+}
+
+fn tag_fault(fault: TagFault) -> ApiError {
+    match fault {
+        TagFault::TooMany => ApiError::bad_request("BadRequest", "Object tags cannot be greater than 10"),
+        TagFault::Duplicate => {
+            ApiError::bad_request("InvalidTag", "Cannot provide multiple Tags with the same key")
+        }
+        TagFault::Value => ApiError::bad_request("InvalidTag", "The TagValue you have provided is invalid"),
+        _ => ApiError::bad_request("InvalidTag", "The TagKey you have provided is invalid"),
+    }
+}
+
+fn header_of(condition: Condition) -> &'static str {
+    condition.header()
+}

@@ -1,0 +1,206 @@
+//! The library's trait of all operations, each handed to its own file.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, StatusCode};
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::dto::*;
+use s3s::host::MultiDomain;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
+use strongroom_iam::{Iam, Identity};
+use strongroom_objects::Objects;
+use tracing::instrument::WithSubscriber;
+
+use crate::access::{Gate, Resource, Secrets, authorise};
+use crate::error::ApiError;
+use crate::ops;
+use crate::options::S3Options;
+use crate::request::RequestState;
+use crate::server::ServeError;
+use crate::sse::Channel;
+
+/// The protocol library, set up to call our operations.
+pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<S3Service, ServeError> {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = options.limits.xml_bytes_max;
+    config.presigned_url_max_skew_time_secs =
+        u32::try_from(options.limits.skew_max.as_secs()).unwrap_or(u32::MAX);
+    let domains = domains(&options)?;
+    let mut builder = S3ServiceBuilder::new(Face(Arc::new(Shared { objects, options })));
+    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
+    builder.set_auth(Secrets(iam.clone()));
+    builder.set_access(Gate(iam));
+    if let Some(domains) = domains {
+        builder.set_host(domains);
+    }
+    Ok(builder.build())
+}
+
+fn domains(options: &S3Options) -> Result<Option<MultiDomain>, ServeError> {
+    if options.domains.is_empty() {
+        return Ok(None);
+    }
+    for domain in &options.domains {
+        MultiDomain::new([domain]).map_err(|_| ServeError::Domain { domain: domain.clone() })?;
+    }
+    let all = options.domains.join(", ");
+    MultiDomain::new(&options.domains).map(Some).map_err(|_| ServeError::Domain { domain: all })
+}
+
+struct Face(Arc<Shared>);
+
+struct Shared {
+    objects: Objects,
+    options: S3Options,
+}
+
+/// A status other than the one the library gives a successful answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OtherStatus(pub(crate) StatusCode);
+
+/// What an operation knows of its request beside its input.
+pub(crate) struct Call {
+    shared: Arc<Shared>,
+    state: RequestState,
+    pub(crate) headers: HeaderMap,
+    pub(crate) trailers: Option<TrailingHeaders>,
+}
+
+/// What an operation answers.
+pub(crate) type Answer<T> = Result<S3Response<T>, ApiError>;
+
+impl Call {
+    pub(crate) fn objects(&self) -> &Objects {
+        &self.shared.objects
+    }
+
+    /// The region clients are told.
+    pub(crate) fn region(&self) -> &str {
+        &self.shared.options.region
+    }
+
+    /// Whether a customer's key may have come with this request.
+    pub(crate) fn channel(&self) -> Channel {
+        Channel::of(self.state.secure(), self.shared.options.sse_c)
+    }
+
+    /// Whether the request came over TLS.
+    pub(crate) fn secure(&self) -> bool {
+        self.state.secure()
+    }
+
+    /// Who is asking.
+    pub(crate) fn identity(&self) -> Result<&Identity, ApiError> {
+        self.state.identity().ok_or_else(|| ApiError::access_denied("Access Denied"))
+    }
+
+    /// Whether the one who is asking may do something beside the operation itself.
+    pub(crate) fn authorise(&self, action: &'static str, resource: Resource<'_>) -> Result<(), ApiError> {
+        authorise(self.identity()?, action, resource)
+    }
+
+    /// The span of the request, for what is logged after the operation returned.
+    pub(crate) fn state(&self) -> &RequestState {
+        &self.state
+    }
+}
+
+impl Face {
+    fn split<T>(&self, request: S3Request<T>) -> (Call, T) {
+        let state = request.extensions.get::<RequestState>().cloned();
+        let call = Call {
+            shared: self.0.clone(),
+            state: state.expect("the service puts the state into every request"),
+            headers: request.headers,
+            trailers: request.trailing_headers,
+        };
+        (call, request.input)
+    }
+}
+
+/// Keeps the whole error for the answer; the library carries only its code.
+fn fail(state: &RequestState, error: ApiError) -> S3Error {
+    let mut short = S3Error::new(S3ErrorCode::Custom(error.code.as_ref().into()));
+    short.set_status_code(error.status);
+    state.set_error(error);
+    short
+}
+
+macro_rules! operations {
+    ($($method:ident($input:ident) -> $output:ident = $operation:path;)+) => {
+        #[async_trait::async_trait]
+        impl S3 for Face {$(
+            async fn $method(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                let (call, input) = self.split(request);
+                let state = call.state.clone();
+                let run = Box::pin($operation(call, input));
+                run.with_subscriber(state.logs()).await.map_err(|error| fail(&state, error))
+            }
+        )+}
+    };
+}
+
+operations! {
+    list_buckets(ListBucketsInput) -> ListBucketsOutput = ops::list_buckets::run;
+    create_bucket(CreateBucketInput) -> CreateBucketOutput = ops::create_bucket::run;
+    head_bucket(HeadBucketInput) -> HeadBucketOutput = ops::head_bucket::run;
+    delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = ops::delete_bucket::run;
+
+    get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = ops::bucket_settings::location;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = ops::bucket_settings::versioning;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = ops::bucket_settings::encryption;
+    get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput
+        = ops::bucket_settings::request_payment;
+    get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)
+        -> GetBucketAccelerateConfigurationOutput = ops::bucket_settings::accelerate;
+    get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = ops::bucket_settings::logging;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput)
+        -> GetBucketNotificationConfigurationOutput = ops::bucket_settings::notification;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput
+        = ops::bucket_settings::ownership;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput
+        = ops::bucket_settings::public_access_block;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = ops::bucket_settings::policy;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput
+        = ops::bucket_settings::policy_status;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = ops::bucket_settings::cors;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput)
+        -> GetBucketLifecycleConfigurationOutput = ops::bucket_settings::lifecycle;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = ops::bucket_settings::tagging;
+    get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = ops::bucket_settings::website;
+    get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput
+        = ops::bucket_settings::replication;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput
+        = ops::bucket_settings::object_lock;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = ops::acl::of_bucket;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = ops::acl::of_object;
+
+    put_object(PutObjectInput) -> PutObjectOutput = ops::put_object::run;
+    get_object(GetObjectInput) -> GetObjectOutput = ops::get_object::run;
+    head_object(HeadObjectInput) -> HeadObjectOutput = ops::head_object::run;
+    get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = ops::get_object_attributes::run;
+    copy_object(CopyObjectInput) -> CopyObjectOutput = ops::copy_object::run;
+    delete_object(DeleteObjectInput) -> DeleteObjectOutput = ops::delete_object::run;
+    delete_objects(DeleteObjectsInput) -> DeleteObjectsOutput = ops::delete_objects::run;
+
+    get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = ops::object_tagging::get;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = ops::object_tagging::put;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = ops::object_tagging::delete;
+
+    list_objects(ListObjectsInput) -> ListObjectsOutput = ops::list_objects::run;
+    list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output = ops::list_objects_v2::run;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput = ops::list_object_versions::run;
+
+    create_multipart_upload(CreateMultipartUploadInput) -> CreateMultipartUploadOutput
+        = ops::create_multipart_upload::run;
+    upload_part(UploadPartInput) -> UploadPartOutput = ops::upload_part::run;
+    upload_part_copy(UploadPartCopyInput) -> UploadPartCopyOutput = ops::upload_part_copy::run;
+    complete_multipart_upload(CompleteMultipartUploadInput) -> CompleteMultipartUploadOutput
+        = ops::complete_multipart_upload::run;
+    abort_multipart_upload(AbortMultipartUploadInput) -> AbortMultipartUploadOutput
+        = ops::abort_multipart_upload::run;
+    list_parts(ListPartsInput) -> ListPartsOutput = ops::list_parts::run;
+    list_multipart_uploads(ListMultipartUploadsInput) -> ListMultipartUploadsOutput
+        = ops::list_multipart_uploads::run;
+}

@@ -1,0 +1,280 @@
+//! What several operations share.
+
+use http::header::EXPIRES;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
+use strongroom_objects::ObjectMeta;
+use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
+
+use crate::convert;
+use crate::error::ApiError;
+use crate::face::Call;
+use crate::sse::{self, CustomerHeaders, Use};
+
+/// The owner of everything, as long as there is one: `root` in hexadecimal, as long as AWS's canonical ids are.
+const ROOT_ID: &str = "726f6f7400000000000000000000000000000000000000000000000000000000";
+
+pub(super) fn owner() -> Owner {
+    Owner { display_name: Some("root".to_owned()), id: Some(ROOT_ID.to_owned()) }
+}
+
+/// A read of an object or of what is known of it.
+pub(super) struct Read {
+    pub(super) bucket: String,
+    pub(super) key: String,
+    pub(super) version: Option<String>,
+    pub(super) part: Option<i32>,
+    pub(super) range: Option<Range>,
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+    pub(super) customer: CustomerHeaders,
+}
+
+impl Read {
+    pub(super) fn into_request(self, call: &Call) -> Result<GetRequest, ApiError> {
+        sse::refuse_method(&call.headers)?;
+        if self.part.is_some() && self.range.is_some() {
+            return Err(ApiError::invalid_request(
+                "Cannot specify both Range header and partNumber query parameter",
+            ));
+        }
+        Ok(GetRequest {
+            bucket: convert::bucket_name(&self.bucket)?,
+            name: convert::object_name(self.key)?,
+            version: convert::version_in(self.version.as_deref())?,
+            part: self.part.map(convert::part_number).transpose()?,
+            range: self.range.map(convert::range_in),
+            conditions: convert::read_conditions(
+                self.if_match,
+                self.if_none_match,
+                self.if_modified_since,
+                self.if_unmodified_since,
+            ),
+            customer_key: sse::customer_key(self.customer, call.channel(), Use::Read)?,
+        })
+    }
+}
+
+/// `Content-Range`.
+pub(super) fn content_range(range: &ContentRange) -> String {
+    format!("bytes {}-{}/{}", range.first, range.last, range.total)
+}
+
+/// Puts what is known of an object into the answer of a get or a head.
+macro_rules! answer_info {
+    ($output:expr, $info:expr, $range:expr, $with_checksums:expr) => {{
+        let info: strongroom_objects::request::ObjectInfo = $info;
+        let out = &mut $output;
+        out.accept_ranges = Some("bytes".to_owned());
+        out.e_tag = Some($crate::convert::etag_out(&info.etag));
+        out.last_modified = Some($crate::convert::time_out(info.mtime));
+        out.version_id = $crate::convert::version_out(info.version);
+        out.parts_count = info.parts.map(i32::from).filter(|_| $range.by_part);
+        out.content_range = $range.answered.as_ref().map($crate::ops::common::content_range);
+        $crate::sse::answer_sse!(out, &info.sse);
+        if $with_checksums {
+            out.checksum_type =
+                info.checksums.first().map(|checksum| $crate::checksum::kind_out(checksum.kind));
+            $crate::checksum::answer_checksums!(out, $crate::checksum::checksum_out(&info.checksums));
+        }
+        let system = info.meta.system;
+        // What AWS stores if a client names no type.
+        out.content_type = system.content_type.or_else(|| Some("binary/octet-stream".to_owned()));
+        out.content_encoding = system.content_encoding;
+        out.content_language = system.content_language;
+        out.content_disposition = system.content_disposition;
+        out.cache_control = system.cache_control;
+        out.website_redirect_location = system.website_redirect;
+        out.storage_class = system.storage_class.map(s3s::dto::StorageClass::from);
+        out.metadata =
+            (!info.meta.user.is_empty()).then(|| info.meta.user.into_iter().collect::<s3s::dto::Metadata>());
+    }};
+}
+pub(super) use answer_info;
+
+/// Which bytes were asked for and answered.
+pub(super) struct Asked {
+    /// A part.
+    pub(super) by_part: bool,
+    /// What `objects` says.
+    pub(super) answered: Option<ContentRange>,
+}
+
+impl Asked {
+    /// Whether checksums of the whole object belong to the answer: they would not fit a part of it.
+    pub(super) fn whole(&self) -> bool {
+        self.answered.as_ref().is_none_or(|range| range.first == 0 && range.last + 1 == range.total)
+    }
+}
+
+/// Headers the library cannot carry: `Expires` as the client wrote it, and how many tags there are.
+pub(super) fn further_headers(info: &ObjectInfo, with_expires: bool) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    if with_expires
+        && let Some(expires) = &info.meta.system.expires
+        && let Ok(value) = HeaderValue::from_str(expires)
+    {
+        headers.insert(EXPIRES, value);
+    }
+    headers
+}
+
+/// How many tags, if there are any: `x-amz-tagging-count`.
+pub(super) fn tag_count(meta: &ObjectMeta) -> Option<i32> {
+    i32::try_from(meta.tags.len()).ok().filter(|count| *count > 0)
+}
+
+/// Storage classes AWS knows; stored and returned, without further meaning here.
+pub(super) fn storage_class(asked: Option<StorageClass>) -> Result<Option<String>, ApiError> {
+    let Some(class) = asked else { return Ok(None) };
+    match class.as_str() {
+        StorageClass::STANDARD
+        | StorageClass::REDUCED_REDUNDANCY
+        | StorageClass::STANDARD_IA
+        | StorageClass::ONEZONE_IA
+        | StorageClass::INTELLIGENT_TIERING => Ok(Some(class.as_str().to_owned())),
+        // Reading those would need a restore first.
+        other => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidStorageClass",
+            "The storage class you specified is not valid",
+        )
+        .field("StorageClassRequested", other)),
+    }
+}
+
+/// Refuses access control lists that grant something to others: buckets have none, as AWS recommends.
+pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let grants = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
+    match canned {
+        None | Some("private" | "bucket-owner-full-control") if !grants => Ok(()),
+        _ => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "AccessControlListNotSupported",
+            "The bucket does not allow ACLs",
+        )),
+    }
+}
+
+/// Refuses retention and legal holds: no bucket has object lock.
+pub(super) fn refuse_locks(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.keys().any(|name| name.as_str().starts_with("x-amz-object-lock-")) {
+        return Err(ApiError::invalid_request("Bucket is missing Object Lock Configuration"));
+    }
+    Ok(())
+}
+
+/// `x-amz-copy-source` and the conditions that come with it.
+pub(super) struct Source {
+    pub(super) source: CopySource,
+    pub(super) if_match: Option<ETagCondition>,
+    pub(super) if_none_match: Option<ETagCondition>,
+    pub(super) if_modified_since: Option<Timestamp>,
+    pub(super) if_unmodified_since: Option<Timestamp>,
+    pub(super) customer: CustomerHeaders,
+}
+
+impl Source {
+    pub(super) fn into_request(self, call: &Call) -> Result<request::CopySource, ApiError> {
+        let CopySource::Bucket { bucket, key, version_id } = self.source else {
+            return Err(ApiError::not_implemented(
+                "Copying from access points and outposts is not implemented.",
+            ));
+        };
+        call.authorise("s3:GetObject", crate::access::Resource::Object(&bucket, &key))?;
+        Ok(request::CopySource {
+            bucket: convert::bucket_name(&bucket)?,
+            name: convert::object_name(key.into())?,
+            version: convert::version_in(version_id.as_deref())?,
+            conditions: convert::read_conditions(
+                self.if_match,
+                self.if_none_match,
+                self.if_modified_since,
+                self.if_unmodified_since,
+            ),
+            customer_key: sse::customer_key(self.customer, call.channel(), Use::Read)?,
+        })
+    }
+}
+
+/// An object in a listing.
+pub(super) fn listed_object(
+    object: ListedObject,
+    encoding: Option<&s3s::dto::EncodingType>,
+    with_owner: bool,
+) -> s3s::dto::Object {
+    let kind = object.checksums.first().map(|(_, kind)| crate::checksum::kind_out(*kind));
+    let algorithms: Vec<_> =
+        object.checksums.iter().map(|(algorithm, _)| crate::checksum::algorithm_out(*algorithm)).collect();
+    s3s::dto::Object {
+        checksum_algorithm: (!algorithms.is_empty()).then_some(algorithms),
+        checksum_type: kind,
+        e_tag: Some(convert::etag_out(&object.etag)),
+        key: Some(convert::listed(object.name.as_str(), encoding)),
+        last_modified: Some(convert::time_out(object.mtime)),
+        owner: with_owner.then(owner),
+        restore_status: None,
+        size: Some(convert::size_out(object.size)),
+        storage_class: Some(match object.storage_class {
+            Some(class) => ObjectStorageClass::from(class),
+            None => ObjectStorageClass::from_static(ObjectStorageClass::STANDARD),
+        }),
+    }
+}
+
+/// The common prefixes of a listing.
+pub(super) fn common_prefixes(
+    prefixes: &[String],
+    encoding: Option<&s3s::dto::EncodingType>,
+) -> Option<Vec<s3s::dto::CommonPrefix>> {
+    let all: Vec<_> = prefixes
+        .iter()
+        .map(|prefix| s3s::dto::CommonPrefix { prefix: Some(convert::listed(prefix, encoding)) })
+        .collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// A delimiter; an empty one is none.
+pub(super) fn delimiter(given: Option<&String>) -> Option<String> {
+    given.filter(|text| !text.is_empty()).cloned()
+}
+
+/// How many entries a page has.
+pub(super) fn entries(listing: &Listing) -> i32 {
+    i32::try_from(listing.objects.len() + listing.common_prefixes.len()).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acls_that_grant_nothing_are_harmless() {
+        let none = HeaderMap::new();
+        assert!(refuse_acl(None, &none).is_ok());
+        assert!(refuse_acl(Some("private"), &none).is_ok());
+        assert_eq!(refuse_acl(Some("public-read"), &none).unwrap_err().code, "AccessControlListNotSupported");
+        let mut grant = HeaderMap::new();
+        grant.insert("x-amz-grant-read", HeaderValue::from_static("uri=all"));
+        assert_eq!(refuse_acl(None, &grant).unwrap_err().code, "AccessControlListNotSupported");
+    }
+
+    #[test]
+    fn checksums_belong_to_whole_objects_only() {
+        let asked =
+            |first, last| Asked { by_part: false, answered: Some(ContentRange { first, last, total: 10 }) };
+        assert!(Asked { by_part: false, answered: None }.whole());
+        assert!(asked(0, 9).whole());
+        assert!(!asked(0, 8).whole() && !asked(1, 9).whole());
+    }
+
+    #[test]
+    fn classes_that_need_a_restore_are_refused() {
+        let class = |name: &str| storage_class(Some(StorageClass::from(name.to_owned())));
+        assert_eq!(class("STANDARD_IA").unwrap().as_deref(), Some("STANDARD_IA"));
+        assert_eq!(class("GLACIER").unwrap_err().code, "InvalidStorageClass");
+        assert_eq!(storage_class(None).unwrap(), None);
+    }
+}

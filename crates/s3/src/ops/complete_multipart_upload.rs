@@ -1,0 +1,93 @@
+//! `CompleteMultipartUpload`.
+
+use http::header::HOST;
+use s3s::S3Response;
+use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
+use strongroom_objects::request::{CompleteUpload, CompletedPart};
+
+use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::convert;
+use crate::error::{ApiError, Subject, answer};
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, Use};
+
+/// Most parts of an object (AWS).
+const PARTS_MAX: usize = 10_000;
+
+pub(crate) async fn run(
+    call: Call,
+    input: CompleteMultipartUploadInput,
+) -> Answer<CompleteMultipartUploadOutput> {
+    let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    if named.is_empty() || named.len() > PARTS_MAX {
+        return Err(ApiError::malformed_xml());
+    }
+    let parts = named.into_iter().map(part_in).collect::<Result<Vec<_>, _>>()?;
+    let customer = CustomerHeaders::new(
+        input.sse_customer_algorithm,
+        input.sse_customer_key,
+        input.sse_customer_key_md5,
+    );
+    let request = CompleteUpload {
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key.clone())?,
+        upload: convert::upload_id(&input.upload_id)?,
+        parts,
+        conditions: convert::write_conditions(input.if_match, input.if_none_match),
+        checksum: checksum::given(&call.headers)?,
+        checksum_kind: checksum::kind(input.checksum_type.as_ref())?,
+        size: input
+            .mpu_object_size
+            .map(|size| {
+                u64::try_from(size).map_err(|_| {
+                    ApiError::invalid_argument(
+                        "x-amz-mp-object-size",
+                        size,
+                        "The object size must not be negative",
+                    )
+                })
+            })
+            .transpose()?,
+        customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
+    };
+    let stored = call
+        .objects()
+        .complete_upload(request)
+        .await
+        .map_err(|error| answer(&error, Subject { key: Some(&input.key), ..Subject::default() }))?;
+    let reply = sse::reply(&stored.sse);
+    let mut output = CompleteMultipartUploadOutput {
+        location: Some(location(&call, &input.bucket, &input.key)),
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        e_tag: Some(convert::etag_out(&stored.etag)),
+        checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
+        server_side_encryption: reply.method,
+        ssekms_key_id: reply.kms_key_id,
+        version_id: convert::version_out(stored.version),
+        ..CompleteMultipartUploadOutput::default()
+    };
+    answer_checksums!(output, checksum_out(&stored.checksums));
+    Ok(S3Response::new(output))
+}
+
+fn part_in(part: s3s::dto::CompletedPart) -> Result<CompletedPart, ApiError> {
+    let checksum = checksum::completed(&part)?;
+    let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
+        return Err(ApiError::malformed_xml());
+    };
+    Ok(CompletedPart { part: convert::part_number(number)?, etag: etag.into_value(), checksum })
+}
+
+/// Where the object can be had, as the client addressed it.
+fn location(call: &Call, bucket: &str, key: &str) -> String {
+    let scheme = if call.secure() { "https" } else { "http" };
+    let host = call.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let url = s3s::dto::EncodingType::from_static(s3s::dto::EncodingType::URL);
+    let key = convert::listed(key, Some(&url)).replace('+', "%20");
+    if host.starts_with(&format!("{bucket}.")) {
+        format!("{scheme}://{host}/{key}")
+    } else {
+        format!("{scheme}://{host}/{bucket}/{key}")
+    }
+}

@@ -1,0 +1,121 @@
+//! `CopyObject`.
+
+use s3s::S3Response;
+use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective};
+use strongroom_objects::WriteConditions;
+use strongroom_objects::request::{CopyRequest, Directive};
+
+use super::common::{Source, refuse_acl, refuse_locks, storage_class};
+use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::convert::{self, MetaHeaders};
+use crate::error::{ApiError, Subject, answer};
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+
+pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObjectOutput> {
+    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
+    refuse_locks(&call.headers)?;
+    let metadata = directive(
+        "x-amz-metadata-directive",
+        input.metadata_directive.as_ref().map(MetadataDirective::as_str),
+        "Unknown metadata directive.",
+    )?;
+    let tagging = directive(
+        "x-amz-tagging-directive",
+        input.tagging_directive.as_ref().map(TaggingDirective::as_str),
+        "Unknown tagging directive.",
+    )?;
+    let source = Source {
+        source: input.copy_source,
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+        customer: CustomerHeaders::new(
+            input.copy_source_sse_customer_algorithm,
+            input.copy_source_sse_customer_key,
+            input.copy_source_sse_customer_key_md5,
+        ),
+    };
+    let sse = WriteHeaders {
+        method: input.server_side_encryption,
+        kms_key_id: input.ssekms_key_id,
+        kms_context: input.ssekms_encryption_context,
+        customer: CustomerHeaders::new(
+            input.sse_customer_algorithm,
+            input.sse_customer_key,
+            input.sse_customer_key_md5,
+        ),
+    };
+    let meta = MetaHeaders {
+        content_type: input.content_type,
+        content_encoding: input.content_encoding,
+        content_language: input.content_language,
+        content_disposition: input.content_disposition,
+        cache_control: input.cache_control,
+        website_redirect: input.website_redirect_location,
+        storage_class: storage_class(input.storage_class)?,
+        user: input.metadata,
+        tagging: input.tagging,
+    };
+    let named = input.checksum_algorithm.as_ref();
+    let key = input.key.clone();
+    let request = CopyRequest {
+        sse: sse::write_request(sse, call.channel())?,
+        source: source.into_request(&call)?,
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key)?,
+        meta: convert::object_meta(meta, &call.headers)?,
+        metadata,
+        tagging,
+        conditions: WriteConditions::default(),
+        checksum: named
+            .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
+            .transpose()?,
+    };
+    let copied =
+        call.objects().copy(request).await.map_err(|error| {
+            source_error(answer(&error, Subject { key: Some(&key), ..Subject::default() }))
+        })?;
+    let stored = copied.put;
+    let mut result = CopyObjectResult {
+        checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
+        e_tag: Some(convert::etag_out(&stored.etag)),
+        last_modified: Some(convert::time_out(stored.mtime)),
+        ..CopyObjectResult::default()
+    };
+    answer_checksums!(result, checksum_out(&stored.checksums));
+    let mut output = CopyObjectOutput {
+        copy_object_result: Some(result),
+        copy_source_version_id: convert::version_out(copied.source_version),
+        version_id: convert::version_out(stored.version),
+        ..CopyObjectOutput::default()
+    };
+    answer_sse!(output, &stored.sse, with context);
+    Ok(S3Response::new(output))
+}
+
+/// A copy whose source "is not modified" did not happen: 412, not 304.
+pub(super) fn source_error(error: ApiError) -> ApiError {
+    if error.status != http::StatusCode::NOT_MODIFIED {
+        return error;
+    }
+    ApiError::new(
+        http::StatusCode::PRECONDITION_FAILED,
+        "PreconditionFailed",
+        "At least one of the pre-conditions you specified did not hold",
+    )
+    .field("Condition", "x-amz-copy-source-If-None-Match")
+}
+
+fn directive(
+    header: &'static str,
+    given: Option<&str>,
+    message: &'static str,
+) -> Result<Directive, ApiError> {
+    match given {
+        None | Some("COPY") => Ok(Directive::Copy),
+        Some("REPLACE") => Ok(Directive::Replace),
+        Some(other) => Err(ApiError::invalid_argument(header, other, message)),
+    }
+}

@@ -1,0 +1,44 @@
+//! `CreateBucket`.
+
+use http::StatusCode;
+use s3s::S3Response;
+use s3s::dto::{CreateBucketInput, CreateBucketOutput};
+use strongroom_objects::BucketSettings;
+use strongroom_objects::request::CreateBucket;
+
+use super::common::refuse_acl;
+use crate::convert;
+use crate::error::ApiError;
+use crate::face::{Answer, Call};
+
+pub(crate) async fn run(call: Call, input: CreateBucketInput) -> Answer<CreateBucketOutput> {
+    let name = convert::bucket_name(&input.bucket)?;
+    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        return Err(ApiError::not_implemented("Buckets with object lock are not implemented."));
+    }
+    if let Some(ownership) = &input.object_ownership
+        && ownership.as_str() != "BucketOwnerEnforced"
+    {
+        return Err(ApiError::not_implemented(
+            "Object ownership other than BucketOwnerEnforced is not implemented.",
+        ));
+    }
+    let constraint =
+        input.create_bucket_configuration.and_then(|configuration| configuration.location_constraint);
+    if let Some(constraint) = constraint
+        && constraint.as_str() != call.region()
+    {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "IllegalLocationConstraintException",
+            format!(
+                "The {} location constraint is incompatible for the region specific endpoint this request was sent to.",
+                constraint.as_str()
+            ),
+        ));
+    }
+    let request = CreateBucket { owner: call.identity()?.to_string(), settings: BucketSettings::default() };
+    call.objects().create_bucket(&name, request).await?;
+    Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+}

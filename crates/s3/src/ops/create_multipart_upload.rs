@@ -1,0 +1,77 @@
+//! `CreateMultipartUpload`.
+
+use s3s::S3Response;
+use s3s::dto::{CreateMultipartUploadInput, CreateMultipartUploadOutput};
+use strongroom_objects::request::CreateUpload;
+
+use super::common::{refuse_acl, refuse_locks, storage_class};
+use crate::checksum;
+use crate::convert::{self, MetaHeaders};
+use crate::error::ApiError;
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+
+pub(crate) async fn run(
+    call: Call,
+    input: CreateMultipartUploadInput,
+) -> Answer<CreateMultipartUploadOutput> {
+    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
+    refuse_locks(&call.headers)?;
+    let sse = WriteHeaders {
+        method: input.server_side_encryption,
+        kms_key_id: input.ssekms_key_id,
+        kms_context: input.ssekms_encryption_context,
+        customer: CustomerHeaders::new(
+            input.sse_customer_algorithm,
+            input.sse_customer_key,
+            input.sse_customer_key_md5,
+        ),
+    };
+    let meta = MetaHeaders {
+        content_type: input.content_type,
+        content_encoding: input.content_encoding,
+        content_language: input.content_language,
+        content_disposition: input.content_disposition,
+        cache_control: input.cache_control,
+        website_redirect: input.website_redirect_location,
+        storage_class: storage_class(input.storage_class)?,
+        user: input.metadata,
+        tagging: input.tagging,
+    };
+    let kind = checksum::kind(input.checksum_type.as_ref())?;
+    let algorithm = input
+        .checksum_algorithm
+        .as_ref()
+        .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
+        .transpose()?;
+    if kind.is_some() && algorithm.is_none() {
+        return Err(ApiError::invalid_request(
+            "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
+        ));
+    }
+    let request = CreateUpload {
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key.clone())?,
+        meta: convert::object_meta(meta, &call.headers)?,
+        sse: sse::write_request(sse, call.channel())?,
+        checksum: algorithm.map(|algorithm| (algorithm, kind)),
+    };
+    let begun = call.objects().create_upload(request).await?;
+    let mut output = CreateMultipartUploadOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        upload_id: Some(begun.upload.to_string()),
+        // Only what was asked for is told, as on AWS.
+        checksum_algorithm: begun
+            .checksum
+            .filter(|_| algorithm.is_some())
+            .map(|(algorithm, _)| checksum::algorithm_out(algorithm)),
+        checksum_type: begun
+            .checksum
+            .filter(|_| algorithm.is_some())
+            .map(|(_, kind)| checksum::kind_out(kind)),
+        ..CreateMultipartUploadOutput::default()
+    };
+    answer_sse!(output, &begun.sse, with context);
+    Ok(S3Response::new(output))
+}

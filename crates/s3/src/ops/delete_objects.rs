@@ -1,0 +1,94 @@
+//! `DeleteObjects`.
+
+use s3s::S3Response;
+use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error, ObjectIdentifier};
+use strongroom_objects::EntityTags;
+use strongroom_objects::request::{DeleteItem, DeleteResult};
+
+use crate::access::Resource;
+use crate::convert;
+use crate::error::{ApiError, Subject, answer};
+use crate::face::{Answer, Call};
+
+/// Most objects of one request (AWS).
+const OBJECTS_MAX: usize = 1000;
+
+pub(crate) async fn run(call: Call, input: DeleteObjectsInput) -> Answer<DeleteObjectsOutput> {
+    let bucket = convert::bucket_name(&input.bucket)?;
+    let asked = input.delete.objects;
+    if asked.is_empty() || asked.len() > OBJECTS_MAX {
+        return Err(ApiError::malformed_xml());
+    }
+    let mut errors = Vec::new();
+    let mut names = Vec::with_capacity(asked.len());
+    let mut items = Vec::with_capacity(asked.len());
+    for object in asked {
+        let named = (object.key.clone(), object.version_id.clone());
+        match item(&call, &input.bucket, object) {
+            Ok(item) => {
+                names.push(named);
+                items.push(item);
+            }
+            Err(error) => errors.push(refused(named, error)),
+        }
+    }
+    let mut deleted = Vec::new();
+    let outcomes = if items.is_empty() {
+        // The bucket must be there all the same.
+        call.objects().head_bucket(&bucket).await?;
+        Vec::new()
+    } else {
+        call.objects().delete_many(&bucket, items).await?
+    };
+    for (named, outcome) in names.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(result) => deleted.push(done(named, result)),
+            Err(error) => {
+                let told = answer(&error, Subject { key: Some(&named.0), ..Subject::default() });
+                errors.push(refused(named, told));
+            }
+        }
+    }
+    let quiet = input.delete.quiet == Some(true);
+    Ok(S3Response::new(DeleteObjectsOutput {
+        deleted: (!quiet && !deleted.is_empty()).then_some(deleted),
+        errors: (!errors.is_empty()).then_some(errors),
+        ..DeleteObjectsOutput::default()
+    }))
+}
+
+/// An object's name and version as the request has them.
+type Named = (String, Option<String>);
+
+fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteItem, ApiError> {
+    call.authorise("s3:DeleteObject", Resource::Object(bucket, &object.key))?;
+    if object.last_modified_time.is_some() || object.size.is_some() {
+        return Err(ApiError::not_implemented(
+            "Conditions on size or time of deletes are only for directory buckets, which are not implemented.",
+        ));
+    }
+    Ok(DeleteItem {
+        name: convert::object_name(object.key)?,
+        version: convert::version_in(object.version_id.as_deref())?,
+        if_match: object.e_tag.map(|tag| EntityTags::Tags(vec![tag.into_value()])),
+    })
+}
+
+fn done((key, version): Named, result: DeleteResult) -> DeletedObject {
+    let made = result.version.and_then(convert::version_out);
+    DeletedObject {
+        delete_marker: Some(true).filter(|_| result.delete_marker),
+        delete_marker_version_id: made.filter(|_| result.delete_marker),
+        key: Some(key),
+        version_id: version,
+    }
+}
+
+fn refused((key, version_id): Named, error: ApiError) -> Error {
+    Error {
+        code: Some(error.code.into_owned()),
+        key: Some(key),
+        message: Some(error.message.into_owned()),
+        version_id,
+    }
+}

@@ -1,0 +1,72 @@
+//! `GetObject`.
+
+use futures::StreamExt;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use s3s::dto::{ChecksumMode, GetObjectInput, GetObjectOutput, StreamingBlob};
+use s3s::{Body, S3Response};
+use strongroom_objects::{ObjectBody, ObjectError};
+
+use super::common::{Asked, Read, answer_info, further_headers, tag_count};
+use crate::convert;
+use crate::error::{Subject, answer, log_failure};
+use crate::face::{Answer, Call};
+use crate::request::RequestState;
+use crate::sse::CustomerHeaders;
+
+pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOutput> {
+    let with_checksums =
+        input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    let by_part = input.part_number.is_some();
+    let range = input.range.as_ref().map(|range| range.to_header_string());
+    let read = Read {
+        bucket: input.bucket,
+        key: input.key,
+        version: input.version_id,
+        part: input.part_number,
+        range: input.range,
+        if_match: input.if_match,
+        if_none_match: input.if_none_match,
+        if_modified_since: input.if_modified_since,
+        if_unmodified_since: input.if_unmodified_since,
+        customer: CustomerHeaders::new(
+            input.sse_customer_algorithm,
+            input.sse_customer_key,
+            input.sse_customer_key_md5,
+        ),
+    };
+    let found = call
+        .objects()
+        .get(read.into_request(&call)?)
+        .await
+        .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    let asked = Asked { by_part, answered: found.range };
+    let headers = further_headers(&found.info, input.response_expires.is_none());
+    let mut output = GetObjectOutput {
+        content_length: Some(convert::size_out(found.body.length())),
+        tag_count: tag_count(&found.info.meta),
+        body: Some(blob(found.body, call.state().clone())),
+        ..GetObjectOutput::default()
+    };
+    let with_checksums = with_checksums && asked.whole();
+    answer_info!(output, found.info, asked, with_checksums);
+    Ok(S3Response::with_headers(output, headers))
+}
+
+/// The content as the library takes it. An error in the middle cuts the connection: the client sees that bytes are
+/// missing, and the operator sees why.
+fn blob(body: ObjectBody, state: RequestState) -> StreamingBlob {
+    let frames = body.map(move |piece| match piece {
+        Ok(bytes) => Ok(Frame::data(bytes)),
+        Err(error) => {
+            state.span().in_scope(|| log_failure(&error));
+            Err(Cut(error))
+        }
+    });
+    StreamingBlob::from(Body::http_body_unsync(StreamBody::new(frames)))
+}
+
+/// The answer ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the object could not be read to its end")]
+struct Cut(#[source] ObjectError);

@@ -1,0 +1,127 @@
+//! `GetObjectAttributes`.
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, StatusCode};
+use s3s::S3Response;
+use s3s::dto::{
+    GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectPart, StorageClass,
+};
+use strongroom_objects::ChecksumKind;
+use strongroom_objects::request::GetRequest;
+
+use crate::checksum::{answer_checksums, checksum_out, value_out};
+use crate::convert;
+use crate::error::ApiError;
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, Use};
+
+const ATTRIBUTES: &str = "x-amz-object-attributes";
+const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
+
+pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<GetObjectAttributesOutput> {
+    sse::refuse_method(&call.headers)?;
+    let asked = asked(&call.headers)?;
+    let customer = CustomerHeaders::new(
+        input.sse_customer_algorithm,
+        input.sse_customer_key,
+        input.sse_customer_key_md5,
+    );
+    let mut request = GetRequest::new(convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
+    request.version = convert::version_in(input.version_id.as_deref())?;
+    request.customer_key = sse::customer_key(customer, call.channel(), Use::Read)?;
+    let page = convert::page_size("max-parts", input.max_parts)?;
+    let after = input.part_number_marker.unwrap_or(0);
+
+    let found = call.objects().attributes(request).await?;
+    let info = found.info;
+    let has = |name: &str| asked.contains(name);
+    let composite = info.checksums.first().is_some_and(|checksum| checksum.kind == ChecksumKind::Composite);
+    let object_parts = info.parts.filter(|_| has("ObjectParts")).map(|count| {
+        let mut parts =
+            GetObjectAttributesParts { total_parts_count: Some(count.into()), ..Default::default() };
+        // As on AWS, parts are named only where their checksums mean something for the object.
+        if composite {
+            let all = found.parts.iter().filter(|(part, ..)| i32::from(part.number()) > after);
+            let mut listed: Vec<ObjectPart> = all
+                .take(page as usize + 1)
+                .map(|(part, size, checksum)| {
+                    let mut out = ObjectPart {
+                        part_number: Some(part.number().into()),
+                        size: Some(convert::size_out(*size)),
+                        ..ObjectPart::default()
+                    };
+                    answer_checksums!(out, value_out(checksum.as_ref()));
+                    out
+                })
+                .collect();
+            let truncated = listed.len() > page as usize;
+            listed.truncate(page as usize);
+            parts.is_truncated = Some(truncated);
+            parts.max_parts = i32::try_from(page).ok();
+            parts.part_number_marker = Some(after);
+            parts.next_part_number_marker =
+                Some(listed.last().and_then(|part| part.part_number).unwrap_or(0));
+            parts.parts = Some(listed);
+        }
+        parts
+    });
+    Ok(S3Response::new(GetObjectAttributesOutput {
+        checksum: (has("Checksum") && !info.checksums.is_empty()).then(|| checksum_out(&info.checksums)),
+        e_tag: has("ETag").then(|| convert::etag_out(&info.etag)),
+        last_modified: Some(convert::time_out(info.mtime)),
+        object_parts,
+        object_size: has("ObjectSize").then(|| convert::size_out(info.size)),
+        storage_class: has("StorageClass").then(|| match info.meta.system.storage_class {
+            Some(class) => StorageClass::from(class),
+            None => StorageClass::from_static(StorageClass::STANDARD),
+        }),
+        version_id: convert::version_out(info.version),
+        ..GetObjectAttributesOutput::default()
+    }))
+}
+
+/// The attributes that are asked for: a list in one header or several.
+fn asked(headers: &HeaderMap) -> Result<BTreeSet<&str>, ApiError> {
+    let mut asked = BTreeSet::new();
+    for value in headers.get_all(ATTRIBUTES) {
+        for name in
+            value.to_str().unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty())
+        {
+            if !KNOWN.contains(&name) {
+                return Err(ApiError::invalid_argument(
+                    ATTRIBUTES,
+                    name,
+                    "Invalid attribute name specified.",
+                ));
+            }
+            asked.insert(name);
+        }
+    }
+    if asked.is_empty() {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "InvalidRequest",
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
+        ));
+    }
+    Ok(asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn attributes_come_in_one_header_or_several() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(asked(&headers).unwrap_err().code, "InvalidRequest");
+        headers.append(ATTRIBUTES, HeaderValue::from_static("ETag, ObjectSize"));
+        headers.append(ATTRIBUTES, HeaderValue::from_static("Checksum"));
+        assert_eq!(asked(&headers).unwrap(), BTreeSet::from(["Checksum", "ETag", "ObjectSize"]));
+        headers.append(ATTRIBUTES, HeaderValue::from_static("Colour"));
+        assert_eq!(asked(&headers).unwrap_err().code, "InvalidArgument");
+    }
+}

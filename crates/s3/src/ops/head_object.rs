@@ -1,0 +1,68 @@
+//! `HeadObject`.
+
+use http::StatusCode;
+use s3s::S3Response;
+use s3s::dto::{ChecksumMode, HeadObjectInput, HeadObjectOutput};
+
+use super::common::{Asked, Read, answer_info, further_headers, tag_count};
+use crate::convert;
+use crate::error::{Subject, answer};
+use crate::face::{Answer, Call, OtherStatus};
+use crate::sse::CustomerHeaders;
+
+pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObjectOutput> {
+    let with_checksums =
+        input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    let by_part = input.part_number.is_some();
+    let range = input.range.as_ref().map(|range| range.to_header_string());
+    let read = Read {
+        bucket: input.bucket,
+        key: input.key,
+        version: input.version_id,
+        part: input.part_number,
+        range: input.range,
+        if_match: input.if_match,
+        if_none_match: input.if_none_match,
+        if_modified_since: input.if_modified_since,
+        if_unmodified_since: input.if_unmodified_since,
+        customer: CustomerHeaders::new(
+            input.sse_customer_algorithm,
+            input.sse_customer_key,
+            input.sse_customer_key_md5,
+        ),
+    };
+    let found = call
+        .objects()
+        .head(read.into_request(&call)?)
+        .await
+        .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    let asked = Asked { by_part, answered: found.range };
+    let mut headers = further_headers(&found.info, input.response_expires.is_none());
+    if let Some(count) = tag_count(&found.info.meta) {
+        headers.insert("x-amz-tagging-count", count.into());
+    }
+    let mut output = HeadObjectOutput {
+        content_length: Some(convert::size_out(found.length)),
+        ..HeadObjectOutput::default()
+    };
+    let with_checksums = with_checksums && asked.whole();
+    let partial = asked.answered.is_some();
+    answer_info!(output, found.info, asked, with_checksums);
+    override_with(&mut output.content_type, input.response_content_type);
+    override_with(&mut output.content_encoding, input.response_content_encoding);
+    override_with(&mut output.content_language, input.response_content_language);
+    override_with(&mut output.content_disposition, input.response_content_disposition);
+    override_with(&mut output.cache_control, input.response_cache_control);
+    output.expires = input.response_expires;
+    let mut response = S3Response::with_headers(output, headers);
+    if partial {
+        response.extensions.insert(OtherStatus(StatusCode::PARTIAL_CONTENT));
+    }
+    Ok(response)
+}
+
+fn override_with(stored: &mut Option<String>, asked: Option<String>) {
+    if asked.is_some() {
+        *stored = asked;
+    }
+}

@@ -1,0 +1,66 @@
+//! `ListParts`.
+
+use s3s::S3Response;
+use s3s::dto::{Initiator, ListPartsInput, ListPartsOutput, Part, StorageClass};
+use strongroom_objects::request::ListParts;
+
+use super::common::owner;
+use crate::checksum::{self, answer_checksums, value_out};
+use crate::convert;
+use crate::error::ApiError;
+use crate::face::{Answer, Call};
+
+pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOutput> {
+    let max = convert::page_size("max-parts", input.max_parts)?;
+    let marker = input.part_number_marker.unwrap_or(0);
+    let after = u16::try_from(marker).map_err(|_| {
+        ApiError::invalid_argument(
+            "part-number-marker",
+            marker,
+            "Argument part-number-marker must be an integer between 0 and 65535",
+        )
+    })?;
+    let request = ListParts {
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key.clone())?,
+        upload: convert::upload_id(&input.upload_id)?,
+        after,
+        max,
+    };
+    let page = call.objects().list_parts(request).await?;
+    let parts = page
+        .parts
+        .iter()
+        .map(|part| {
+            let mut out = Part {
+                e_tag: Some(convert::etag_out(&part.etag)),
+                last_modified: Some(convert::time_out(part.mtime)),
+                part_number: Some(part.part.number().into()),
+                size: Some(convert::size_out(part.size)),
+                ..Part::default()
+            };
+            answer_checksums!(out, value_out(part.checksum.as_ref()));
+            out
+        })
+        .collect();
+    let owner = owner();
+    Ok(S3Response::new(ListPartsOutput {
+        bucket: Some(input.bucket),
+        key: Some(input.key),
+        upload_id: Some(input.upload_id),
+        initiator: Some(Initiator { display_name: owner.display_name.clone(), id: owner.id.clone() }),
+        owner: Some(owner),
+        storage_class: Some(match page.storage_class {
+            Some(class) => StorageClass::from(class),
+            None => StorageClass::from_static(StorageClass::STANDARD),
+        }),
+        part_number_marker: Some(marker),
+        next_part_number_marker: Some(page.next.into()),
+        max_parts: i32::try_from(max).ok(),
+        is_truncated: Some(page.truncated),
+        parts: Some(parts),
+        checksum_algorithm: page.checksum.map(|(algorithm, _)| checksum::algorithm_out(algorithm)),
+        checksum_type: page.checksum.map(|(_, kind)| checksum::kind_out(kind)),
+        ..ListPartsOutput::default()
+    }))
+}

@@ -1,0 +1,67 @@
+//! `PutObject`.
+
+use s3s::S3Response;
+use s3s::dto::{PutObjectInput, PutObjectOutput};
+use strongroom_objects::request::PutRequest;
+
+use super::common::{refuse_acl, refuse_locks, storage_class};
+use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::convert::{self, MetaHeaders};
+use crate::error::{ApiError, Subject, answer};
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+use crate::wire::content::content;
+
+pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObjectOutput> {
+    refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
+    refuse_locks(&call.headers)?;
+    if input.write_offset_bytes.is_some() {
+        return Err(ApiError::not_implemented("Appending to objects is not implemented."));
+    }
+    let sse = WriteHeaders {
+        method: input.server_side_encryption,
+        kms_key_id: input.ssekms_key_id,
+        kms_context: input.ssekms_encryption_context,
+        customer: CustomerHeaders::new(
+            input.sse_customer_algorithm,
+            input.sse_customer_key,
+            input.sse_customer_key_md5,
+        ),
+    };
+    let meta = MetaHeaders {
+        content_type: input.content_type,
+        content_encoding: input.content_encoding,
+        content_language: input.content_language,
+        content_disposition: input.content_disposition,
+        cache_control: input.cache_control,
+        website_redirect: input.website_redirect_location,
+        storage_class: storage_class(input.storage_class)?,
+        user: input.metadata,
+        tagging: input.tagging,
+    };
+    let key = input.key.clone();
+    let request = PutRequest {
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key)?,
+        content: content(input.body, input.content_length, &call.headers)?,
+        meta: convert::object_meta(meta, &call.headers)?,
+        sse: sse::write_request(sse, call.channel())?,
+        conditions: convert::write_conditions(input.if_match, input.if_none_match),
+        checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
+        content_md5: checksum::content_md5(input.content_md5.as_deref())?,
+    };
+    let stored = call
+        .objects()
+        .put(request)
+        .await
+        .map_err(|error| answer(&error, Subject { key: Some(&key), ..Subject::default() }))?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(convert::etag_out(&stored.etag)),
+        version_id: convert::version_out(stored.version),
+        checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
+        ..PutObjectOutput::default()
+    };
+    answer_sse!(output, &stored.sse, with context);
+    answer_checksums!(output, checksum_out(&stored.checksums));
+    Ok(S3Response::new(output))
+}

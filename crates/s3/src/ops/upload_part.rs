@@ -1,0 +1,35 @@
+//! `UploadPart`.
+
+use s3s::S3Response;
+use s3s::dto::{UploadPartInput, UploadPartOutput};
+use strongroom_objects::request::PutPart;
+
+use crate::checksum::{self, answer_checksums, value_out};
+use crate::convert;
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, Use, answer_sse};
+use crate::wire::content::content;
+
+pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
+    let customer = CustomerHeaders::new(
+        input.sse_customer_algorithm,
+        input.sse_customer_key,
+        input.sse_customer_key_md5,
+    );
+    let request = PutPart {
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key)?,
+        upload: convert::upload_id(&input.upload_id)?,
+        part: convert::part_number(input.part_number)?,
+        content: content(input.body, input.content_length, &call.headers)?,
+        checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
+        content_md5: checksum::content_md5(input.content_md5.as_deref())?,
+        customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
+    };
+    let stored = call.objects().put_part(request).await?;
+    let mut output =
+        UploadPartOutput { e_tag: Some(convert::etag_out(&stored.etag)), ..UploadPartOutput::default() };
+    answer_sse!(output, &stored.sse);
+    answer_checksums!(output, value_out(stored.checksum.as_ref()));
+    Ok(S3Response::new(output))
+}

@@ -1,0 +1,89 @@
+//! `UploadPartCopy`.
+
+use s3s::S3Response;
+use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
+use strongroom_objects::request::CopyPart;
+
+use super::common::Source;
+use super::copy_object::source_error;
+use crate::checksum::{answer_checksums, value_out};
+use crate::convert;
+use crate::error::{ApiError, Subject, answer};
+use crate::face::{Answer, Call};
+use crate::sse::{self, CustomerHeaders, Use, answer_sse};
+
+pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<UploadPartCopyOutput> {
+    let customer = CustomerHeaders::new(
+        input.sse_customer_algorithm,
+        input.sse_customer_key,
+        input.sse_customer_key_md5,
+    );
+    let source = Source {
+        source: input.copy_source,
+        if_match: input.copy_source_if_match,
+        if_none_match: input.copy_source_if_none_match,
+        if_modified_since: input.copy_source_if_modified_since,
+        if_unmodified_since: input.copy_source_if_unmodified_since,
+        customer: CustomerHeaders::new(
+            input.copy_source_sse_customer_algorithm,
+            input.copy_source_sse_customer_key,
+            input.copy_source_sse_customer_key_md5,
+        ),
+    };
+    let range = input.copy_source_range;
+    let request = CopyPart {
+        source: source.into_request(&call)?,
+        range: range.as_deref().map(range_in).transpose()?,
+        bucket: convert::bucket_name(&input.bucket)?,
+        name: convert::object_name(input.key)?,
+        upload: convert::upload_id(&input.upload_id)?,
+        part: convert::part_number(input.part_number)?,
+        customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
+    };
+    let subject = Subject { range: range.as_deref(), ..Subject::default() };
+    let stored =
+        call.objects().copy_part(request).await.map_err(|error| source_error(answer(&error, subject)))?;
+    let mut result = CopyPartResult {
+        e_tag: Some(convert::etag_out(&stored.etag)),
+        last_modified: Some(convert::time_out(stored.mtime)),
+        ..CopyPartResult::default()
+    };
+    answer_checksums!(result, value_out(stored.checksum.as_ref()));
+    let mut output = UploadPartCopyOutput {
+        copy_part_result: Some(result),
+        copy_source_version_id: stored.source_version.and_then(convert::version_out),
+        ..UploadPartCopyOutput::default()
+    };
+    answer_sse!(output, &stored.sse);
+    Ok(S3Response::new(output))
+}
+
+/// `x-amz-copy-source-range`: `bytes=first-last`, nothing left out.
+fn range_in(text: &str) -> Result<(u64, u64), ApiError> {
+    let parse = || {
+        let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        (first <= last).then_some((first, last))
+    };
+    parse().ok_or_else(|| {
+        ApiError::invalid_argument(
+            "x-amz-copy-source-range",
+            text,
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and last are the \
+             zero-based offsets of the first and last bytes to copy",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn range_of_a_part_copy_names_both_ends() {
+        assert_eq!(range_in("bytes=0-9").unwrap(), (0, 9));
+        for bad in ["bytes=0-", "bytes=-9", "0-9", "bytes=9-0", "bytes=a-b", "bytes=0-9,11-12", ""] {
+            assert_eq!(range_in(bad).unwrap_err().code, "InvalidArgument", "{bad}");
+        }
+    }
+}

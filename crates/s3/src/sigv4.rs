@@ -1,0 +1,160 @@
+//! What a request says about its own signature. The signature itself is checked by the protocol library; here is what
+//! that library leaves out. AWS, "Authenticating Requests (AWS Signature Version 4)".
+
+use http::{HeaderMap, StatusCode, header};
+
+use crate::error::ApiError;
+
+/// Longest life of a presigned URL: seven days.
+const EXPIRES_SECONDS_MAX: u64 = 604_800;
+
+/// The claims of a Signature Version 4, from the header or from a presigned URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Signed {
+    presigned: bool,
+    service: Option<String>,
+    signed_headers: Vec<String>,
+    expires: Option<String>,
+}
+
+impl Signed {
+    /// The claims, if the request makes any.
+    pub(crate) fn parse(query: &str, headers: &HeaderMap) -> Option<Self> {
+        if let Some(value) = headers.get(header::AUTHORIZATION) {
+            let text = value.to_str().ok()?.strip_prefix("AWS4-HMAC-SHA256")?;
+            let part = |name: &str| {
+                text.split(',')
+                    .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+                    .map(str::to_owned)
+            };
+            return Some(Self::new(false, part("Credential"), part("SignedHeaders"), None));
+        }
+        let part = |name: &str| {
+            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(|value| {
+                value.replace("%2F", "/").replace("%2f", "/").replace("%3B", ";").replace("%3b", ";")
+            })
+        };
+        part("X-Amz-Signature")?;
+        Some(Self::new(true, part("X-Amz-Credential"), part("X-Amz-SignedHeaders"), part("X-Amz-Expires")))
+    }
+
+    fn new(
+        presigned: bool,
+        credential: Option<String>,
+        names: Option<String>,
+        expires: Option<String>,
+    ) -> Self {
+        // <access key>/<date>/<region>/<service>/aws4_request; an access key may have slashes itself.
+        let service = credential.and_then(|scope| scope.rsplit('/').nth(1).map(str::to_owned));
+        let signed_headers = names
+            .unwrap_or_default()
+            .split(';')
+            .map(str::to_ascii_lowercase)
+            .filter(|name| !name.is_empty())
+            .collect();
+        Self { presigned, service, signed_headers, expires }
+    }
+
+    /// Refuses signatures for other services and presigned URLs that live too long.
+    pub(crate) fn check_scope(&self) -> Result<(), ApiError> {
+        if let Some(service) = self.service.as_deref().filter(|service| *service != "s3") {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "AuthorizationHeaderMalformed",
+                format!(
+                    "The authorization header is malformed; incorrect service \"{service}\". This endpoint belongs to \
+                     \"s3\"."
+                ),
+            ));
+        }
+        if let Some(expires) = &self.expires
+            && expires.parse::<u64>().is_ok_and(|seconds| seconds > EXPIRES_SECONDS_MAX)
+        {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "AuthorizationQueryParametersError",
+                "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less \
+                 than 604800 seconds",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses requests with headers that mean something and are not signed: whoever forwards a request could have
+    /// added them.
+    pub(crate) fn check_coverage(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let covered = |name: &str| self.signed_headers.iter().any(|signed| signed == name);
+        // A payload hash beside a presigned URL only ever makes the request stricter.
+        let free = |name: &str| self.presigned && name == "x-amz-content-sha256";
+        let mut missing: Vec<&str> = headers
+            .keys()
+            .map(header::HeaderName::as_str)
+            .filter(|name| name.starts_with("x-amz-") && !covered(name) && !free(name))
+            .collect();
+        if !covered("host") {
+            missing.push("host");
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        Err(ApiError::access_denied("There were headers present in the request which were not signed")
+            .field("HeadersNotSigned", missing.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with_authorization(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(value))])
+    }
+
+    const AUTHORIZATION: &str = "AWS4-HMAC-SHA256 Credential=a/b/20260101/eu-x-1/s3/aws4_request, \
+                                 SignedHeaders=host;x-amz-date, Signature=00";
+
+    #[test]
+    fn claims_are_read_from_header_and_query() {
+        let signed = Signed::parse("", &with_authorization(AUTHORIZATION)).unwrap();
+        assert_eq!(signed.service.as_deref(), Some("s3"));
+        assert_eq!(signed.signed_headers, ["host", "x-amz-date"]);
+        let query = "X-Amz-Credential=a%2F20260101%2Fr%2Fs3%2Faws4_request&X-Amz-SignedHeaders=host%3Brange\
+                     &X-Amz-Expires=60&X-Amz-Signature=00";
+        let signed = Signed::parse(query, &HeaderMap::new()).unwrap();
+        assert!(signed.presigned);
+        assert_eq!(signed.service.as_deref(), Some("s3"));
+        assert_eq!(signed.signed_headers, ["host", "range"]);
+        assert_eq!(Signed::parse("a=b", &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn header_that_is_not_signed_is_named() {
+        let mut headers = with_authorization(AUTHORIZATION);
+        let signed = Signed::parse("", &headers).unwrap();
+        headers.insert("x-amz-date", HeaderValue::from_static("1"));
+        headers.insert("range", HeaderValue::from_static("bytes=0-1"));
+        assert!(signed.check_coverage(&headers).is_ok());
+        headers.insert("x-amz-acl", HeaderValue::from_static("public-read"));
+        let error = signed.check_coverage(&headers).unwrap_err();
+        assert_eq!(error.fields, [("HeadersNotSigned", "x-amz-acl".to_owned())]);
+    }
+
+    #[test]
+    fn scope_of_another_service_and_long_lives_are_refused() {
+        let signed = |service: &str, expires: &str| Signed {
+            presigned: true,
+            service: Some(service.to_owned()),
+            signed_headers: Vec::new(),
+            expires: Some(expires.to_owned()),
+        };
+        assert!(signed("s3", "604800").check_scope().is_ok());
+        assert_eq!(signed("sts", "60").check_scope().unwrap_err().code, "AuthorizationHeaderMalformed");
+        assert_eq!(
+            signed("s3", "604801").check_scope().unwrap_err().code,
+            "AuthorizationQueryParametersError"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! A request's body on its way in: counted, watched, and given up if the client stalls.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::chunks::ChunkWatch;
+pub(crate) use super::chunks::Chunking;
+use crate::request::RequestState;
+
+/// Why a body could not be read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// The client sent nothing for too long.
+    #[error("the client sent nothing for too long")]
+    Stalled,
+    /// The connection broke.
+    #[error("the connection broke")]
+    Disconnected,
+    /// The framing of an `aws-chunked` body is wrong.
+    #[error("the framing of the chunks is wrong")]
+    Framing,
+    /// A signed chunk is longer than allowed.
+    #[error("a signed chunk is too long")]
+    ChunkTooLong,
+    /// The body ended before its last chunk.
+    #[error("the body ended before its last chunk")]
+    Incomplete,
+}
+
+/// The body of one request.
+pub(crate) struct RequestBody<B> {
+    inner: B,
+    state: RequestState,
+    idle: Duration,
+    /// Made at the first pause: most small bodies come together with their head.
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: bool,
+    chunks: Option<ChunkWatch>,
+    ready: VecDeque<Bytes>,
+    ended: bool,
+}
+
+impl<B> RequestBody<B> {
+    pub(crate) fn new(inner: B, state: RequestState, idle: Duration, chunking: Option<Chunking>) -> Self {
+        let chunks = chunking.map(ChunkWatch::new);
+        Self { inner, state, idle, timer: None, waiting: false, chunks, ready: VecDeque::new(), ended: false }
+    }
+
+    /// The client sent nothing: whether that lasts too long already.
+    fn stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let deadline = Instant::now() + self.idle;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if !self.waiting {
+            self.waiting = true;
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(bytes) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
+                Poll::Ready(frame) => frame,
+                Poll::Pending if this.stalled(cx) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                }
+                Poll::Pending => return Poll::Pending,
+            };
+            this.waiting = false;
+            match frame {
+                Some(Ok(frame)) => {
+                    // HTTP trailers are not S3's: those of `aws-chunked` are inside the data.
+                    let Ok(bytes) = frame.into_data() else { continue };
+                    this.state.add_received(bytes.len());
+                    match &mut this.chunks {
+                        None => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                        Some(chunks) => {
+                            if let Err(fault) = chunks.feed(bytes, &mut this.ready) {
+                                this.ended = true;
+                                this.ready.clear();
+                                return Poll::Ready(Some(Err(fault)));
+                            }
+                        }
+                    }
+                }
+                Some(Err(_)) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(BodyFault::Disconnected)));
+                }
+                None => {
+                    this.ended = true;
+                    if let Some(Err(fault)) = this.chunks.as_ref().map(ChunkWatch::finish) {
+                        return Poll::Ready(Some(Err(fault)));
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ready.is_empty() && (self.ended || (self.chunks.is_none() && self.inner.is_end_stream()))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.chunks {
+            None => self.inner.size_hint(),
+            Some(_) => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures::stream;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use strongroom_telemetry::RequestId;
+
+    use super::*;
+
+    const IDLE: Duration = Duration::from_secs(30);
+
+    fn state() -> RequestState {
+        RequestState::new(RequestId::from_random([0; 16]), false, None)
+    }
+
+    #[tokio::test]
+    async fn bytes_pass_and_are_counted() {
+        let state = state();
+        let body = RequestBody::new(Full::new(Bytes::from_static(b"abc")), state.clone(), IDLE, None);
+        assert_eq!(body.size_hint().exact(), Some(3));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "abc");
+        assert_eq!(state.received(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn body_that_stalls_is_given_up_and_one_that_is_merely_slow_is_not() {
+        let slow = stream::unfold(0, |sent| async move {
+            if sent == 3 {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            Some((Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x"))), sent + 1))
+        });
+        let started = Instant::now();
+        let mut body = RequestBody::new(StreamBody::new(Box::pin(slow)), state(), IDLE, None);
+        for _ in 0..3 {
+            assert!(body.frame().await.unwrap().is_ok());
+        }
+        assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyFault::Stalled);
+        assert_eq!(started.elapsed().as_secs(), 3 * 29 + 30);
+        assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn chunked_body_without_its_end_is_incomplete() {
+        let wire = Full::new(Bytes::from_static(b"3\r\nabc\r\n"));
+        let body = RequestBody::new(wire, state(), IDLE, Some(Chunking::Unsigned));
+        assert_eq!(body.collect().await.unwrap_err(), BodyFault::Incomplete);
+    }
+}

@@ -1,0 +1,146 @@
+//! From the library's body stream to the content that `objects` reads, with what went wrong put in S3's words.
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt};
+use http::{HeaderMap, StatusCode};
+use s3s::dto::StreamingBlob;
+use strongroom_objects::{Content, ContentError};
+
+use super::body::BodyFault;
+use crate::error::ApiError;
+
+const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
+
+/// The content of an upload.
+pub(crate) fn content(
+    body: Option<StreamingBlob>,
+    length: Option<i64>,
+    headers: &HeaderMap,
+) -> Result<Content, ApiError> {
+    let length = announced(length, headers)?;
+    let Some(body) = body else { return Ok(Content::empty()) };
+    Ok(Content::new(Some(length), in_words_of_s3(body)))
+}
+
+/// Uploads announce their length: the decoded one if they are `aws-chunked`.
+fn announced(length: Option<i64>, headers: &HeaderMap) -> Result<u64, ApiError> {
+    let decoded = headers.get(DECODED_LENGTH).map(|value| value.to_str().unwrap_or_default());
+    match (decoded, length) {
+        (Some(text), _) => text.parse().map_err(|_| {
+            ApiError::invalid_argument(DECODED_LENGTH, text, "The decoded content length is not a number")
+        }),
+        (None, Some(length)) => u64::try_from(length).map_err(|_| {
+            ApiError::invalid_argument("Content-Length", length, "Content-Length must not be negative")
+        }),
+        (None, None) => Err(ApiError::new(
+            StatusCode::LENGTH_REQUIRED,
+            "MissingContentLength",
+            "You must provide the Content-Length HTTP header.",
+        )),
+    }
+}
+
+fn in_words_of_s3(body: StreamingBlob) -> impl Stream<Item = Result<Bytes, ContentError>> + Send {
+    body.map(|piece| piece.map_err(|error| fault(error.as_ref())))
+}
+
+fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentError {
+    if let Some(fault) = cause(error) {
+        return match fault {
+            BodyFault::Stalled => ContentError::TimedOut,
+            BodyFault::Disconnected => ContentError::Disconnected,
+            BodyFault::Incomplete => refused(ApiError::incomplete_body()),
+            BodyFault::Framing => refused(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "InvalidRequest",
+                "The aws-chunked framing of the request body is not valid",
+            )),
+            BodyFault::ChunkTooLong => refused(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "InvalidChunkSizeError",
+                "A signed chunk is longer than this server accepts",
+            )),
+        };
+    }
+    // The library keeps the types of its body errors to itself. Their text names the variant; a test against the
+    // library's own answers watches over it.
+    let text = error.to_string();
+    refused(if text.ends_with("Sha256Mismatch") {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )
+    } else if text.ends_with("SignatureMismatch") {
+        ApiError::new(
+            StatusCode::FORBIDDEN,
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. Check your key and \
+             signing method.",
+        )
+    } else if text.contains("Trailer") || text.ends_with("FormatError") {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "MalformedTrailerError",
+            "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+        )
+    } else {
+        ApiError::incomplete_body()
+    })
+}
+
+/// Our own fault, however deep the library wrapped it.
+fn cause(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<BodyFault> {
+    let mut at: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = at {
+        if let Some(fault) = error.downcast_ref::<BodyFault>() {
+            return Some(*fault);
+        }
+        at = error.source();
+    }
+    // Wrappers that keep their cause as text only: the sentences are our own.
+    let text = error.to_string();
+    [
+        BodyFault::Stalled,
+        BodyFault::Disconnected,
+        BodyFault::Framing,
+        BodyFault::ChunkTooLong,
+        BodyFault::Incomplete,
+    ]
+    .into_iter()
+    .find(|fault| text.ends_with(&fault.to_string()))
+}
+
+fn refused(error: ApiError) -> ContentError {
+    ContentError::Refused { source: Box::new(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decoded_length_counts_where_the_transfer_is_chunked() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(announced(Some(5), &headers).unwrap(), 5);
+        assert_eq!(announced(Some(-5), &headers).unwrap_err().code, "InvalidArgument");
+        assert_eq!(announced(None, &headers).unwrap_err().status, StatusCode::LENGTH_REQUIRED);
+        headers.insert(DECODED_LENGTH, http::HeaderValue::from_static("7"));
+        assert_eq!(announced(Some(99), &headers).unwrap(), 7);
+        headers.insert(DECODED_LENGTH, http::HeaderValue::from_static("x"));
+        assert_eq!(announced(Some(99), &headers).unwrap_err().code, "InvalidArgument");
+    }
+
+    #[test]
+    fn our_own_faults_are_found_under_wrappers() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("outer: {0}")]
+        struct AsText(String);
+        for wrapped in [
+            Box::new(BodyFault::Stalled) as Box<dyn std::error::Error + Send + Sync>,
+            Box::new(AsText(BodyFault::Stalled.to_string())),
+        ] {
+            assert!(matches!(fault(wrapped.as_ref()), ContentError::TimedOut));
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What is refused from a request's head alone, before signatures are looked at.
+
+use http::{HeaderMap, Method, StatusCode, Uri, header};
+
+use super::body::Chunking;
+use crate::error::ApiError;
+use crate::options::Limits;
+use crate::sigv4::Signed;
+
+/// Refuses heads that no operation would accept.
+pub(crate) fn check(
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+    limits: &Limits,
+) -> Result<(), ApiError> {
+    if head_bytes(uri, headers) > limits.head_bytes_max {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "RequestHeaderSectionTooLarge",
+            "Your request header and query parameters used to make the request exceed the maximum allowed size.",
+        )
+        .field("MaxSizeAllowed", limits.head_bytes_max));
+    }
+    let query = uri.query().unwrap_or_default();
+    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let old_header = authorization.is_some_and(|value| value.starts_with(b"AWS "));
+    if old_header || query.split('&').any(|pair| pair.starts_with("Signature=")) {
+        return Err(ApiError::invalid_request(
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+        ));
+    }
+    if let Some(signed) = Signed::parse(query, headers) {
+        signed.check_scope()?;
+    }
+    if method == Method::POST && is_form(headers) {
+        return Err(ApiError::not_implemented("Uploads with HTML forms (POST Object) are not implemented."));
+    }
+    Ok(())
+}
+
+fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
+    let path_and_query = uri.path_and_query().map_or(0, |text| text.as_str().len());
+    path_and_query + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"))
+}
+
+/// How the body is framed, if it is `aws-chunked`.
+pub(crate) fn chunking(headers: &HeaderMap, limits: &Limits) -> Option<Chunking> {
+    match headers.get("x-amz-content-sha256")?.to_str().ok()? {
+        "STREAMING-UNSIGNED-PAYLOAD-TRAILER" => Some(Chunking::Unsigned),
+        text if text.starts_with("STREAMING-") => {
+            Some(Chunking::Signed { chunk_bytes_max: limits.signed_chunk_bytes_max })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the operation may take longer than a client waits for the first byte of an answer: copies and completions.
+pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
+    let query = uri.query().unwrap_or_default();
+    match *method {
+        Method::PUT => headers.contains_key("x-amz-copy-source"),
+        Method::POST => query.split('&').any(|pair| pair.starts_with("uploadId=")),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn refused(method: Method, uri: &str, pairs: &[(&'static str, &str)]) -> Option<String> {
+        let headers: HeaderMap = pairs
+            .iter()
+            .map(|(name, value)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
+            })
+            .collect();
+        check(&method, &uri.parse().unwrap(), &headers, &Limits::default())
+            .err()
+            .map(|error| error.code.into_owned())
+    }
+
+    #[test]
+    fn old_signatures_forms_and_huge_heads_are_refused() {
+        assert_eq!(refused(Method::GET, "/b/k", &[]), None);
+        let old = [("authorization", "AWS AKIA:c2ln")];
+        assert_eq!(refused(Method::GET, "/b/k", &old).as_deref(), Some("InvalidRequest"));
+        let query = "/b/k?AWSAccessKeyId=A&Signature=c2ln&Expires=1";
+        assert_eq!(refused(Method::GET, query, &[]).as_deref(), Some("InvalidRequest"));
+        let form = [("content-type", "multipart/form-data; boundary=x")];
+        assert_eq!(refused(Method::POST, "/b", &form).as_deref(), Some("NotImplemented"));
+        let long = "x".repeat(17 << 10);
+        let huge = [("x-amz-meta-a", long.as_str())];
+        assert_eq!(refused(Method::PUT, "/b/k", &huge).as_deref(), Some("RequestHeaderSectionTooLarge"));
+    }
+
+    #[test]
+    fn framing_follows_the_payload_header() {
+        let limits = Limits::default();
+        let mut headers = HeaderMap::new();
+        assert_eq!(chunking(&headers, &limits), None);
+        for (value, expected) in [
+            ("UNSIGNED-PAYLOAD", None),
+            ("STREAMING-UNSIGNED-PAYLOAD-TRAILER", Some(Chunking::Unsigned)),
+            (
+                "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER",
+                Some(Chunking::Signed { chunk_bytes_max: limits.signed_chunk_bytes_max }),
+            ),
+        ] {
+            headers.insert("x-amz-content-sha256", HeaderValue::from_static(value));
+            assert_eq!(chunking(&headers, &limits), expected, "{value}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Between a connection and the protocol library: bodies, limits, the shape of answers.
+
+pub(crate) mod body;
+mod chunks;
+pub(crate) mod content;
+mod head;
+mod keep_alive;
+mod reply;
+mod service;
+
+pub(crate) use service::{Connection, Service};

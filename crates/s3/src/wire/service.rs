@@ -1,0 +1,213 @@
+//! One request: limits, the protocol library, the shape of its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, SERVER};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use metrics::{counter, histogram};
+use s3s::service::S3Service;
+use s3s::{Body, HttpError, HttpResponse};
+use strongroom_seal::Random;
+use strongroom_telemetry::{RequestId, names};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use tracing::Dispatch;
+use tracing::instrument::{Instrument, WithSubscriber};
+
+use super::body::RequestBody;
+use super::head;
+use super::keep_alive::{KeepAlive, without_declaration};
+use super::reply::{Open, Record, ReplyBody, Source};
+use crate::error::{ApiError, DECLARATION, document, from_library};
+use crate::face::OtherStatus;
+use crate::options::Limits;
+use crate::request::RequestState;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
+const XML: HeaderValue = HeaderValue::from_static("application/xml");
+const STRONGROOM: HeaderValue = HeaderValue::from_static("Strongroom");
+
+/// Where a request came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Connection {
+    /// Whether it is TLS.
+    pub(crate) secure: bool,
+    /// The other end.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+/// Answers requests.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<Inner>);
+
+struct Inner {
+    library: S3Service,
+    limits: Limits,
+    random: Arc<dyn Random>,
+    /// Copies and completions, which go on when their client goes away.
+    tasks: TaskTracker,
+}
+
+impl Service {
+    pub(crate) fn new(
+        library: S3Service,
+        limits: Limits,
+        random: Arc<dyn Random>,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self(Arc::new(Inner { library, limits, random, tasks }))
+    }
+
+    /// Answers `request`. Every failure is an answer.
+    pub(crate) async fn answer(
+        self,
+        connection: Connection,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let mut random = [0; 16];
+        self.0.random.fill(&mut random);
+        let state = RequestState::new(RequestId::from_random(random), connection.secure, connection.peer);
+        let span = state.span().clone();
+        let record = Record {
+            method: request.method().clone(),
+            started: Instant::now(),
+            status: StatusCode::OK,
+            sent: 0,
+            failed: false,
+            _open: Open::new(),
+            state: state.clone(),
+        };
+        let (headers, source, record) = self.outcome(request, state, record).instrument(span).await;
+        let mut response = Response::new(ReplyBody::new(source, record));
+        *response.status_mut() = response.body().status();
+        *response.headers_mut() = headers;
+        response
+    }
+
+    async fn outcome(
+        self,
+        request: Request<Incoming>,
+        state: RequestState,
+        mut record: Record,
+    ) -> (HeaderMap, Source, Record) {
+        let limits = &self.0.limits;
+        let checked = head::check(request.method(), request.uri(), request.headers(), limits);
+        let (status, mut headers, source) = match checked {
+            Err(error) => failure(error, &state, &record.method),
+            Ok(()) if head::may_take_long(request.method(), request.uri(), request.headers()) => {
+                self.patiently(request, &state, &record.method).await
+            }
+            Ok(()) => {
+                let answer = self.0.library.call(self.prepare(request, &state));
+                settle(answer.with_subscriber(Dispatch::none()).await, &state, &record.method)
+            }
+        };
+        common_headers(&mut headers, &state);
+        record.status = status;
+        histogram!(names::S3_FIRST_BYTE_SECONDS, "operation" => state.operation())
+            .record(record.started.elapsed().as_secs_f64());
+        (headers, source, record)
+    }
+
+    fn prepare(&self, request: Request<Incoming>, state: &RequestState) -> Request<Body> {
+        let limits = &self.0.limits;
+        let (mut parts, body) = request.into_parts();
+        let body = if body.is_end_stream() {
+            Body::empty()
+        } else {
+            let chunking = head::chunking(&parts.headers, limits);
+            Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
+        };
+        parts.extensions.insert(state.clone());
+        Request::from_parts(parts, body)
+    }
+
+    /// Runs what may take long in a task of its own, and starts the answer before the client loses patience.
+    async fn patiently(
+        &self,
+        request: Request<Incoming>,
+        state: &RequestState,
+        method: &Method,
+    ) -> (StatusCode, HeaderMap, Source) {
+        let request = self.prepare(request, state);
+        let library = self.0.library.clone();
+        let call = async move { library.call(request).await }.instrument(state.span().clone());
+        let mut task = self.0.tasks.spawn(call.with_subscriber(Dispatch::none()));
+        match timeout(self.0.limits.keep_alive_after, &mut task).await {
+            Ok(Ok(result)) => settle(result, state, method),
+            Ok(Err(_)) => failure(ApiError::internal(), state, method),
+            Err(_) => {
+                let (state, method) = (state.clone(), method.clone());
+                let document = async move {
+                    let (_, _, source) = match task.await {
+                        Ok(result) => settle(result, &state, &method),
+                        Err(_) => failure(ApiError::internal(), &state, &method),
+                    };
+                    without_declaration(all_of(source).await)
+                };
+                let headers = HeaderMap::from_iter([(CONTENT_TYPE, XML)]);
+                (StatusCode::OK, headers, Source::KeepAlive(Box::new(KeepAlive::new(document))))
+            }
+        }
+    }
+}
+
+/// The answer of the library, or the error in its place.
+fn settle(
+    result: Result<HttpResponse, HttpError>,
+    state: &RequestState,
+    method: &Method,
+) -> (StatusCode, HeaderMap, Source) {
+    let Ok(response) = result else { return failure(ApiError::internal(), state, method) };
+    let (parts, body) = response.into_parts();
+    if !(parts.status.is_client_error()
+        || parts.status.is_server_error()
+        || parts.status == StatusCode::NOT_MODIFIED)
+    {
+        let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
+        return (status, parts.headers, Source::Library(body));
+    }
+    let error =
+        state.take_error().unwrap_or_else(|| from_library(parts.status, &body.bytes().unwrap_or_default()));
+    failure(error, state, method)
+}
+
+fn failure(error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
+    counter!(names::S3_ERRORS, "operation" => state.operation(), "code" => error.code.clone()).increment(1);
+    let mut headers = error.headers.clone();
+    if error.status == StatusCode::NOT_MODIFIED {
+        return (error.status, headers, Source::Empty);
+    }
+    headers.insert(CONTENT_TYPE, XML);
+    if method == Method::HEAD {
+        return (error.status, headers, Source::Empty);
+    }
+    let text = format!("{DECLARATION}{}", document(&error, state.id().as_str(), &state.host_id()));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    (error.status, headers, Source::Document(Bytes::from(text)))
+}
+
+fn common_headers(headers: &mut HeaderMap, state: &RequestState) {
+    if let Ok(value) = HeaderValue::from_str(state.id().as_str()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&state.host_id()) {
+        headers.insert(ID_2, value);
+    }
+    headers.insert(SERVER, STRONGROOM);
+}
+
+/// The bytes of a document that is in memory anyway.
+async fn all_of(source: Source) -> Bytes {
+    match source {
+        Source::Document(bytes) => bytes,
+        Source::Library(body) => body.collect().await.map(|all| all.to_bytes()).unwrap_or_default(),
+        Source::Empty | Source::KeepAlive(_) => Bytes::new(),
+    }
+}
