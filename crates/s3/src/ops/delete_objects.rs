@@ -33,13 +33,9 @@ pub(crate) async fn run(call: Call, input: DeleteObjectsInput) -> Answer<DeleteO
         }
     }
     let mut deleted = Vec::new();
-    let outcomes = if items.is_empty() {
-        // The bucket must be there all the same.
-        call.objects().head_bucket(&bucket).await?;
-        Vec::new()
-    } else {
-        call.objects().delete_many(&bucket, items).await?
-    };
+    // A bucket that is not there is one error, not one for each object.
+    call.objects().head_bucket(&bucket).await?;
+    let outcomes = call.objects().delete_many(&bucket, items).await;
     for (named, outcome) in names.into_iter().zip(outcomes) {
         match outcome {
             Ok(result) => deleted.push(done(named, result)),
