@@ -1,7 +1,7 @@
 //! Opening a log that is there (`docs/spec/log.md` §7).
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::error::{LogError, LogFault};
 use super::format::{FrameHeader, Kind, Previous, SegmentId};
@@ -36,7 +36,7 @@ pub(crate) struct Checkpoint {
     pub(crate) payload: Vec<u8>,
 }
 
-/// A log that was read and checked from its first segment to its last good frame. Nothing was changed.
+/// A log that was read and checked from its first segment to its last good frame. Scanning changed nothing.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     around: Surroundings,
@@ -50,6 +50,8 @@ pub(crate) struct Scanned {
     records: u64,
     skipped: u64,
     checkpoint: Option<Checkpoint>,
+    /// Set once everything that was found is durable, and nothing else is there.
+    secured: OnceLock<()>,
 }
 
 impl Scanned {
@@ -81,6 +83,7 @@ impl Scanned {
             records: 0,
             skipped: 0,
             checkpoint: None,
+            secured: OnceLock::new(),
         };
         scanned.check(&ids, visit)?;
         Ok(scanned)
@@ -182,12 +185,14 @@ impl Scanned {
         })
     }
 
-    /// Shows the records from LSN `from` on once more, for example to apply them after the last checkpoint is known.
+    /// Shows the records from LSN `from` on, to be applied. They are durable by then, so whoever applies them may make
+    /// that durable, too: the torn tail is cut first, and what a cache may have held is written and synced.
     pub(crate) fn replay<E: From<LogError>>(
         &self,
         from: Lsn,
         mut visit: impl FnMut(Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.secure()?;
         for &(id, end) in &self.segments {
             let mut reader = SegmentReader::open(&self.around, id)?;
             let mut at = reader.start();
@@ -244,9 +249,12 @@ impl Scanned {
         self.mark.proof().keyring
     }
 
-    /// Cuts the tail, makes durable what was found, and starts a new segment.
-    pub(crate) fn finish(mut self) -> Result<Log, LogError> {
-        let (newest, end) = *self.segments.last().expect("a scanned log has a segment");
+    /// Cuts the tail and makes durable what was found.
+    fn secure(&self) -> Result<(), LogError> {
+        if self.secured.get().is_some() {
+            return Ok(());
+        }
+        let (newest, end) = self.newest();
         let reader = SegmentReader::open(&self.around, newest)?;
         if reader.len != end {
             reader.file().set_len(end).map_err(LogError::io("cut", reader.path()))?;
@@ -257,6 +265,20 @@ impl Scanned {
         write_again(&reader, from, end)?;
         reader.file().sync().map_err(LogError::io("sync", reader.path()))?;
         self.around.disk.sync_dir(&self.around.dir).map_err(LogError::io("sync", &self.around.dir))?;
+        let _ = self.secured.set(());
+        Ok(())
+    }
+
+    /// The newest segment and where it ends.
+    fn newest(&self) -> (SegmentId, u64) {
+        *self.segments.last().expect("a scanned log has a segment")
+    }
+
+    /// Makes what was found durable, if [`Self::replay`] did not, and starts a new segment.
+    pub(crate) fn finish(mut self) -> Result<Log, LogError> {
+        self.secure()?;
+        let (newest, end) = self.newest();
+        let proof = self.mark.proof();
         self.mark.write_through(Proof {
             segment: newest,
             offset: end,

@@ -185,3 +185,33 @@ fn an_interrupted_creation_can_be_repeated() {
         }
     }
 }
+
+#[test]
+fn what_was_replayed_survives_a_power_cut_before_the_opening_has_finished() {
+    for seed in 0..50 {
+        let (disk, _, around) = simulated(seed);
+        let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+        append(&mut log, &[(1, b"in the cache of a killed process"), (2, b"only")]);
+        if seed % 2 == 0 {
+            disk.plan(Trouble {
+                call: Some(Call::Sync),
+                after: 0,
+                error: io::ErrorKind::Other,
+                lasting: false,
+            });
+            log.sync().unwrap_err();
+        }
+        disk.kill();
+        let mut replayed = Vec::new();
+        let (scanned, _) = scan(&around).unwrap();
+        scanned
+            .replay(Lsn(1), |record| {
+                replayed.push(owned(record));
+                Ok::<_, LogError>(())
+            })
+            .unwrap();
+        assert_eq!(replayed.len(), 2);
+        disk.cut_power();
+        assert_eq!(scan(&around).unwrap().1, replayed, "seed {seed}");
+    }
+}
