@@ -44,7 +44,10 @@ impl Suite {
 }
 
 /// A cipher with its key. Callers in this crate own the discipline of nonces.
-pub(crate) struct Aead(LessSafeKey);
+pub(crate) struct Aead(
+    #[cfg_attr(feature = "bench-unsealed", expect(dead_code, reason = "such a build only makes the key"))]
+    LessSafeKey,
+);
 
 impl Aead {
     pub(crate) fn new(suite: Suite, key: &[u8; 32]) -> Self {
