@@ -1,6 +1,8 @@
 //! The store as its users see it.
 
 mod basics;
+mod crash;
+mod model;
 
 use std::path::Path;
 use std::sync::Arc;
