@@ -128,10 +128,15 @@ impl Directory {
         let mut id = StoreId([0; 16]);
         random.fill(&mut id.0);
         let path = self.dir.join("FORMAT.new");
-        self.remove_if_there(&path)?;
         let line = format_line(id);
         (|| {
-            let file = self.disk.create_new(&path)?;
+            // Written over and never removed: without it, what is left of an earlier making looks like a store that
+            // lost its FORMAT.
+            let file = match self.disk.create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.open(&path)?,
+                created => created?,
+            };
+            file.set_len(line.len() as u64)?;
             file.write_at(line.as_bytes(), 0)?;
             file.sync()
         })()

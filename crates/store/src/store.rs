@@ -157,7 +157,7 @@ impl Store {
         let group = self.acquire(command.group).await?;
         let (answer, answered) = oneshot::channel::<Answer>();
         let request = Request { command, payload, group, answer, permit };
-        handle.logger.send(ToLog::Commit(Box::new(request))).map_err(|_| handle.gone())?;
+        handle.logger.send(ToLog::Commit(request)).map_err(|_| handle.gone())?;
         let outcome = answered.await.map_err(|_| handle.gone())?;
         histogram!(names::COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
         outcome

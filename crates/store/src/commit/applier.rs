@@ -25,7 +25,7 @@ pub(crate) struct Applier {
 }
 
 /// Commands of one group that stand together in the log.
-type Run = Vec<(Lsn, Box<Request>)>;
+type Run = Vec<(Lsn, Request)>;
 
 impl Applier {
     /// Works until told to end.
@@ -77,7 +77,7 @@ impl Applier {
                         Outcome::Refused { .. } => "refused",
                     };
                     counter!(names::COMMITS, "outcome" => label).increment(1);
-                    let Request { answer, group, permit, .. } = *request;
+                    let Request { answer, group, permit, .. } = request;
                     // Given back first: whoever is answered may look at how much is open.
                     drop((group, permit));
                     let _ = answer.send(Ok(outcome));

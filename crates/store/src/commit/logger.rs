@@ -68,7 +68,7 @@ impl Logger {
     }
 
     /// What waits by now, and the first other message behind it.
-    fn gather(&self, first: Box<Request>) -> (Vec<Box<Request>>, Option<ToLog>) {
+    fn gather(&self, first: Request) -> (Vec<Request>, Option<ToLog>) {
         let mut bytes = first.payload.len();
         let mut batch = vec![first];
         while bytes < BATCH_BYTES && batch.len() < BATCH_COMMANDS {
@@ -85,7 +85,7 @@ impl Logger {
     }
 
     /// One append, one sync, then on to the apply thread.
-    fn commit(&mut self, mut batch: Vec<Box<Request>>) {
+    fn commit(&mut self, mut batch: Vec<Request>) {
         if let Some(cause) = self.engine.poison.get() {
             return refuse(batch, &CommitError::Poisoned { cause });
         }
@@ -107,7 +107,7 @@ impl Logger {
     }
 
     /// Appends what can be appended and answers the rest; `None` if nothing was.
-    fn append(&mut self, mut batch: Vec<Box<Request>>) -> Option<Vec<(Lsn, Box<Request>)>> {
+    fn append(&mut self, mut batch: Vec<Request>) -> Option<Vec<(Lsn, Request)>> {
         loop {
             if batch.is_empty() {
                 return None;
@@ -138,7 +138,7 @@ impl Logger {
         }
     }
 
-    fn count(&mut self, batch: &[(Lsn, Box<Request>)], bytes: u64) {
+    fn count(&mut self, batch: &[(Lsn, Request)], bytes: u64) {
         let figures = &self.engine.figures;
         let commands = batch.len() as u64;
         figures.batches.fetch_add(1, Ordering::Relaxed);
@@ -205,14 +205,14 @@ impl Logger {
     }
 }
 
-fn refuse(batch: Vec<Box<Request>>, error: &CommitError) {
+fn refuse(batch: Vec<Request>, error: &CommitError) {
     for request in batch {
         request.refuse(error.clone());
     }
 }
 
 /// The batch without the commands of a group that is gone; they are answered.
-fn without(batch: Vec<Box<Request>>, gone: GroupId) -> Vec<Box<Request>> {
+fn without(batch: Vec<Request>, gone: GroupId) -> Vec<Request> {
     let (of_gone, rest): (Vec<_>, _) = batch.into_iter().partition(|request| request.command.group == gone);
     refuse(of_gone, &CommitError::NoSuchGroup { group: gone });
     rest

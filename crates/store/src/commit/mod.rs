@@ -51,7 +51,7 @@ impl Request {
 /// What the log thread is told.
 #[derive(Debug)]
 pub(crate) enum ToLog {
-    Commit(Box<Request>),
+    Commit(Request),
     /// Continue in a new segment, and let `reached` know when everything before it is applied.
     Rotate {
         rotated: mpsc::Sender<Result<Rotated, WriteError>>,
@@ -87,7 +87,7 @@ pub(crate) struct Rotated {
 #[derive(Debug)]
 pub(crate) enum ToApply {
     /// Durable commands in log order; those of one group stand together.
-    Batch(Vec<(Lsn, Box<Request>)>),
+    Batch(Vec<(Lsn, Request)>),
     /// Everything sent before is applied.
     Barrier(mpsc::Sender<()>),
     /// Keep this group's commands until it is released; the others go on.

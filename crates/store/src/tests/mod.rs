@@ -3,6 +3,8 @@
 mod basics;
 mod crash;
 mod model;
+mod tamper;
+mod trouble;
 
 use std::path::Path;
 use std::sync::Arc;

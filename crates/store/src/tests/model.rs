@@ -22,7 +22,11 @@ pub(crate) enum Step {
     /// Drops the group with this name.
     Unmake(String),
     /// Writes in the group with this name.
-    Write { name: String, checks: Vec<Check>, writes: Vec<Write> },
+    Write {
+        name: String,
+        checks: Vec<Check>,
+        writes: Vec<Write>,
+    },
     Checkpoint,
 }
 
@@ -52,7 +56,9 @@ impl Model {
             Check::Absent { key } => !rows.contains_key(key),
             Check::Present { key } => rows.contains_key(key),
             Check::Equals { key, value } => rows.get(key) == Some(value),
-            Check::RangeEmpty { from, to } => from >= to || rows.range(from.clone()..to.clone()).next().is_none(),
+            Check::RangeEmpty { from, to } => {
+                from >= to || rows.range(from.clone()..to.clone()).next().is_none()
+            }
         };
         if !command.checks.iter().all(holds) {
             return false;
