@@ -3,13 +3,13 @@
 use strongroom_seal::detached::Mark;
 use strongroom_seal::{NONCE_LEN, TAG_LEN};
 
-use super::geometry::{FAN, PAGE_LEN, Twin};
+use super::geometry::{ENTRIES, PAGE_LEN, Twin};
 
 /// The length of an entry in bytes.
 pub(super) const ENTRY_LEN: usize = NONCE_LEN + 1 + TAG_LEN;
 const KEY_AT: usize = NONCE_LEN;
 const TAG_AT: usize = KEY_AT + 1;
-const ENTRIES_LEN: usize = FAN as usize * ENTRY_LEN;
+const ENTRIES_LEN: usize = ENTRIES * ENTRY_LEN;
 const _: () = assert!(ENTRY_LEN == 29 && ENTRIES_LEN <= PAGE_LEN, "the on-disk layout is frozen");
 
 /// Nonce, key, copy and tag of one page.
@@ -94,7 +94,7 @@ impl Tags {
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        (0..FAN as usize).map(|index| self.get(index))
+        (0..ENTRIES).map(|index| self.get(index))
     }
 
     /// The page to be sealed.

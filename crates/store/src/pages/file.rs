@@ -10,7 +10,7 @@ use strongroom_seal::{GroupKey, Random};
 
 use super::entry::Entry;
 use super::error::PagesError;
-use super::geometry::{FAN, LENGTH_MAX, PAGE, PAGE_LEN, Sealed, file_len, index, slot_place};
+use super::geometry::{ENTRIES, LENGTH_MAX, PAGE, PAGE_LEN, Sealed, file_len, index, slot_place};
 use super::keys::{Ciphers, FileId, KeyTable, PageKeys, Refusal};
 use super::root::{self, Found, Root, RootSeq};
 use super::tree::Tree;
@@ -244,7 +244,7 @@ impl PageFile {
             if length > LENGTH_MAX {
                 return Err(PagesError::Full { path: self.path.clone() });
             }
-            if length % PAGE != 0 {
+            if !length.is_multiple_of(PAGE) {
                 return Err(self.misuse());
             }
             let mut published = self.published();
@@ -375,7 +375,7 @@ impl PageFile {
     /// Page 0 is read and written in pieces, all others whole.
     fn check_range(&self, offset: u64, len: usize) -> Result<(), PagesError> {
         let end = offset.checked_add(len as u64).ok_or_else(|| self.misuse())?;
-        let whole = offset % PAGE == 0 && end % PAGE == 0;
+        let whole = offset.is_multiple_of(PAGE) && end.is_multiple_of(PAGE);
         if end > self.tree.length() || (offset < PAGE && end > PAGE) || (offset >= PAGE && !whole) {
             return Err(self.misuse());
         }
@@ -412,7 +412,7 @@ impl PageFile {
 
 /// How many of the next `len` bytes' pages lie in the leaf of `page`.
 fn leaf_run(page: u64, len: usize) -> usize {
-    (len / PAGE_LEN).min(FAN as usize - index(page))
+    (len / PAGE_LEN).min(ENTRIES - index(page))
 }
 
 fn lock(disk_file: &dyn DiskFile, path: &Path) -> Result<(), PagesError> {

@@ -5,15 +5,17 @@ pub(super) const PAGE_LEN: usize = 4096;
 /// [`PAGE_LEN`] for arithmetic with offsets.
 pub(super) const PAGE: u64 = PAGE_LEN as u64;
 /// Bytes reserved for a root slot.
-pub(super) const SLOT_LEN: u64 = 256 << 10;
+pub(super) const SLOT_LEN: usize = 256 << 10;
 /// Entries in a tag page.
-pub(super) const FAN: u64 = 141;
+pub(super) const ENTRIES: usize = 141;
+/// [`ENTRIES`] for arithmetic with page numbers.
+pub(super) const FAN: u64 = ENTRIES as u64;
 /// Upper tag pages that fit into a root slot.
-pub(super) const UPPERS_MAX: u64 = 8192;
+pub(super) const UPPERS_MAX: usize = 8192;
 /// The longest database, in bytes.
-pub(super) const LENGTH_MAX: u64 = UPPERS_MAX * FAN * FAN * PAGE;
+pub(super) const LENGTH_MAX: u64 = UPPERS_MAX as u64 * FAN * FAN * PAGE;
 
-const PAGES_AT: u64 = 2 * SLOT_LEN;
+const PAGES_AT: u64 = 2 * SLOT_LEN as u64;
 const LEAF: u64 = 2 + FAN;
 const SPAN: u64 = 2 + FAN * LEAF;
 const _: () = assert!(SPAN == 20165, "the on-disk layout is frozen");
@@ -71,7 +73,7 @@ fn leaf(lower: u64) -> u64 {
 
 /// Where a root slot starts.
 pub(super) fn slot_place(slot: u8) -> u64 {
-    u64::from(slot) * SLOT_LEN
+    u64::from(slot) * SLOT_LEN as u64
 }
 
 /// How long the file of a database of `length` bytes is.
@@ -99,8 +101,7 @@ pub(super) fn uppers(lowers: u64) -> u64 {
 
 /// The index of page `child`'s entry in its parent.
 pub(super) fn index(child: u64) -> usize {
-    // Below 141, so the cast keeps the value.
-    (child % FAN) as usize
+    usize::try_from(child % FAN).expect("an index is below 141")
 }
 
 #[cfg(test)]
@@ -127,7 +128,7 @@ mod tests {
             (0..uppers(lowers(count))).for_each(|upper| take(Sealed::Upper(upper, twin)));
         }
         assert_eq!(places.first(), Some(&PAGES_AT));
-        assert!(places.iter().all(|place| place % PAGE == 0));
+        assert!(places.iter().all(|place| place.is_multiple_of(PAGE)));
         assert_eq!(places.last(), Some(&(file_len(count * PAGE) - PAGE)));
     }
 
@@ -135,7 +136,7 @@ mod tests {
     fn consecutive_pages_of_a_leaf_are_contiguous() {
         for page in 0..3 * FAN * FAN {
             let next = Sealed::Data(page + 1).place();
-            if (page + 1) % FAN != 0 {
+            if !(page + 1).is_multiple_of(FAN) {
                 assert_eq!(next, Sealed::Data(page).place() + PAGE);
             }
         }

@@ -20,10 +20,10 @@ const META: TableDefinition<'static, u8, u64> = TableDefinition::new("meta");
 /// In [`META`]: the last command that was applied.
 const APPLIED: u8 = 1;
 
-/// One lower tag page, 4 KiB, covers 564 KiB of data; as much again of tag pages as a 64th of the page cache keeps the
-/// tags of what is cached, and of eight times as much, in memory.
-const TAG_CACHE_SHARE: usize = 64;
-const TAG_PAGES_MIN: usize = 16;
+/// A lower tag page covers 141 data pages, so tag pages of a 16th of the page cache's size, on top of it, cover more than
+/// eight times what it holds: most misses then cost one read and not two.
+const TAG_CACHE_SHARE: usize = 16;
+const TAG_PAGES_MIN: usize = 4;
 
 /// What a checkpoint made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +201,11 @@ impl GroupDb {
         db.close().map_err(|error| translate(&file, error))?;
         file.close()?;
         Ok(Checkpointed { applied, root: file.seq() })
+    }
+
+    #[cfg(test)]
+    pub(super) fn file_for_test(&self) -> &PageFile {
+        &self.file
     }
 
     /// Checkpoints, then reads every tag page and every page of the database from the disk.

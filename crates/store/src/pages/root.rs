@@ -17,11 +17,11 @@ const MAGIC: [u8; 8] = *b"SR-PAGES";
 pub(super) const VERSION: u32 = 1;
 const HEADER_LEN: usize = 64;
 const RESERVED_LEN: usize = 16;
-const RECORD_LEN_MAX: usize = SLOT_LEN as usize - HEADER_LEN;
+const RECORD_LEN_MAX: usize = SLOT_LEN - HEADER_LEN;
 
 // The fullest root fits its slot: fixed fields, 127 keys, all of page 0, 8192 entries.
 const _: () = assert!(
-    8 + 1 + 1 + 1 + KEYS_MAX * 24 + 4 + PAGE_LEN + 4 + UPPERS_MAX as usize * ENTRY_LEN + record::OVERHEAD
+    8 + 1 + 1 + 1 + KEYS_MAX * 24 + 4 + PAGE_LEN + 4 + UPPERS_MAX * ENTRY_LEN + record::OVERHEAD
         <= RECORD_LEN_MAX
 );
 

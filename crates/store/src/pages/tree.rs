@@ -20,8 +20,9 @@ use crate::disk::DiskFile;
 
 /// How many changed tag pages are copied out of the lock at a time: 512 KiB.
 const FLUSH_BATCH: usize = 128;
-/// How many pages an insertion considers for eviction.
-const EVICTION_LOOKS: u32 = 32;
+/// How many pages an insertion considers for eviction: few, so that it stays cheap while many changed pages wait for
+/// their flush.
+const EVICTION_LOOKS: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -126,7 +127,12 @@ impl Tree {
         for batch in changed.chunks(FLUSH_BATCH) {
             self.flush_lowers(batch)?;
         }
-        self.write().lowers_flushing.clear();
+        {
+            let mut state = self.write();
+            state.lowers_flushing.clear();
+            let looks = 2 * state.clock.len();
+            state.evict(self.cached_max, looks);
+        }
         let uppers: Vec<(u64, Entry, Tags)> = {
             let state = self.read();
             let page = |upper: &u64| {
@@ -256,9 +262,10 @@ impl Tree {
                 continue;
             }
             let tags = result?.unwrap_or_else(Tags::empty);
+            // Before the insertion: what is about to be used is not a candidate.
+            state.evict(self.cached_max.saturating_sub(1), EVICTION_LOOKS);
             state.lowers.insert(lower, Lower { tags, used: AtomicBool::new(true) });
             state.clock.push_back(lower);
-            state.evict(self.cached_max);
             return Ok(());
         }
     }
@@ -338,10 +345,11 @@ impl Tree {
 }
 
 impl State {
-    /// Drops unchanged lower tag pages that were not used since they were last considered, until `most` are left. Looks at
-    /// a few only, so that an insertion stays cheap while many changed pages wait for their flush.
-    fn evict(&mut self, most: usize) {
-        let mut left = EVICTION_LOOKS;
+    /// Drops unchanged lower tag pages that were not used since they were last considered, until `most` are left. Changed
+    /// ones do not count: they stay anyhow, and must not crowd out what is read. Considers at most `looks`.
+    fn evict(&mut self, most: usize, looks: usize) {
+        let mut left = looks;
+        let most = most + self.lowers_changed.len() + self.lowers_flushing.len();
         while self.lowers.len() > most && left > 0 {
             left -= 1;
             let Some(lower) = self.clock.pop_front() else { return };

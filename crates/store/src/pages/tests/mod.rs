@@ -1,9 +1,18 @@
 //! Behaviour of page files: rows, crashes, tampering, cost.
 
+#![allow(clippy::cast_possible_truncation, reason = "dice and offsets of small test files")]
+
+mod backend;
+mod cost;
 mod crash;
+mod keys;
 mod rows;
 mod sim;
+mod tamper;
+mod threads;
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +20,7 @@ use strongroom_seal::{GroupKey, Random, SeededRandom};
 
 use super::{GroupDb, PageKeys, PagesError, RootSeq};
 use crate::disk::Disk;
-use crate::{Command, GroupId, Lsn, Write};
+use crate::{Command, GroupId, Lsn, ReadError, Write};
 
 const GROUP: GroupId = GroupId(7);
 const CACHE: usize = 1 << 20;
@@ -36,6 +45,12 @@ fn command(writes: Vec<Write>) -> Command {
 fn apply(db: &GroupDb, writes: Vec<Write>) {
     let lsn = Lsn(db.applied().0 + 1);
     db.apply(&[(lsn, &command(writes))]).unwrap();
+}
+
+fn rows(db: &GroupDb) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+    let reading = db.read().map_err(|error| error.into_read(GROUP))?;
+    let range = reading.range(Bound::Unbounded, Bound::Unbounded)?;
+    range.map(|row| row.map(|(key, value)| (key, value.to_vec()))).collect()
 }
 
 /// A group's file on some disk, and what opens it.

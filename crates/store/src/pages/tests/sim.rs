@@ -171,13 +171,17 @@ fn perform(bytes: &mut Vec<u8>, change: Change) {
     match change {
         Change::Write(at, data) => {
             let (start, end) = (at as usize, at as usize + data.len());
-            if bytes.len() < end {
-                bytes.resize(end, 0);
-            }
+            resize(bytes, end.max(bytes.len()));
             bytes[start..end].copy_from_slice(&data);
         }
-        Change::SetLen(len) => bytes.resize(len as usize, 0),
+        Change::SetLen(len) => resize(bytes, len as usize),
     }
+}
+
+/// `Vec::resize` goes byte by byte in a build without optimisation.
+fn resize(bytes: &mut Vec<u8>, length: usize) {
+    bytes.truncate(length);
+    bytes.extend_from_slice(&vec![0; length - bytes.len()]);
 }
 
 fn name(names: &mut BTreeMap<PathBuf, usize>, naming: Naming) {
