@@ -5,9 +5,11 @@ use crate::counts::Counts;
 use crate::problem::Problem;
 use crate::{process, test};
 
+type Check = fn() -> Result<(), Problem>;
+
 /// Runs all of it even when something fails, and ends with one line of counts.
 pub(crate) fn run() -> Result<(), Problem> {
-    let checks: [(&str, fn() -> Result<(), Problem>); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("format", format),
         ("arrows", arrows::run),
         ("licences", licences::run),

@@ -2,6 +2,7 @@
 //!
 //! `ci` is the whole of it in one command; the others are its parts, and the slow things it leaves out.
 
+mod bench;
 mod checks;
 mod ci;
 mod counts;
@@ -31,6 +32,8 @@ enum Command {
     Test(test::Options),
     /// The same tests with larger counts and sizes.
     Soak(test::SoakOptions),
+    /// Medians and ratios of speed, memory and disk traffic, with targets and verdicts.
+    Bench(bench::Options),
     /// Dependencies between our crates only point down the list of ARCHITECTURE.md.
     Arrows,
     /// Every crate that we link has a permissive licence.
@@ -54,6 +57,7 @@ fn run(command: Command) -> Result<(), Problem> {
         Command::Ci => ci::run(),
         Command::Test(options) => test::run(&options),
         Command::Soak(options) => test::soak(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Arrows => checks::arrows::run(),
         Command::Licences => checks::licences::run(),
         Command::Tidy => checks::tidy::run(),

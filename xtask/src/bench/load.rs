@@ -1,0 +1,299 @@
+//! A lean S3 client: kept-alive connections, URLs signed beforehand, bodies that cost nothing to make.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Frame, SizeHint};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode, Uri};
+use hyper_util::rt::TokioIo;
+use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
+use tokio::net::TcpStream;
+
+use crate::problem::Problem;
+
+/// The credentials of every server that we measure.
+pub(super) const ACCESS_KEY: &str = "SRBENCHROOT000000001";
+pub(super) const SECRET_KEY: &str = "only-for-measuring-0123456789abcdefghijk";
+/// Ours seals whether asked or not; a peer has to be asked.
+const SSE: (&str, &str) = ("x-amz-server-side-encryption", "AES256");
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const BLOCK: usize = 1 << 20;
+
+/// Where requests go.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoint {
+    address: SocketAddr,
+    bucket: Bucket,
+    credentials: Credentials,
+}
+
+/// One request, signed.
+#[derive(Debug, Clone)]
+pub(super) struct Signed {
+    method: Method,
+    uri: Uri,
+    host: String,
+    body_bytes: u64,
+    sse: bool,
+    range: Option<String>,
+}
+
+/// How long a run lasts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Until {
+    Seconds(f64),
+    Requests(usize),
+}
+
+/// What a run gave.
+#[derive(Debug, Clone)]
+pub(super) struct Measured {
+    pub(super) operations: usize,
+    pub(super) body_bytes: u64,
+    pub(super) seconds: f64,
+    /// Sorted, in seconds.
+    latencies: Vec<f64>,
+}
+
+impl Measured {
+    pub(super) fn per_second(&self) -> f64 {
+        count(self.operations) / self.seconds
+    }
+
+    /// Body bytes in 10^6 per second, sent or received.
+    pub(super) fn mb_per_second(&self) -> f64 {
+        bytes(self.body_bytes) / 1e6 / self.seconds
+    }
+
+    /// The latency that this share of requests stays below, in milliseconds.
+    pub(super) fn latency_ms(&self, share: f64) -> f64 {
+        let rank = share * count(self.latencies.len().saturating_sub(1));
+        // A rank is at most the number of requests, far below where the cast would lose anything.
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between 0 and the length"
+        )]
+        let rank = rank.round() as usize;
+        self.latencies.get(rank).map_or(0.0, |seconds| seconds * 1e3)
+    }
+}
+
+/// Exact up to 2^53, which no count here reaches.
+#[allow(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
+pub(super) fn bytes(value: u64) -> f64 {
+    value as f64
+}
+
+/// As [`bytes`].
+#[allow(clippy::cast_precision_loss, reason = "no count here reaches 2^53")]
+pub(super) fn count(value: usize) -> f64 {
+    value as f64
+}
+
+impl Endpoint {
+    /// A bucket of a server that listens at `http://HOST:PORT`.
+    pub(super) fn new(url: &str, bucket: &str) -> Result<Self, Problem> {
+        let unreadable = |reason: String| Problem::Unreadable { what: "the address of the server", reason };
+        let address = url.trim_start_matches("http://").trim_end_matches('/');
+        let address = address.parse().map_err(|_| unreadable(url.to_owned()))?;
+        let parsed = url.parse().map_err(|error| unreadable(format!("{url}: {error}")))?;
+        let bucket = Bucket::new(parsed, UrlStyle::Path, bucket.to_owned(), "us-east-1")
+            .map_err(|error| unreadable(error.to_string()))?;
+        Ok(Self { address, bucket, credentials: Credentials::new(ACCESS_KEY, SECRET_KEY) })
+    }
+
+    fn signed(&self, method: Method, url: &str, body_bytes: u64, sse: bool) -> Result<Signed, Problem> {
+        let uri =
+            url.parse().map_err(|_| Problem::Unreadable { what: "a signed URL", reason: url.to_owned() })?;
+        Ok(Signed { method, uri, host: self.address.to_string(), body_bytes, sse, range: None })
+    }
+
+    pub(super) fn create_bucket(&self) -> Result<Signed, Problem> {
+        self.signed(Method::PUT, self.bucket.create_bucket(&self.credentials).sign(DAY).as_str(), 0, false)
+    }
+
+    pub(super) fn put(&self, key: &str, size: u64) -> Result<Signed, Problem> {
+        let mut action = self.bucket.put_object(Some(&self.credentials), key);
+        action.headers_mut().insert(SSE.0, SSE.1);
+        self.signed(Method::PUT, action.sign(DAY).as_str(), size, true)
+    }
+
+    pub(super) fn get(&self, key: &str) -> Result<Signed, Problem> {
+        let action = self.bucket.get_object(Some(&self.credentials), key);
+        self.signed(Method::GET, action.sign(DAY).as_str(), 0, false)
+    }
+
+    pub(super) fn get_range(&self, key: &str, first: u64, last: u64) -> Result<Signed, Problem> {
+        Ok(Signed { range: Some(format!("bytes={first}-{last}")), ..self.get(key)? })
+    }
+
+    /// Sends the requests in turn over so many connections until it is time to stop.
+    pub(super) fn run(
+        &self,
+        requests: &[Signed],
+        connections: usize,
+        until: Until,
+    ) -> Result<Measured, Problem> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Problem::Start { program: "the load generator".to_owned(), source })?;
+        runtime.block_on(self.drive(Arc::from(requests), connections, until))
+    }
+
+    async fn drive(
+        &self,
+        requests: Arc<[Signed]>,
+        connections: usize,
+        until: Until,
+    ) -> Result<Measured, Problem> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let begun = Instant::now();
+        let mut tasks = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let (requests, next, address) = (Arc::clone(&requests), Arc::clone(&next), self.address);
+            tasks.push(tokio::spawn(async move {
+                let mut connection = Connection::open(address).await?;
+                let mut latencies = Vec::new();
+                let mut body_bytes = 0;
+                loop {
+                    let turn = next.fetch_add(1, Ordering::Relaxed);
+                    let over = match until {
+                        Until::Seconds(seconds) => begun.elapsed().as_secs_f64() >= seconds,
+                        Until::Requests(number) => turn >= number,
+                    };
+                    if over {
+                        return Ok::<_, Problem>((latencies, body_bytes));
+                    }
+                    let sent = Instant::now();
+                    body_bytes += connection.send(&requests[turn % requests.len()]).await?;
+                    latencies.push(sent.elapsed().as_secs_f64());
+                }
+            }));
+        }
+        let mut latencies = Vec::new();
+        let mut body_bytes = 0;
+        for task in tasks {
+            let (more, bytes) = task.await.map_err(|error| refused("a client task", &error))??;
+            latencies.extend(more);
+            body_bytes += bytes;
+        }
+        latencies.sort_by(f64::total_cmp);
+        let seconds = begun.elapsed().as_secs_f64();
+        Ok(Measured { operations: latencies.len(), body_bytes, seconds, latencies })
+    }
+}
+
+struct Connection(http1::SendRequest<Repeat>);
+
+impl Connection {
+    async fn open(address: SocketAddr) -> Result<Self, Problem> {
+        let stream = TcpStream::connect(address).await.map_err(|error| refused("connecting", &error))?;
+        stream.set_nodelay(true).map_err(|error| refused("connecting", &error))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| refused("connecting", &error))?;
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    /// Sends one request and reads its reply to the end; returns the bytes of both bodies.
+    async fn send(&mut self, signed: &Signed) -> Result<u64, Problem> {
+        let target = signed.uri.path_and_query().map_or("/", |path| path.as_str());
+        let mut request = Request::builder().method(&signed.method).uri(target).header("host", &signed.host);
+        if signed.sse {
+            request = request.header(SSE.0, SSE.1);
+        }
+        if let Some(range) = &signed.range {
+            request = request.header("range", range);
+        }
+        let request = request
+            .body(Repeat::new(signed.body_bytes))
+            .map_err(|error| refused("making a request", &error))?;
+        self.0.ready().await.map_err(|error| refused("waiting for the connection", &error))?;
+        let reply =
+            self.0.send_request(request).await.map_err(|error| refused("sending a request", &error))?;
+        let status = reply.status();
+        let mut body = reply.into_body();
+        let mut received = 0_u64;
+        let mut said = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| refused("reading a reply", &error))?;
+            if let Some(data) = frame.data_ref() {
+                received += data.len() as u64;
+                if !status.is_success() {
+                    said.extend_from_slice(data);
+                }
+            }
+        }
+        if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT {
+            return Ok(signed.body_bytes + received);
+        }
+        let what =
+            format!("{} {} ({status}: {})", signed.method, signed.uri.path(), String::from_utf8_lossy(&said));
+        Err(Problem::Failed { what })
+    }
+}
+
+fn refused(what: &str, error: &dyn std::error::Error) -> Problem {
+    Problem::Failed { what: format!("{what} ({error})") }
+}
+
+/// A body of this many bytes that nobody can compress, from one block in memory.
+struct Repeat {
+    block: Bytes,
+    left: u64,
+}
+
+impl Repeat {
+    fn new(length: u64) -> Self {
+        static BLOCKS: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
+        Self { block: BLOCKS.get_or_init(noise).clone(), left: length }
+    }
+}
+
+/// xorshift64*: quick, and as good as random to a compressor.
+fn noise() -> Bytes {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut block = Vec::with_capacity(BLOCK);
+    while block.len() < BLOCK {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        block.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    Bytes::from(block)
+}
+
+impl Body for Repeat {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        let length = usize::try_from(self.left).unwrap_or(BLOCK).min(BLOCK);
+        self.left -= length as u64;
+        Poll::Ready(Some(Ok(Frame::data(self.block.slice(..length)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
