@@ -1,2 +1,31 @@
-//! .
-fn main() {}
+//! `strongroom`: an S3-compatible object store in which nothing rests in the clear.
+//!
+//! This crate is the shell: it reads the command line and the configuration, wires the other crates together
+//! and says what happened. What the store does is in the crates below it (ARCHITECTURE.md).
+
+mod cli;
+mod client;
+mod config;
+mod server;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command, ConfigCommand};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Server(args) => server::run(&args),
+        Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+        Command::Client(command) => client::run(command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("strongroom: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -57,6 +57,14 @@ pub fn init(filter: &str, format: Format) -> Result<(), LogError> {
     Ok(())
 }
 
+/// Whether [`init`] would take this filter.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(filter: &str) -> Result<(), LogError> {
+    parse(filter).map(drop)
+}
+
 /// What [`init`] installs, writing to `writer`.
 pub fn subscriber<W>(
     filter: &str,

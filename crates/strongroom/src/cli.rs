@@ -1,0 +1,91 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::ClientCommand;
+
+/// An S3-compatible object store in which nothing rests in the clear.
+#[derive(Debug, Parser)]
+#[command(name = "strongroom", version, propagate_version = true, max_term_width = 110)]
+#[command(after_help = "Start a store:        strongroom server --data-dir ./data\n\
+                        Explain a config:     strongroom config check --config strongroom.toml\n\
+                        Use a store:          strongroom cp ./photo.jpg s3://album/photo.jpg")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve a store: S3, health and metrics
+    Server(ServerArgs),
+    /// Look at the configuration without starting anything
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    #[command(flatten)]
+    Client(ClientCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check file, environment and flags as `server` would read them; print what holds and every mistake
+    Check(ServerArgs),
+}
+
+/// What shapes a server. Flags win over `STRONGROOM_*`, which win over the file given with --config.
+#[derive(Debug, Default, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// TOML file to read first
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where everything is kept, sealed; made on the first start [default: ./data]
+    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA_DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where S3 clients connect; port 0 picks a free one and prints it [default: 127.0.0.1:9000]
+    #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_S3_LISTEN", help_heading = "Addresses")]
+    pub(crate) s3_listen: Option<String>,
+    /// Health and metrics [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_API_LISTEN", help_heading = "Addresses")]
+    pub(crate) api_listen: Option<String>,
+    /// Peers' manager; answers "unimplemented" until peers exist [default: 127.0.0.1:9400]
+    #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_MANAGER_LISTEN", help_heading = "Addresses")]
+    pub(crate) manager_listen: Option<String>,
+    /// Domain whose subdomains are bucket names (virtual-host style); may be given several times
+    #[arg(
+        long = "domain",
+        value_name = "DOMAIN",
+        env = "STRONGROOM_DOMAINS",
+        value_delimiter = ',',
+        help_heading = "Addresses"
+    )]
+    pub(crate) domains: Vec<String>,
+    /// The region to answer as [default: us-east-1]
+    #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION", help_heading = "Addresses")]
+    pub(crate) region: Option<String>,
+    /// Certificate chain (PEM) to serve HTTPS with; needs --tls-key
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_CERT", help_heading = "TLS")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key (PEM) of --tls-cert
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_KEY", help_heading = "TLS")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve HTTPS with a certificate made at this start: for trials only
+    #[arg(long, env = "STRONGROOM_TLS_SELF_SIGNED", help_heading = "TLS")]
+    pub(crate) tls_self_signed: bool,
+    /// Accept customer keys (SSE-C) over plain HTTP: for trials only
+    #[arg(long, env = "STRONGROOM_SSE_C_OVER_HTTP", help_heading = "TLS")]
+    pub(crate) sse_c_over_http: bool,
+    /// File whose content unlocks the local keyring (at least 32 bytes; keep it away from the data)
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_KMS_KEY_FILE", help_heading = "Keys")]
+    pub(crate) kms_key_file: Option<PathBuf>,
+    /// File with the passphrase that unlocks the local keyring (or the variable STRONGROOM_KMS_PASSPHRASE)
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_KMS_PASSPHRASE_FILE", help_heading = "Keys")]
+    pub(crate) kms_passphrase_file: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a filter such as `info,strongroom_store=debug` [default: info]
+    #[arg(long, value_name = "LEVEL", env = "STRONGROOM_LOG_LEVEL", help_heading = "Monitoring")]
+    pub(crate) log_level: Option<String>,
+    /// How to log: `text` for people, `json` for machines [default: text]
+    #[arg(long, value_name = "FORMAT", env = "STRONGROOM_LOG_FORMAT", help_heading = "Monitoring")]
+    pub(crate) log_format: Option<String>,
+}

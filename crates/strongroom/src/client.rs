@@ -1,0 +1,159 @@
+//! Using a store from the shell: `mb`, `rb`, `ls`, `cp`, `rm`, `cat`, `stat`.
+
+mod copy;
+mod error;
+mod list;
+mod location;
+mod progress;
+mod remove;
+mod s3;
+mod transfer;
+mod xml;
+
+use clap::{Args, Subcommand};
+
+use error::ClientError;
+use location::Location;
+use s3::Connection;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Make a bucket
+    Mb(BucketArgs),
+    /// Remove an empty bucket
+    Rb(BucketArgs),
+    /// List buckets, or what is in one
+    Ls(ListArgs),
+    /// Copy files and objects, either way or inside the store
+    Cp(CopyArgs),
+    /// Remove objects
+    Rm(RemoveArgs),
+    /// Write an object's content to standard output
+    Cat(ObjectArgs),
+    /// Show what is known of an object
+    Stat(StatArgs),
+}
+
+/// Where the store is and who asks. Credentials come from the environment only, so that they show in no list of
+/// processes: STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+#[derive(Debug, Args)]
+pub(crate) struct ConnectionArgs {
+    /// Where the store listens
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STRONGROOM_ENDPOINT",
+        default_value = "http://127.0.0.1:9000",
+        global = true
+    )]
+    endpoint: String,
+    /// The store's region
+    #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION", default_value = "us-east-1")]
+    region: String,
+    /// Certificate (PEM) to trust besides the system's, such as that of --tls-self-signed
+    #[arg(long, value_name = "FILE", env = "STRONGROOM_CA_CERT")]
+    ca_cert: Option<std::path::PathBuf>,
+    /// No progress bars
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BucketArgs {
+    /// s3://bucket
+    location: Location,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// s3://bucket or s3://bucket/prefix; nothing lists the buckets
+    location: Option<Location>,
+    /// Everything below the prefix, not just one level
+    #[arg(short, long)]
+    recursive: bool,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CopyArgs {
+    /// A file, a directory (with -r), `-` for standard input, or s3://bucket/key
+    from: String,
+    /// A file, a directory, `-` for standard output, or s3://bucket/key; a trailing / keeps the name
+    to: String,
+    /// Everything below the directory or prefix
+    #[arg(short, long)]
+    recursive: bool,
+    /// Content type of uploads
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// s3://bucket/key, or s3://bucket/prefix with -r
+    location: Location,
+    /// Everything below the prefix
+    #[arg(short, long)]
+    recursive: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObjectArgs {
+    /// s3://bucket/key
+    location: Location,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// s3://bucket/key
+    location: Location,
+    /// As one JSON object
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArgs,
+}
+
+/// Runs a client command to its end.
+pub(crate) fn run(command: ClientCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(dispatch(command)).map_err(Into::into)
+}
+
+async fn dispatch(command: ClientCommand) -> Result<(), ClientError> {
+    match command {
+        ClientCommand::Mb(args) => {
+            let bucket = args.location.bucket_only()?;
+            Connection::new(&args.connection)?.create_bucket(bucket).await?;
+            println!("made s3://{bucket}");
+            Ok(())
+        }
+        ClientCommand::Rb(args) => {
+            let bucket = args.location.bucket_only()?;
+            Connection::new(&args.connection)?.delete_bucket(bucket).await?;
+            println!("removed s3://{bucket}");
+            Ok(())
+        }
+        ClientCommand::Ls(args) => list::run(&args).await,
+        ClientCommand::Cp(args) => copy::run(&args).await,
+        ClientCommand::Rm(args) => remove::run(&args).await,
+        ClientCommand::Cat(args) => {
+            let (bucket, key) = args.location.object()?;
+            let connection = Connection::new(&args.connection)?;
+            transfer::to_stdout(&connection, bucket, key).await
+        }
+        ClientCommand::Stat(args) => list::stat(&args).await,
+    }
+}

@@ -1,0 +1,409 @@
+//! A connection to a store: one signed request at a time.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use reqwest::{Body, Response, StatusCode};
+use rusty_s3::signing::sign;
+use rusty_s3::{Credentials, Method, UrlStyle};
+use serde::de::DeserializeOwned;
+
+use super::xml::{self, DeleteResult, ErrorAnswer, InitiateMultipartUpload, ListBuckets, ListObjects};
+use super::{ClientError, ConnectionArgs};
+
+/// How long a signed request stays valid: long enough for its first byte to arrive.
+const SIGNATURE_SECONDS: u64 = 900;
+
+/// What it takes to ask a store.
+#[derive(Clone)]
+pub(super) struct Connection {
+    endpoint: reqwest::Url,
+    region: String,
+    credentials: Credentials,
+    http: reqwest::Client,
+    pub(super) quiet: bool,
+}
+
+/// One request to be signed and sent.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    pub(super) query: &'a [(&'a str, &'a str)],
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: Body,
+}
+
+impl Connection {
+    pub(super) fn new(args: &ConnectionArgs) -> Result<Self, ClientError> {
+        let endpoint = args
+            .endpoint
+            .parse()
+            .map_err(|error| ClientError::Usage(format!("--endpoint {}: {error}", args.endpoint)))?;
+        let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).tcp_nodelay(true);
+        if let Some(path) = &args.ca_cert {
+            let file_error = |source| ClientError::File { path: path.display().to_string(), source };
+            let pem = std::fs::read(path).map_err(file_error)?;
+            let certificate = reqwest::Certificate::from_pem(&pem)
+                .map_err(|error| ClientError::Usage(format!("{}: {error}", path.display())))?;
+            http = http.add_root_certificate(certificate);
+        }
+        let http = http.build().map_err(|source| ClientError::http("setting up HTTP", source))?;
+        Ok(Self {
+            endpoint,
+            region: args.region.clone(),
+            credentials: credentials()?,
+            http,
+            quiet: args.quiet,
+        })
+    }
+
+    /// Sends one request; an answer that is an error becomes one.
+    pub(super) async fn send(&self, request: Request<'_>) -> Result<Response, ClientError> {
+        let what = what(&request);
+        let url = self.signed(&request);
+        let mut builder = match request.method {
+            Method::Get => self.http.get(url),
+            Method::Head => self.http.head(url),
+            Method::Put => self.http.put(url),
+            Method::Post => self.http.post(url),
+            Method::Delete => self.http.delete(url),
+        };
+        for (name, value) in request.headers {
+            builder = builder.header(*name, *value);
+        }
+        let answer = builder
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|source| ClientError::http(what.clone(), source))?;
+        if answer.status().is_success() { Ok(answer) } else { Err(refusal(what, answer).await) }
+    }
+
+    fn signed(&self, request: &Request<'_>) -> reqwest::Url {
+        let url = if request.bucket.is_empty() {
+            self.endpoint.clone()
+        } else {
+            match rusty_s3::Bucket::new(
+                self.endpoint.clone(),
+                UrlStyle::Path,
+                request.bucket.to_owned(),
+                self.region.clone(),
+            ) {
+                Ok(bucket) => bucket.object_url(request.key),
+                // The endpoint was parsed as a URL; a bucket name that cannot be in one is refused by the store.
+                Err(_) => self.endpoint.clone(),
+            }
+        };
+        let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            let mut pairs: Vec<_> =
+                pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            pairs.sort();
+            pairs
+        };
+        let (query, headers) = (own(request.query), own(request.headers));
+        let mut headers: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+            headers.into_iter().map(|(n, v)| (n.into(), v.into())).collect();
+        let host = match (url.host_str(), url.port()) {
+            (Some(host), Some(port)) => format!("{host}:{port}"),
+            (host, _) => host.unwrap_or_default().to_owned(),
+        };
+        headers.push(("host".into(), host.into()));
+        headers.sort();
+        sign(
+            &jiff::Timestamp::now(),
+            request.method,
+            url,
+            self.credentials.key(),
+            self.credentials.secret(),
+            self.credentials.token(),
+            &self.region,
+            SIGNATURE_SECONDS,
+            query.iter().map(|(n, v)| (n.as_str(), v.as_str())),
+            headers.iter().map(|(n, v)| (n.as_ref(), v.as_ref())),
+        )
+    }
+
+    async fn simple(
+        &self,
+        method: Method,
+        bucket: &str,
+        key: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Response, ClientError> {
+        self.send(Request { method, bucket, key, query, headers: &[], body: Body::default() }).await
+    }
+
+    pub(super) async fn create_bucket(&self, bucket: &str) -> Result<(), ClientError> {
+        self.simple(Method::Put, bucket, "", &[]).await.map(drop)
+    }
+
+    pub(super) async fn delete_bucket(&self, bucket: &str) -> Result<(), ClientError> {
+        self.simple(Method::Delete, bucket, "", &[]).await.map(drop)
+    }
+
+    pub(super) async fn buckets(&self) -> Result<ListBuckets, ClientError> {
+        parsed("listing buckets", self.simple(Method::Get, "", "", &[]).await?).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        recursive: bool,
+        token: Option<&str>,
+    ) -> Result<ListObjects, ClientError> {
+        let mut query = vec![("list-type", "2"), ("prefix", prefix)];
+        if !recursive {
+            query.push(("delimiter", "/"));
+        }
+        query.extend(token.map(|token| ("continuation-token", token)));
+        parsed(
+            &format!("listing s3://{bucket}/{prefix}"),
+            self.simple(Method::Get, bucket, "", &query).await?,
+        )
+        .await
+    }
+
+    pub(super) async fn head(&self, bucket: &str, key: &str) -> Result<Response, ClientError> {
+        self.simple(Method::Head, bucket, key, &[]).await
+    }
+
+    pub(super) async fn get(&self, bucket: &str, key: &str) -> Result<Response, ClientError> {
+        let headers = [("x-amz-checksum-mode", "ENABLED")];
+        self.send(Request {
+            method: Method::Get,
+            bucket,
+            key,
+            query: &[],
+            headers: &headers,
+            body: Body::default(),
+        })
+        .await
+    }
+
+    pub(super) async fn delete(&self, bucket: &str, key: &str) -> Result<(), ClientError> {
+        self.simple(Method::Delete, bucket, key, &[]).await.map(drop)
+    }
+
+    /// Removes up to 1,000 objects in one request; answers which could not be.
+    pub(super) async fn delete_many(
+        &self,
+        bucket: &str,
+        keys: &[String],
+    ) -> Result<Vec<xml::DeleteError>, ClientError> {
+        let mut body = String::from("<Delete><Quiet>true</Quiet>");
+        for key in keys {
+            let _infallible = write!(body, "<Object><Key>{}</Key></Object>", xml::escaped(key));
+        }
+        body.push_str("</Delete>");
+        let checksum = crc64(body.as_bytes());
+        let headers = [("x-amz-checksum-crc64nvme", checksum.as_str())];
+        let query = [("delete", "")];
+        let answer = self
+            .send(Request {
+                method: Method::Post,
+                bucket,
+                key: "",
+                query: &query,
+                headers: &headers,
+                body: body.into(),
+            })
+            .await?;
+        Ok(parsed::<DeleteResult>("removing objects", answer).await?.error)
+    }
+
+    pub(super) async fn create_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        content_type: &str,
+    ) -> Result<String, ClientError> {
+        let headers = [
+            ("content-type", content_type),
+            ("x-amz-checksum-algorithm", "CRC64NVME"),
+            ("x-amz-checksum-type", "FULL_OBJECT"),
+        ];
+        let query = [("uploads", "")];
+        let answer = self
+            .send(Request {
+                method: Method::Post,
+                bucket,
+                key,
+                query: &query,
+                headers: &headers,
+                body: Body::default(),
+            })
+            .await?;
+        Ok(parsed::<InitiateMultipartUpload>("starting an upload", answer).await?.upload_id)
+    }
+
+    /// Sends content in one request, or as one part; answers its `ETag`.
+    pub(super) async fn put(
+        &self,
+        bucket: &str,
+        key: &str,
+        query: &[(&str, &str)],
+        content_type: Option<&str>,
+        content: bytes::Bytes,
+    ) -> Result<String, ClientError> {
+        let checksum = crc64(&content);
+        let mut headers = vec![("x-amz-checksum-crc64nvme", checksum.as_str())];
+        headers.extend(content_type.map(|value| ("content-type", value)));
+        let answer = self
+            .send(Request {
+                method: Method::Put,
+                bucket,
+                key,
+                query,
+                headers: &headers,
+                body: content.into(),
+            })
+            .await?;
+        let etag = answer.headers().get("etag").and_then(|value| value.to_str().ok());
+        etag.map(str::to_owned).ok_or_else(|| ClientError::Answer {
+            what: format!("s3://{bucket}/{key}"),
+            why: "no ETag".into(),
+        })
+    }
+
+    pub(super) async fn complete_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload: &str,
+        etags: &[String],
+    ) -> Result<(), ClientError> {
+        let mut body = String::from("<CompleteMultipartUpload>");
+        for (index, etag) in etags.iter().enumerate() {
+            let number = index + 1;
+            let _infallible = write!(
+                body,
+                "<Part><PartNumber>{number}</PartNumber><ETag>{}</ETag></Part>",
+                xml::escaped(etag)
+            );
+        }
+        body.push_str("</CompleteMultipartUpload>");
+        let query = [("uploadId", upload)];
+        let what = format!("s3://{bucket}/{key}");
+        let answer = self
+            .send(Request {
+                method: Method::Post,
+                bucket,
+                key,
+                query: &query,
+                headers: &[],
+                body: body.into(),
+            })
+            .await?;
+        // S3 may answer 200 and say in the body that completion failed.
+        let text = answer.text().await.map_err(|source| ClientError::http(what.clone(), source))?;
+        if text.contains("<Error>") {
+            return Err(refused(what, &text, StatusCode::OK));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn abort_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload: &str,
+    ) -> Result<(), ClientError> {
+        self.simple(Method::Delete, bucket, key, &[("uploadId", upload)]).await.map(drop)
+    }
+
+    pub(super) async fn copy(&self, from: (&str, &str), to: (&str, &str)) -> Result<(), ClientError> {
+        let (from_bucket, from_key) = from;
+        let source: String = rusty_s3::Bucket::new(
+            self.endpoint.clone(),
+            UrlStyle::Path,
+            from_bucket.to_owned(),
+            self.region.clone(),
+        )
+        .map_err(|error| ClientError::Usage(format!("s3://{from_bucket}: {error}")))?
+        .object_url(from_key)
+        .path()
+        .to_owned();
+        let headers = [("x-amz-copy-source", source.as_str())];
+        self.send(Request {
+            method: Method::Put,
+            bucket: to.0,
+            key: to.1,
+            query: &[],
+            headers: &headers,
+            body: Body::default(),
+        })
+        .await
+        .map(drop)
+    }
+}
+
+/// The checksum that S3 calls CRC64NVME, as it stands in a header.
+pub(super) fn crc64(content: &[u8]) -> String {
+    encode_crc64(crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, content))
+}
+
+pub(super) fn encode_crc64(value: u64) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(value.to_be_bytes())
+}
+
+fn credentials() -> Result<Credentials, ClientError> {
+    let pair = |key: &str, secret: &str| Some((std::env::var(key).ok()?, std::env::var(secret).ok()?));
+    let (key, secret) = pair("STRONGROOM_ACCESS_KEY", "STRONGROOM_SECRET_KEY")
+        .or_else(|| pair("STRONGROOM_ROOT_ACCESS_KEY", "STRONGROOM_ROOT_SECRET_KEY"))
+        .or_else(|| pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        .ok_or(ClientError::NoCredentials)?;
+    Ok(Credentials::new(key, secret))
+}
+
+fn what(request: &Request<'_>) -> String {
+    match (request.bucket, request.key) {
+        ("", _) => "the store".into(),
+        (bucket, "") => format!("s3://{bucket}"),
+        (bucket, key) => format!("s3://{bucket}/{key}"),
+    }
+}
+
+async fn parsed<T: DeserializeOwned>(what: &str, answer: Response) -> Result<T, ClientError> {
+    let text = answer.text().await.map_err(|source| ClientError::http(what, source))?;
+    quick_xml::de::from_str(&text)
+        .map_err(|error| ClientError::Answer { what: what.to_owned(), why: error.to_string() })
+}
+
+async fn refusal(what: String, answer: Response) -> ClientError {
+    let status = answer.status();
+    let request_id = answer
+        .headers()
+        .get("x-amz-request-id")
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or("unknown")
+        .to_owned();
+    match answer.text().await {
+        Ok(text) if text.contains("<Error>") => refused(what, &text, status),
+        // The answer to HEAD has no body to explain itself.
+        _ => {
+            let code = status.as_str().to_owned();
+            let message = match status {
+                StatusCode::NOT_FOUND => "there is no such bucket or object".into(),
+                StatusCode::FORBIDDEN => "access denied".into(),
+                _ => status.canonical_reason().unwrap_or("the store refused").to_lowercase(),
+            };
+            ClientError::Refused { what, code, message, request_id }
+        }
+    }
+}
+
+fn refused(what: String, text: &str, status: StatusCode) -> ClientError {
+    match quick_xml::de::from_str::<ErrorAnswer>(text) {
+        Ok(error) => ClientError::Refused {
+            what,
+            code: error.code,
+            message: error.message.trim_end_matches('.').to_owned(),
+            request_id: error.request_id,
+        },
+        Err(error) => ClientError::Answer { what, why: format!("{status}, {error}") },
+    }
+}

@@ -1,0 +1,50 @@
+//! `strongroom config check`: what a server would run with, or every mistake.
+
+use super::{Config, Mistakes, Tls, UnlockSource};
+use crate::cli::ServerArgs;
+
+/// Prints the configuration that `server` would run with.
+pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let config = Config::load(args)?;
+    strongroom_telemetry::logs::check(&config.log_level).map_err(|error| {
+        Mistakes(vec![super::Mistake { key: "log_level".into(), problem: error.to_string() }])
+    })?;
+    let tls = match &config.tls {
+        Tls::Off => "off (plain HTTP)".to_owned(),
+        Tls::SelfSigned => "a certificate made at start (trials only)".to_owned(),
+        Tls::Files { cert, .. } => format!("{}", cert.display()),
+    };
+    let unlock = match &config.unlock {
+        UnlockSource::Generated => {
+            "a key file generated beside the data (move it away for production)".to_owned()
+        }
+        UnlockSource::KeyFile(path) => format!("key file {}", path.display()),
+        UnlockSource::PassphraseFile(path) => format!("passphrase in {}", path.display()),
+        UnlockSource::PassphraseVariable => format!("passphrase in {}", super::PASSPHRASE_VARIABLE),
+    };
+    let domains = if config.domains.is_empty() {
+        "none (path style only)".to_owned()
+    } else {
+        config.domains.join(", ")
+    };
+    println!("The configuration is sound. A server would run with:");
+    for (name, value) in [
+        ("data directory", config.data_dir.display().to_string()),
+        ("S3", config.s3_listen.to_string()),
+        ("API", config.api_listen.to_string()),
+        ("manager", config.manager_listen.to_string()),
+        ("domains", domains),
+        ("region", config.region.clone()),
+        ("TLS", tls),
+        (
+            "SSE-C over HTTP",
+            if config.sse_c_over_http { "allowed (trials only)" } else { "refused" }.to_owned(),
+        ),
+        ("keyring unlocked by", unlock),
+        ("index cache", format!("{} MiB", config.index_cache_bytes >> 20)),
+        ("log", format!("{} as {:?}", config.log_level, config.log_format).to_lowercase()),
+    ] {
+        println!("  {name:<20} {value}");
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `strongroom server`: opens the store, serves it, and leaves it clean.
+
+mod banner;
+mod kms_generation;
+mod manager;
+mod probe;
+mod root_keys;
+mod tls;
+
+use std::env::VarError;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_api::ApiDeps;
+use strongroom_iam::{Credentials, FirstStart, Iam};
+use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
+use strongroom_objects::{Objects, ObjectsOptions};
+use strongroom_s3::{Limits, S3Options, SseCTransport};
+use strongroom_seal::{OsRandom, Random};
+use strongroom_store::{Store, StoreOptions};
+use strongroom_telemetry::{Metrics, RequestId, logs, names};
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::cli::ServerArgs;
+use crate::config::{Config, LogFormat, PASSPHRASE_VARIABLE, UnlockSource};
+use root_keys::KmsRootKeys;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+const ROOT_ACCESS_KEY_VARIABLE: &str = "STRONGROOM_ROOT_ACCESS_KEY";
+const ROOT_SECRET_KEY_VARIABLE: &str = "STRONGROOM_ROOT_SECRET_KEY";
+
+/// Serves until a signal comes.
+pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
+    let config = Config::load(args)?;
+    let format = match config.log_format {
+        LogFormat::Text => logs::Format::Human,
+        LogFormat::Json => logs::Format::Json,
+    };
+    logs::init(&config.log_level, format)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("strongroom").build()?;
+    let result = runtime.block_on(serve(&config));
+    // Whatever still runs has had its grace period.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    // Ports first: a busy one must not leave a half-made store behind.
+    let s3_listener = listen("S3", config.s3_listen).await?;
+    let api_listener = listen("API", config.api_listen).await?;
+    let manager_listener = listen("manager", config.manager_listen).await?;
+    let s3_address = s3_listener.local_addr()?;
+    let tls = tls::config(&config.tls, &s3_address.ip().to_string())?;
+    let prometheus = Metrics::install()?;
+    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let mut signals = Signals::new()?;
+
+    let opening = Opening::of(config)?;
+    let runtime = Handle::current();
+    let opened = tokio::task::spawn_blocking(move || opening.open(runtime)).await??;
+    let Opened { store, kms, iam, first_start, fresh } = opened;
+    let blobs = ObjectsOptions::new(config.data_dir.join("blobs"));
+    let objects = Objects::open(store.clone(), Arc::clone(&kms), blobs).await?;
+
+    banner::print(&banner::Facts {
+        config,
+        s3: s3_address,
+        api: api_listener.local_addr()?,
+        manager: manager_listener.local_addr()?,
+        fresh,
+        first_start,
+        recovery: &store.recovered(),
+    });
+
+    let (stop, stopped) = watch::channel(false);
+    let checks = [strongroom_api::Check::kms(Arc::clone(&kms)), probe::store(store.clone())];
+    let api_deps =
+        ApiDeps { checks: Arc::new(checks), metrics: prometheus, request_ids: Arc::new(request_id) };
+    let s3 = tokio::spawn(strongroom_s3::serve(
+        s3_listener,
+        tls,
+        s3_options(config),
+        objects.clone(),
+        iam,
+        on(stopped.clone()),
+    ));
+    let api = tokio::spawn(strongroom_api::serve(api_listener, api_deps, on(stopped.clone())));
+    let manager = tokio::spawn(manager::serve(manager_listener, on(stopped)));
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping: finishing requests; a second signal stops at once");
+    stop.send_replace(true);
+    let drained = async {
+        s3.await??;
+        api.await??;
+        manager.await?;
+        objects.close().await;
+        drop(objects);
+        tokio::task::spawn_blocking(move || store.close()).await??;
+        Ok::<(), Failure>(())
+    };
+    tokio::select! {
+        result = drained => result?,
+        signal = signals.next() => return Err(StoppedAtOnce { signal }.into()),
+    }
+    tracing::info!("stopped; the store is clean");
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("stopped at once by a second {signal}; the next start replays the log")]
+struct StoppedAtOnce {
+    signal: &'static str,
+}
+
+fn request_id() -> RequestId {
+    let mut random = [0; 16];
+    OsRandom.fill(&mut random);
+    RequestId::from_random(random)
+}
+
+fn s3_options(config: &Config) -> S3Options {
+    let defaults = S3Options::default();
+    S3Options {
+        domains: config.domains.clone(),
+        region: config.region.clone(),
+        sse_c: if config.sse_c_over_http {
+            SseCTransport::DangerousAnyTransport
+        } else {
+            SseCTransport::TlsOnly
+        },
+        limits: Limits { drain: Duration::from_secs(config.shutdown_grace_seconds), ..defaults.limits },
+    }
+}
+
+async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|source| ListenError { what, address, source })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for {what}: {}", reason(.source))]
+struct ListenError {
+    what: &'static str,
+    address: SocketAddr,
+    source: io::Error,
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program has this port; stop it or choose another (port 0 picks a free one)".into()
+        }
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".into(),
+        io::ErrorKind::PermissionDenied => "this user may not use that port; choose one above 1023".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// What opening needs, read before anything is opened.
+struct Opening {
+    dir: PathBuf,
+    cache_bytes: usize,
+    unlock: Unlock,
+    root_credentials: Option<Credentials>,
+}
+
+struct Opened {
+    store: Store,
+    kms: Arc<dyn Provider>,
+    iam: Iam,
+    first_start: Option<FirstStart>,
+    fresh: bool,
+}
+
+impl Opening {
+    fn of(config: &Config) -> Result<Self, Failure> {
+        let unlock = match &config.unlock {
+            UnlockSource::Generated => Unlock::Generated,
+            UnlockSource::KeyFile(path) => Unlock::KeyFile(path.clone()),
+            UnlockSource::PassphraseFile(path) => Unlock::Passphrase(passphrase_in(path)?),
+            UnlockSource::PassphraseVariable => {
+                Unlock::Passphrase(Passphrase::new(variable(PASSPHRASE_VARIABLE)?.unwrap_or_default()))
+            }
+        };
+        let root_credentials =
+            Credentials::from_parts(variable(ROOT_ACCESS_KEY_VARIABLE)?, variable(ROOT_SECRET_KEY_VARIABLE)?)
+                .map_err(RootCredentialsError)?;
+        Ok(Self {
+            dir: config.data_dir.clone(),
+            cache_bytes: config.index_cache_bytes,
+            unlock,
+            root_credentials,
+        })
+    }
+
+    fn open(self, runtime: Handle) -> Result<Opened, Failure> {
+        let fresh = !Store::is_initialised(&self.dir)?;
+        let kms = LocalKms::open(LocalKmsOptions {
+            when_missing: if fresh { WhenMissing::Create } else { WhenMissing::Refuse },
+            ..LocalKmsOptions::new(self.dir.join("kms"), self.unlock)
+        })?;
+        let provider: Arc<dyn Provider> = Arc::new(kms.clone());
+        let root_keys = Arc::new(KmsRootKeys::new(Arc::clone(&provider), runtime));
+        let store = Store::create_or_open(StoreOptions {
+            cache_bytes: self.cache_bytes,
+            ..StoreOptions::new(&self.dir, root_keys)
+        })?;
+        kms_generation::check(&store, &kms)?;
+        let (iam, first_start) = Iam::open(&store, &OsRandom, self.root_credentials)?;
+        Ok(Opened { store, kms: provider, iam, first_start, fresh })
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{ROOT_ACCESS_KEY_VARIABLE} and {ROOT_SECRET_KEY_VARIABLE}: {0}")]
+struct RootCredentialsError(strongroom_iam::CredentialsError);
+
+/// The first line of a file, without its end.
+fn passphrase_in(path: &Path) -> Result<Passphrase, Failure> {
+    let mut text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(Passphrase::new(text))
+}
+
+fn variable(name: &'static str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        Err(VarError::NotUnicode(_)) => Err(format!("{name} is not valid text").into()),
+    }
+}
+
+/// Resolves when the server is to stop.
+async fn on(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a reason to stop as well.
+    let _told = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

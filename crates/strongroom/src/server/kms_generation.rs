@@ -1,0 +1,50 @@
+//! The store remembers how new the local KMS's file was, so that an older copy of it is noticed.
+//!
+//! The file says itself how often it was replaced; the row here says what was seen last. A copy from before a key
+//! was made or rotated would otherwise open, and the keys that are missing in it would be found out object by object.
+
+use strongroom_kms::LocalKms;
+use strongroom_seal::codec::{DecodeError, Reader, Writer};
+use strongroom_store::{Command, CommitError, GroupId, ReadError, Store, Write};
+
+/// The row: keyring id as text, then its generation.
+const ROW: &[u8] = b"kms/local";
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum GenerationError {
+    #[error(
+        "the local keyring is an older copy: it is at generation {found} and this store has seen {seen}; put the newest \
+         copy of kms/ back"
+    )]
+    RolledBack { found: u64, seen: u64 },
+    #[error("the store's note of the local keyring's generation cannot be read: {0}")]
+    Note(#[from] DecodeError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Refuses a file older than one seen before, and notes the one that is there. A keyring with another id opens no
+/// store but its own, so only its generation matters.
+pub(super) fn check(store: &Store, kms: &LocalKms) -> Result<(), GenerationError> {
+    let (id, found) = kms.generation();
+    let mut note = Writer::new();
+    note.text(&id).u64(found);
+    let note = note.finish();
+    if let Some(row) = store.read(GroupId::SYSTEM)?.get(ROW)? {
+        if row.as_ref() == note.as_slice() {
+            return Ok(());
+        }
+        let mut reader = Reader::new(row.as_ref());
+        let same_keyring = reader.text(256, "keyring id")? == id;
+        let seen = reader.u64("generation")?;
+        reader.finish("the note")?;
+        if same_keyring && found < seen {
+            return Err(GenerationError::RolledBack { found, seen });
+        }
+    }
+    let writes = vec![Write::Put { key: ROW.to_vec(), value: note }];
+    store.commit_blocking(Command { group: GroupId::SYSTEM, checks: Vec::new(), writes })?;
+    Ok(())
+}

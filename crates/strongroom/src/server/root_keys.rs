@@ -1,0 +1,69 @@
+//! The store's root key, held by a KMS provider.
+//!
+//! The store asks from its own threads and waits; providers are asynchronous because most are remote.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use strongroom_kms::{KmsError, Provider};
+use strongroom_seal::{Context, Envelope};
+use strongroom_store::{RootKeyError, RootKeys};
+use tokio::runtime::Handle;
+use zeroize::Zeroizing;
+
+/// The name of the key that wraps the store's keys.
+pub(super) const ROOT_KEY_ID: &str = "strongroom-root";
+
+#[derive(Debug)]
+pub(super) struct KmsRootKeys {
+    provider: Arc<dyn Provider>,
+    runtime: Handle,
+}
+
+impl KmsRootKeys {
+    pub(super) fn new(provider: Arc<dyn Provider>, runtime: Handle) -> Self {
+        Self { provider, runtime }
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        key_id: &str,
+        call: impl Future<Output = Result<T, KmsError>> + Send + 'static,
+    ) -> Result<T, RootKeyError> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        self.runtime.spawn(async move {
+            // The receiver waits below for as long as this task lives.
+            let _received = sender.send(call.await);
+        });
+        match receiver.recv() {
+            Ok(answer) => answer.map_err(|error| root_key_error(self.provider.name(), key_id, &error)),
+            Err(mpsc::RecvError) => Err(RootKeyError::Unavailable {
+                provider: self.provider.name().to_owned(),
+                reason: "the server is stopping".to_owned(),
+            }),
+        }
+    }
+}
+
+impl RootKeys for KmsRootKeys {
+    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+        let (provider, key, context) = (Arc::clone(&self.provider), Zeroizing::new(*key), context.clone());
+        self.wait(ROOT_KEY_ID, async move { provider.wrap(ROOT_KEY_ID, &key, &context).await })
+    }
+
+    fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
+        let (provider, asked, context) = (Arc::clone(&self.provider), envelope.clone(), context.clone());
+        let key = self.wait(&envelope.key_id, async move { provider.unwrap(&asked, &context).await })?;
+        Ok(Zeroizing::new(*key.dangerous_expose()))
+    }
+}
+
+fn root_key_error(provider: &str, key_id: &str, error: &KmsError) -> RootKeyError {
+    let key_id = key_id.to_owned();
+    match error {
+        KmsError::NotFound { .. } => RootKeyError::Missing { key_id },
+        KmsError::Disabled { .. } | KmsError::PendingDeletion { .. } => RootKeyError::Disabled { key_id },
+        KmsError::WrongContextOrDamaged { .. } => RootKeyError::Wrong { key_id },
+        other => RootKeyError::Unavailable { provider: provider.to_owned(), reason: other.to_string() },
+    }
+}
