@@ -262,3 +262,76 @@ fn read_slot(file: &dyn DiskFile, group: GroupId, keys: &PageKeys, index: u8) ->
         Slot::Found(Box::new(Found { seq: header.seq, file: header.file, root }))
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_seal::SeededRandom;
+
+    use super::*;
+
+    fn root() -> Root {
+        let key = |id, byte| KeyEntry { id, salt: [byte; 16], opens: 3 };
+        let mark = strongroom_seal::detached::Mark { nonce: [5; 12], tag: [6; 16] };
+        Root {
+            length: 0x0001_2000,
+            closed: true,
+            keys: KeyTable { entries: vec![key(7, 0xA1), key(9, 0xA2)], sealing: 2 },
+            head: b"redb".to_vec(),
+            uppers: vec![Entry::new(&mark, 2, crate::pages::geometry::Twin::B)],
+        }
+    }
+
+    #[test]
+    fn a_root_has_exactly_these_bytes() {
+        let mut expected = Vec::new();
+        expected.extend([0, 0x20, 1, 0, 0, 0, 0, 0]); // length
+        expected.extend([1, 2, 2]); // closed, two keys, the second seals
+        for (id, salt) in [(7, 0xA1), (9, 0xA2)] {
+            expected.extend([id, 0, 0, 0]);
+            expected.extend([salt; 16]);
+            expected.extend([3, 0, 0, 0]);
+        }
+        expected.extend([4, 0, 0, 0]);
+        expected.extend(b"redb");
+        expected.extend([1, 0, 0, 0]);
+        expected.extend([5; 12]);
+        expected.push(2 << 1 | 1); // key 2, copy B
+        expected.extend([6; 16]);
+        assert_eq!(body(&root()), expected);
+        assert_eq!(decode_body(&expected), Ok(root()));
+
+        let random = SeededRandom::dangerous_from_seed(1);
+        let key = GroupKey::generate(&random);
+        let slot = encode(&root(), GroupId(3), [0xF1; 16], RootSeq(0x55), (9, &key), &random);
+        let mut header = b"SR-PAGES".to_vec();
+        header.extend([1, 0, 0, 0, 3, 0, 0, 0]); // version, group
+        header.extend([0xF1; 16]);
+        header.extend([0x55, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0]); // sequence number, key id
+        let record_len = expected.len() + record::OVERHEAD;
+        header.extend([u8::try_from(record_len).unwrap(), 0, 0, 0]);
+        header.extend([0; 16]);
+        assert_eq!(slot[..HEADER_LEN], header);
+        assert_eq!(slot.len(), PAGE_LEN);
+        assert!(slot[HEADER_LEN + record_len..].iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn a_mangled_root_body_is_refused_or_another_root_and_never_a_panic() {
+        let whole = body(&root());
+        for end in 0..whole.len() {
+            assert!(decode_body(&whole[..end]).is_err(), "cut to {end}");
+        }
+        let mut longer = whole.clone();
+        longer.push(0);
+        assert!(decode_body(&longer).is_err());
+        for at in 0..whole.len() {
+            for bit in 0..8 {
+                let mut mangled = whole.clone();
+                mangled[at] ^= 1 << bit;
+                if let Ok(decoded) = decode_body(&mangled) {
+                    assert_eq!(body(&decoded), mangled, "one encoding per value");
+                }
+            }
+        }
+    }
+}
