@@ -253,8 +253,12 @@ impl Objects {
         // Buckets are made one after the other, so only the newest can lack its state row.
         if let Some(bucket) = newest {
             let (store, group) = (inner.store.clone(), bucket.group);
-            let there = blocking(move || Ok(store.read(group)?.get(rows::STATE)?.is_some())).await?;
-            if !there {
+            let state = blocking(move || {
+                let row = store.read(group)?.get(rows::STATE)?;
+                row.map(|row| GroupState::decode(&row).map_err(|error| error.of("state"))).transpose()
+            })
+            .await?;
+            if state.is_none() {
                 activate(&inner.store, &bucket).await?;
             }
         }

@@ -99,3 +99,6 @@ pub(crate) fn decode_epoch(bytes: &[u8]) -> Result<u32, RowError> {
     input.finish("epoch")?;
     Ok(epoch)
 }
+
+#[cfg(test)]
+mod tests;

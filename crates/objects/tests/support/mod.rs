@@ -1,6 +1,8 @@
 //! A store with a local KMS in a temporary directory.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
+pub mod disk;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -119,8 +121,17 @@ pub fn blob_dir(dir: &Path) -> PathBuf {
     dir.join("blobs")
 }
 
+/// Opens the store, which may need a moment to be let go of by the tasks of a run that was dropped.
 pub fn open_store(dir: &Path) -> Store {
-    Store::create_or_open(StoreOptions::new(store_dir(dir), MemoryKeys::new())).unwrap()
+    for _ in 0..1000 {
+        match Store::create_or_open(StoreOptions::new(store_dir(dir), MemoryKeys::new())) {
+            Err(strongroom_store::OpenError::InUse { .. }) => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            other => return other.unwrap(),
+        }
+    }
+    panic!("nobody let go of the store within five seconds");
 }
 
 pub fn options(dir: &Path) -> ObjectsOptions {
@@ -147,6 +158,24 @@ impl Fixture {
             .await
             .unwrap();
         Self { dir, store, objects }
+    }
+
+    /// Opens what is in a directory, without making a bucket.
+    pub async fn reopen(dir: tempfile::TempDir, options: ObjectsOptions) -> Self {
+        // The tasks of the run before end when they are polled.
+        tokio::task::yield_now().await;
+        let path = dir.path().to_owned();
+        let store = tokio::task::spawn_blocking(move || open_store(&path)).await.unwrap();
+        let objects = Objects::open(store.clone(), MemoryKeys::new(), options).await.unwrap();
+        Self { dir, store, objects }
+    }
+
+    /// Drops everything without closing it, and opens it again.
+    pub async fn crash(self) -> Self {
+        let Self { dir, store, objects } = self;
+        drop((store, objects));
+        let options = options(dir.path());
+        Self::reopen(dir, options).await
     }
 
     pub async fn put(&self, key: &str, content: impl Into<Bytes>) -> PutResult {

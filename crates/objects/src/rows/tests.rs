@@ -1,0 +1,286 @@
+//! The four guards of each codec: exact bytes, round trip, length, and that mangled input is refused without panic.
+
+use proptest::prelude::*;
+use strongroom_seal::Envelope;
+use strongroom_store::GroupId;
+
+use super::*;
+use crate::{
+    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption, ETag,
+    ObjectMeta, ObjectName, Retention, RetentionMode, SystemMeta, Timestamp, UploadId, VersionId, Versioning,
+};
+
+fn checksum(algorithm: ChecksumAlgorithm, kind: ChecksumKind, parts: u16) -> Checksum {
+    let value = ChecksumValue::new(algorithm, vec![algorithm as u8; algorithm.value_len()]).unwrap();
+    Checksum { value, kind, parts }
+}
+
+fn plain_head() -> Head {
+    let object = ObjectHead {
+        size: 5,
+        etag: ETag::Md5([0xE1; 16]),
+        content: ContentId([0xC1; 16]),
+        storage_class: None,
+        checksums: Vec::new(),
+    };
+    Head { version: VersionId::Null, order: 2, mtime: Timestamp(3), kind: HeadKind::Object(object) }
+}
+
+fn full_head() -> Head {
+    let object = ObjectHead {
+        size: u64::MAX,
+        etag: ETag::Multipart { digest: [0xE2; 16], parts: 10_000 },
+        content: ContentId([0xC2; 16]),
+        storage_class: Some("STANDARD_IA".into()),
+        checksums: vec![
+            checksum(ChecksumAlgorithm::Crc64Nvme, ChecksumKind::FullObject, 0),
+            checksum(ChecksumAlgorithm::Sha256, ChecksumKind::Composite, 10_000),
+        ],
+    };
+    Head {
+        version: VersionId::Id([9; 16]),
+        order: 1 << 40,
+        mtime: Timestamp(7),
+        kind: HeadKind::Object(object),
+    }
+}
+
+fn meta() -> ObjectMeta {
+    ObjectMeta {
+        system: SystemMeta {
+            content_type: Some("text/plain".into()),
+            expires: Some("never".into()),
+            ..SystemMeta::default()
+        },
+        user: vec![("z".into(), "1".into()), ("a".into(), "ü".into())],
+        tags: vec![("tag".into(), String::new())],
+        retention: Some(Retention { mode: RetentionMode::Compliance, until: Timestamp(99) }),
+        legal_hold: true,
+    }
+}
+
+fn sse_rows() -> Vec<SseRow> {
+    let envelope =
+        Envelope { provider: "local".into(), key_id: "default".into(), key_version: 3, blob: vec![1, 2, 3] };
+    let wrapped = Box::new([0x77; body::WRAPPED_LEN]);
+    vec![
+        SseRow::Group { key_id: 4, wrapped: wrapped.clone() },
+        SseRow::Kms { envelope: Box::new(envelope), context: Some("{}".into()), wrapped: wrapped.clone() },
+        SseRow::Customer { salt: [5; 32], verifier: [6; 32], wrapped },
+    ]
+}
+
+fn blob(number: u8) -> BlobId {
+    BlobId { epoch: number.into(), id: [number; 16] }
+}
+
+fn bodies() -> Vec<Body> {
+    let part = |number: u16, checksum| PartAt { number, size: 5 << 20, blob: blob(3), checksum };
+    let value = ChecksumValue::new(ChecksumAlgorithm::Crc32, vec![1; 4]).unwrap();
+    let contents = [
+        ContentAt::Inline(vec![8; 300]),
+        ContentAt::Blob(blob(2)),
+        ContentAt::Parts(vec![part(1, None), part(7, Some(value)), part(10_000, None)]),
+    ];
+    sse_rows()
+        .into_iter()
+        .zip(contents)
+        .map(|(sse, content)| Body { sse, content, meta: meta() })
+        .chain([Body {
+            sse: sse_rows().remove(0),
+            content: ContentAt::Inline(Vec::new()),
+            meta: ObjectMeta::default(),
+        }])
+        .collect()
+}
+
+fn uploads() -> Vec<UploadRow> {
+    let kinds = [None, Some((ChecksumAlgorithm::Sha1, ChecksumKind::Composite)), None];
+    let upload = |(sse, checksum)| {
+        let mut meta = meta();
+        meta.system.storage_class = Some("GLACIER".into());
+        UploadRow { begun: Timestamp(5), content: ContentId([4; 16]), sse, checksum, meta }
+    };
+    sse_rows().into_iter().zip(kinds).map(upload).collect()
+}
+
+fn part_row() -> PartRow {
+    let value = ChecksumValue::new(ChecksumAlgorithm::Crc64Nvme, vec![3; 8]).unwrap();
+    PartRow { mtime: Timestamp(1), size: 2, etag: ETag::Opaque([3; 16]), blob: blob(9), checksum: value }
+}
+
+fn buckets() -> Vec<BucketRow> {
+    let row = |settings| BucketRow {
+        group: GroupId(7),
+        state: GroupState::Active,
+        created: Timestamp(8),
+        owner: "root".into(),
+        settings,
+    };
+    let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
+    let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
+    vec![row(BucketSettings::default()), row(set)]
+}
+
+/// Every kind of row as bytes, and whether bytes decode to a row that encodes to the same bytes.
+fn all() -> Vec<(&'static str, Vec<u8>, fn(&[u8]) -> Option<bool>)> {
+    let mut rows: Vec<(&'static str, Vec<u8>, fn(&[u8]) -> Option<bool>)> = Vec::new();
+    for head in [plain_head(), full_head(), Head { kind: HeadKind::DeleteMarker, ..plain_head() }] {
+        rows.push(("head", head.encode(), |bytes| Some(Head::decode(bytes).ok()?.encode() == bytes)));
+    }
+    for body in bodies() {
+        rows.push(("body", body.encode(), |bytes| Some(Body::decode(bytes).ok()?.encode() == bytes)));
+    }
+    for upload in uploads() {
+        rows.push(("upload", upload.encode(), |bytes| {
+            Some(UploadRow::decode(bytes).ok()?.encode() == bytes)
+        }));
+    }
+    rows.push(("part", part_row().encode(), |bytes| Some(PartRow::decode(bytes).ok()?.encode() == bytes)));
+    for bucket in buckets() {
+        rows.push(("bucket", bucket.encode(), |bytes| {
+            Some(BucketRow::decode(bytes).ok()?.encode() == bytes)
+        }));
+    }
+    for state in [GroupState::Active, GroupState::Deleting] {
+        rows.push(("state", state.encode(), |bytes| Some(GroupState::decode(bytes).ok()?.encode() == bytes)));
+    }
+    rows.push(("epoch", encode_epoch(6), |bytes| Some(encode_epoch(decode_epoch(bytes).ok()?) == bytes)));
+    rows
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for head in [plain_head(), full_head(), Head { kind: HeadKind::DeleteMarker, ..plain_head() }] {
+        assert_eq!(Head::decode(&head.encode()), Ok(head));
+    }
+    for body in bodies() {
+        assert_eq!(Body::decode(&body.encode()), Ok(body));
+    }
+    for upload in uploads() {
+        assert_eq!(UploadRow::decode(&upload.encode()), Ok(upload));
+    }
+    assert_eq!(PartRow::decode(&part_row().encode()), Ok(part_row()));
+    for bucket in buckets() {
+        assert_eq!(BucketRow::decode(&bucket.encode()), Ok(bucket));
+    }
+    assert_eq!(decode_epoch(&encode_epoch(u32::MAX)), Ok(u32::MAX));
+}
+
+#[test]
+fn the_bytes_of_a_head_are_those_of_the_specification() {
+    let expected = [
+        "01",                                 // version
+        "01",                                 // an object
+        "00",                                 // the null version
+        "0200000000000000",                   // order
+        "0300000000000000",                   // mtime
+        "0500000000000000",                   // size
+        "01e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1e1", // MD5
+        "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1",   // content id
+        "00",                                 // no storage class
+        "00",                                 // no checksum
+    ];
+    let bytes = plain_head().encode();
+    assert_eq!(hex::encode(&bytes), expected.concat());
+    assert_eq!(bytes.len(), 62);
+}
+
+#[test]
+fn lengths_are_those_of_the_specification() {
+    assert_eq!(
+        full_head().encode().len(),
+        1 + 1 + 17 + 8 + 8 + 8 + 19 + 16 + (1 + 4 + 11) + 1 + (4 + 8) + (4 + 32)
+    );
+    assert_eq!(part_row().encode().len(), 1 + 8 + 8 + 17 + 20 + 1 + 8);
+    assert_eq!(GroupState::Active.encode(), [1, 1]);
+    assert_eq!(encode_epoch(258), [1, 2, 1, 0, 0]);
+    let empty_meta = 7 + 4 + 4 + 1 + 1;
+    assert_eq!(bodies()[3].encode().len(), 1 + (1 + 4 + 116) + (1 + 4) + empty_meta);
+}
+
+#[test]
+fn ten_thousand_parts_with_checksums_fit_in_a_row() {
+    let value = ChecksumValue::new(ChecksumAlgorithm::Sha256, vec![1; 32]).unwrap();
+    let part = |number| PartAt { number, size: u64::MAX >> 20, blob: blob(1), checksum: Some(value.clone()) };
+    let parts = (1..=10_000).map(part).collect();
+    let body = Body { content: ContentAt::Parts(parts), ..bodies().remove(1) };
+    let bytes = body.encode();
+    assert!(bytes.len() < strongroom_store::VALUE_LEN_MAX - 64 * 1024, "{}", bytes.len());
+    assert_eq!(Body::decode(&bytes), Ok(body));
+}
+
+#[test]
+fn newer_versions_are_told_from_damage() {
+    for (table, mut bytes, decode) in all() {
+        bytes[0] = 2;
+        assert_eq!(decode(&bytes), None, "{table}");
+    }
+    assert_eq!(Head::decode(&[2]), Err(RowError::TooNew(2)));
+    assert!(matches!(Head::decode(&[0]), Err(RowError::Malformed(_))));
+    assert!(matches!(Head::decode(&[]), Err(RowError::Malformed(_))));
+}
+
+#[test]
+fn rows_that_are_cut_or_go_on_are_refused() {
+    for (table, bytes, decode) in all() {
+        assert_eq!(decode(&bytes), Some(true), "{table}");
+        for length in 0..bytes.len() {
+            assert_eq!(decode(&bytes[..length]), None, "{table} of {length} bytes");
+        }
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(decode(&longer), None, "{table} and a byte");
+    }
+}
+
+#[test]
+fn a_flipped_bit_gives_another_row_or_none_but_never_two_spellings_of_one() {
+    for (table, bytes, decode) in all() {
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[at] ^= 1 << bit;
+                assert_ne!(decode(&bytes), Some(false), "{table}, byte {at}, bit {bit}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn bytes_of_anything_do_not_panic(bytes: Vec<u8>) {
+        let mut versioned = vec![1];
+        versioned.extend_from_slice(&bytes);
+        for (table, _, decode) in all() {
+            prop_assert_ne!(decode(&bytes), Some(false), "{}", table);
+            prop_assert_ne!(decode(&versioned), Some(false), "{}", table);
+        }
+        drop(upload_of_key(&bytes));
+    }
+
+    #[test]
+    fn keys_order_as_names_do(one in "\\PC{1,6}|[\\x00-\\x02\u{10FFFF}a/]{1,4}", other in "\\PC{1,6}|[\\x00-\\x02\u{10FFFF}a/]{1,4}") {
+        let (one, other) = (ObjectName::parse(one).unwrap(), ObjectName::parse(other).unwrap());
+        let order = one.as_bytes().cmp(other.as_bytes());
+        prop_assert_eq!(head_key(&one).cmp(&head_key(&other)), order);
+        let (early, late) = (UploadId([0; 24]), UploadId([0xFF; 24]));
+        if one != other {
+            for (first, second) in [(early, late), (late, early)] {
+                prop_assert_eq!(upload_key(&one, &first).cmp(&upload_key(&other, &second)), order);
+            }
+        }
+        let key = upload_key(&one, &late);
+        prop_assert_eq!(upload_of_key(&key), Some((one.clone(), late)));
+        prop_assert!(key.starts_with(&uploads_of(&one)) && key < end_of_prefix(&uploads_of(&one)));
+    }
+}
+
+#[test]
+fn the_longest_name_fits_in_every_key() {
+    for character in ["\0", "a", "\u{10FFFF}"] {
+        let name = ObjectName::parse(character.repeat(1024 / character.len())).unwrap();
+        let longest =
+            upload_key(&name, &UploadId([0xFF; 24])).len().max(body_key(&name, &ContentId([0; 16])).len());
+        assert!(longest <= 1050 && longest <= strongroom_store::KEY_LEN_MAX);
+    }
+}

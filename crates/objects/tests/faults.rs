@@ -1,0 +1,181 @@
+//! Disks that are full, that fail, and processes that end in the middle: nothing half, nothing lost, nothing left over.
+
+mod support;
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use futures::{StreamExt, stream};
+use strongroom_objects::*;
+use support::disk::TestDisk;
+use support::*;
+
+const OLD: u64 = 1;
+const NEW: u64 = 2;
+const LENGTH: usize = (1 << 20) + 5000;
+
+async fn with_old_content() -> Fixture {
+    let fixture = Fixture::new().await;
+    fixture.put("name", noise(OLD, LENGTH)).await;
+    fixture
+}
+
+async fn on(fixture: Fixture, disk: &TestDisk) -> Fixture {
+    let Fixture { dir, store, objects } = fixture;
+    objects.close().await;
+    drop((store, objects));
+    let mut options = options(dir.path());
+    options.disk = Arc::new(disk.clone());
+    Fixture::reopen(dir, options).await
+}
+
+/// How many calls opening makes before the first put.
+const OPENING: i64 = 2;
+
+#[tokio::test]
+async fn a_failing_or_full_disk_is_a_clean_error_and_the_old_object_stays() {
+    for (kind, full) in [(ErrorKind::StorageFull, true), (ErrorKind::Other, false)] {
+        let mut fixture = with_old_content().await;
+        for call in OPENING.. {
+            let disk = TestDisk::fails_after(call, kind);
+            fixture = on(fixture, &disk).await;
+            let put = fixture.objects.put(put("name", noise(NEW, LENGTH))).await;
+            if put.is_ok() {
+                // What failed, if anything, was the removal of the old blob; that is the next opening's to finish.
+                break;
+            }
+            assert!(disk.has_failed());
+            match put.unwrap_err() {
+                ObjectError::NoSpace => assert!(full),
+                ObjectError::Io { .. } => assert!(!full),
+                other => panic!("{other}"),
+            }
+            assert!(fixture.read("name").await.unwrap() == noise(OLD, LENGTH));
+            assert_eq!(fixture.files().len(), 1, "call {call}");
+            assert!(call < 40, "a put makes few calls");
+        }
+        assert!(fixture.read("name").await.unwrap() == noise(NEW, LENGTH));
+        let fixture = on(fixture, &TestDisk::healthy()).await;
+        eventually(|| fixture.files().len() == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn after_a_crash_in_any_step_of_a_put_there_is_one_whole_object_and_no_other_file() {
+    let mut fixture = with_old_content().await;
+    for call in OPENING.. {
+        let disk = TestDisk::dies_after(call);
+        fixture = on(fixture, &disk).await;
+        let put = fixture.objects.put(put("name", noise(NEW, LENGTH))).await;
+        fixture = fixture.crash().await;
+        let seed = if put.is_ok() { NEW } else { OLD };
+        assert!(fixture.read("name").await.unwrap() == noise(seed, LENGTH), "call {call}");
+        eventually(|| fixture.files().len() == 1).await;
+        if put.is_ok() {
+            break;
+        }
+        assert!(call < 40, "a put makes few calls");
+    }
+}
+
+#[tokio::test]
+async fn what_was_dropped_before_a_crash_is_removed_after_it() {
+    let fixture = Fixture::new().await;
+    let id = upload(&fixture.objects, "name", SseRequest::Default).await;
+    let mut parts = Vec::new();
+    for number in [1, 2] {
+        let stored = fixture.objects.put_part(part("name", id, number, noise(1, 5 << 20))).await.unwrap();
+        parts.push((number, stored.etag));
+    }
+    fixture.objects.complete_upload(complete("name", id, &parts)).await.unwrap();
+    let reading = fixture.objects.get(get("name")).await.unwrap();
+    fixture.delete("name").await;
+    assert_eq!(fixture.files().len(), 2, "a reader has them");
+    drop(reading);
+    let fixture = fixture.crash().await;
+    eventually(|| fixture.files().is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_clean_start_sweeps_nothing_and_a_crashed_one_everything_foreign() {
+    let fixture = with_old_content().await;
+    let group = fixture.files()[0].parent().unwrap().parent().unwrap().to_owned();
+    fixture.objects.close().await;
+    // A sweep would take this away: it has the place and the name of a blob and no owner.
+    let foreign = group.join("00000001").join("ab".repeat(16));
+    std::fs::write(&foreign, b"foreign").unwrap();
+    let fixture = fixture.crash().await;
+    fixture.objects.close().await;
+    assert!(foreign.exists(), "the run before had ended cleanly");
+    let fixture = fixture.crash().await;
+    fixture.put("other", noise(1, LENGTH)).await;
+    let foreign_too = group.join("00000002").join("cd".repeat(16));
+    std::fs::create_dir_all(foreign_too.parent().unwrap()).unwrap();
+    std::fs::write(&foreign_too, b"foreign").unwrap();
+    let fixture = fixture.crash().await;
+    eventually(|| !foreign_too.exists()).await;
+    assert!(fixture.read("name").await.unwrap() == noise(OLD, LENGTH));
+    assert!(fixture.read("other").await.unwrap() == noise(1, LENGTH));
+}
+
+#[tokio::test]
+async fn an_upload_that_is_given_up_leaves_no_file() {
+    let fixture = Fixture::new().await;
+    // The client sends one megabyte of five and then nothing, and goes away.
+    let pieces = stream::iter([Ok(bytes::Bytes::from(noise(1, LENGTH)))]).chain(stream::pending());
+    let mut request = put("name", Vec::new());
+    request.content = Content::new(Some(5 << 20), pieces);
+    let objects = fixture.objects.clone();
+    let task = tokio::spawn(async move { objects.put(request).await });
+    eventually(|| fixture.files().len() == 1).await;
+    task.abort();
+    drop(task.await);
+    eventually(|| fixture.files().is_empty()).await;
+    assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchKey { .. })));
+}
+
+#[tokio::test]
+async fn content_that_is_short_long_or_broken_off_becomes_nothing() {
+    let fixture = Fixture::new().await;
+    for length in [100, LENGTH] {
+        for announced in [length as u64 - 1, length as u64 + 1] {
+            let mut request = put("name", noise(1, length));
+            request.content.length = Some(announced);
+            let error = fixture.objects.put(request).await.unwrap_err();
+            assert!(
+                matches!(error, ObjectError::IncompleteBody { expected, .. } if expected == announced),
+                "{error}"
+            );
+        }
+        let mut request = put("name", Vec::new());
+        let pieces = [Ok(bytes::Bytes::from(noise(1, length))), Err(ContentError::Disconnected)];
+        request.content = Content::new(None, stream::iter(pieces));
+        let error = fixture.objects.put(request).await.unwrap_err();
+        assert!(matches!(error, ObjectError::Content(ContentError::Disconnected)), "{error}");
+    }
+    eventually(|| fixture.files().is_empty()).await;
+    assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchKey { .. })));
+}
+
+#[tokio::test]
+async fn an_interrupted_deletion_of_a_bucket_is_finished_or_taken_back_at_opening() {
+    use strongroom_store::{Command, GroupId, Write};
+    let fixture = with_old_content().await;
+    // What a crash leaves between the mark and the drop: the bucket's row says that it is being deleted.
+    let key = b"bucket/bucket".to_vec();
+    let mut row = fixture.store.read(GroupId::SYSTEM).unwrap().get(&key).unwrap().unwrap().to_vec();
+    assert_eq!(row[5], 1);
+    row[5] = 2;
+    let mark = |row: Vec<u8>| Command {
+        group: GroupId::SYSTEM,
+        checks: Vec::new(),
+        writes: vec![Write::Put { key: key.clone(), value: row }],
+    };
+    fixture.store.commit(mark(row.clone())).await.unwrap();
+    let fixture = fixture.crash().await;
+    assert!(fixture.read("name").await.unwrap() == noise(OLD, LENGTH), "it was not empty, so it stays");
+    fixture.delete("name").await;
+    fixture.store.commit(mark(row)).await.unwrap();
+    let fixture = fixture.crash().await;
+    assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchBucket { .. })));
+}
