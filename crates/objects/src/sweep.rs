@@ -176,10 +176,9 @@ impl Worker {
 /// Removes what earlier runs left, group after group. Blocks.
 fn sweep(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), ObjectError> {
     let swept = sweep_groups(store, blobs, stop);
-    if let Err(error) = &swept {
-        if !matches!(error, ObjectError::Stopping) {
-            tracing::warn!(%error, "leftovers of earlier runs stay until the next start");
-        }
+    match &swept {
+        Ok(()) | Err(ObjectError::Stopping) => {}
+        Err(error) => tracing::warn!(%error, "leftovers of earlier runs stay until the next start"),
     }
     swept
 }

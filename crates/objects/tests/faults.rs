@@ -1,4 +1,5 @@
 //! Disks that are full, that fail, and processes that end in the middle: nothing half, nothing lost, nothing left over.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "these are tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Random operations beside a map in memory, and listings beside a naive one.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "these are tests")]
 
 mod support;
 
@@ -42,10 +43,9 @@ fn naive(names: &[&str], request: &ListRequest) -> (Vec<String>, Vec<String>, bo
         let common = request.delimiter.as_deref().and_then(|delimiter| {
             rest.find(delimiter).map(|at| name[..request.prefix.len() + at + delimiter.len()].to_owned())
         });
-        if let Some(after) = &request.after {
-            if *name <= after.as_str() || common.as_ref() == Some(after) {
-                continue;
-            }
+        let passed = |after: &String| *name <= after.as_str() || common.as_ref() == Some(after);
+        if request.after.as_ref().is_some_and(passed) {
+            continue;
         }
         if common.is_some() && common.as_ref() == prefixes.last() {
             continue;
@@ -118,7 +118,7 @@ async fn a_store_answers_as_a_map_does() {
                 7 if step % 5 == 0 => fixture = fixture.crash().await,
                 _ => {
                     let request = listing(
-                        *dice.pick(&["", "a", "a/", "c/", "\0"]),
+                        dice.pick::<&str>(&["", "a", "a/", "c/", "\0"]),
                         *dice.pick(&[None, Some("/"), Some("//"), Some("b")]),
                         None,
                         *dice.pick(&[1, 2, 3, 1000]),

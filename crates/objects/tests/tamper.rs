@@ -1,4 +1,5 @@
 //! Whatever is done to a blob file, a read names the damage and never gives wrong bytes.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "these are tests")]
 
 mod support;
 
