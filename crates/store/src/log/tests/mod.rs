@@ -2,6 +2,7 @@
 
 mod crash;
 mod failure;
+mod formats;
 mod marks;
 mod offline;
 mod round_trip;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::disk::OsDisk;
+use crate::log::{LogFault, OutlineItem, outline};
 
 #[test]
 fn records_come_back_in_order_over_segments_and_openings() {
@@ -37,4 +38,51 @@ fn records_come_back_in_order_over_segments_and_openings() {
         log = scanned.finish().unwrap();
     }
     assert!(log.segment().0 > 6, "several segments were needed");
+}
+
+#[test]
+fn runs_that_are_too_long_for_a_frame_are_split() {
+    let (_, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let mut records = append(&mut log, &vec![(1, &b""[..]); 70_000]);
+    let half = vec![1; 600 << 10];
+    records.extend(append(&mut log, &[(1, &half), (1, &half), (1, b"x"), (1, &half)]));
+    log.close_clean().unwrap();
+    let counts: Vec<u16> = outline(Arc::clone(&around.disk), &log_dir())
+        .unwrap()
+        .filter_map(|item| match item.unwrap() {
+            OutlineItem::Frame { count, .. } => Some(count),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(counts, [65_535, 4465, 1, 2, 1]);
+    assert!(scan(&around).unwrap().1 == records);
+}
+
+#[test]
+fn a_later_batch_far_behind_still_proves_damage() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let mark = disk.bytes(&mark_file());
+    append(&mut log, &[(1, &vec![1; 3 << 20])]);
+    log.sync().unwrap();
+    disk.put(&mark_file(), mark);
+    append(&mut log, &[(1, &vec![2; 1 << 20])]); // fills the segment, so this starts another
+    let (scanned, records) = scan(&around).unwrap();
+    assert_eq!((records.len(), scanned.last()), (2, Lsn(2)));
+    drop(scanned);
+    drop(log);
+    // In one segment: only the frame behind 3 MiB of body says that the first was synced.
+    let (disk, _, around) = simulated(2);
+    let options = LogOptions { segment_bytes: 64 << 20 };
+    let mut log = Log::create(around.clone(), options, 1).unwrap();
+    let mark = disk.bytes(&mark_file());
+    append(&mut log, &[(1, &vec![1; 3 << 20])]);
+    log.sync().unwrap();
+    append(&mut log, &[(1, b"later")]);
+    disk.put(&mark_file(), mark);
+    disk.flip(&segment_file(1), 1000 * 8);
+    assert!(matches!(refused(&around), LogError::Damage { lsn: Lsn(1), fault: LogFault::Sealed, .. }));
+    disk.flip(&segment_file(1), 140 * 8);
+    assert!(matches!(refused(&around), LogError::Damage { lsn: Lsn(1), fault: LogFault::Header, .. }));
 }
