@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod model;
+mod speed;
 mod tamper;
 mod trouble;
 
