@@ -94,3 +94,79 @@ pub(super) fn open_body(key: &KeyringKey, header: &Header, body: &[u8]) -> Resul
 fn crc32c(bytes: &[u8]) -> u32 {
     u32::try_from(checksum(CrcAlgorithm::Crc32Iscsi, bytes)).expect("CRC-32C has 32 bits")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashMap};
+
+    use strongroom_seal::SeededRandom;
+
+    use super::super::contents::GroupKeys;
+    use super::*;
+    use crate::{GroupId, Lsn};
+
+    /// Lines of `name: value`; the values are numbers or hex.
+    fn vector() -> HashMap<&'static str, &'static str> {
+        let lines = include_str!("vector_v1.txt").lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| line.split_once(": ")).collect()
+    }
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let pairs = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn envelope(blob: u8) -> Envelope {
+        Envelope {
+            provider: "local".into(),
+            key_id: "strongroom-root".into(),
+            key_version: 1,
+            blob: vec![blob; 8],
+        }
+    }
+
+    fn example() -> (Header, Contents, KeyringKey) {
+        let store = StoreId([0x5c; 16]);
+        let groups = BTreeMap::from([
+            (GroupId::SYSTEM, GroupKeys::first(envelope(0xa0), Lsn(0), 1_700_000_000)),
+            (GroupId(2), GroupKeys::first(envelope(0xa2), Lsn(17), 1_700_000_600)),
+        ]);
+        let contents = Contents { store, generation: 4, epoch: 2, applied: Lsn(18), next_group: 3, groups };
+        (Header::new(store, envelope(0xee)), contents, KeyringKey::from_bytes(&mut [0x11; 32]))
+    }
+
+    #[test]
+    fn the_vector_of_version_1_opens_and_is_written_again() {
+        let vector = vector();
+        let (header, contents, key) = example();
+        assert_eq!(hex(key.dangerous_expose()), vector["keyring key"]);
+        let file = bytes(vector["file"]);
+        let (parsed, body) = Header::parse(&file).unwrap();
+        assert_eq!(parsed, header);
+        assert_eq!(open_body(&key, &parsed, body).unwrap(), contents);
+        assert_eq!(hex(&contents.encode()), vector["body"]);
+        let random = SeededRandom::dangerous_from_seed(vector["seed"].parse().unwrap());
+        assert_eq!(hex(&seal(&key, &header, &contents, &random)), vector["file"]);
+    }
+
+    #[test]
+    fn a_body_does_not_open_under_another_header() {
+        let (header, contents, key) = example();
+        let file = seal(&key, &header, &contents, &SeededRandom::dangerous_from_seed(1));
+        let (_, body) = Header::parse(&file).unwrap();
+        let other = Header::new(header.store, envelope(0xef));
+        assert_eq!(open_body(&key, &other, body), Err("its body does not open"));
+        assert!(open_body(&KeyringKey::from_bytes(&mut [0x12; 32]), &header, body).is_err());
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_as_newer() {
+        let (mut header, ..) = example();
+        header.bytes[8] = 2;
+        assert_eq!(Header::parse(&header.bytes), Err(HeaderError::TooNew { version: 2 }));
+    }
+}

@@ -14,7 +14,16 @@ fn a_thousand_groups_live_with_sixteen_open() {
     let keys = OneKey::named("root");
     let bounded = || StoreOptions { groups_open_max: 16, ..options(dir.path(), &keys) };
     let store = Store::create_or_open(bounded()).unwrap();
-    let groups: Vec<_> = (0..1000).map(|index| make_group(&store, &format!("bucket {index}"))).collect();
+    let make = |thread: usize| {
+        let store = &store;
+        move || {
+            (0..125).map(|index| make_group(store, &format!("bucket {thread} {index}"))).collect::<Vec<_>>()
+        }
+    };
+    let groups: Vec<GroupId> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(make(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
     for (index, group) in groups.iter().enumerate().step_by(9) {
         store.commit_blocking(put(*group, "row", &index.to_string())).unwrap();
         assert!(store.status().groups_open <= 16);
@@ -103,6 +112,8 @@ fn a_keyring_that_cannot_be_replaced_stops_writing_before_anything_else_is_durab
     let disk = SimDisk::from_seed(3);
     let store = Store::create_or_open(simulated(disk.clone(), &keys, 1)).unwrap();
     store.commit_blocking(put(GroupId::SYSTEM, "row", "kept")).unwrap();
+    // From here on the system group's page file counts, with whatever becomes durable in it.
+    store.checkpoint().unwrap();
     disk.plan(Trouble { call: Some(Call::Rename), after: 0, error: io::ErrorKind::Other, lasting: false });
     let command = |_| put(GroupId::SYSTEM, "photos", "a group");
     let refused = crate::store::block_on(store.create_group(command));
