@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Store, Write};
 use tokio::sync::Mutex;
 
+use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState, table};
@@ -142,8 +143,11 @@ impl Objects {
         name: &BucketName,
         request: CreateBucket,
     ) -> Result<BucketInfo, ObjectError> {
-        let (this, name) = (self.clone(), name.clone());
-        carried_out(async move { this.create_bucket_now(name, request).await }).await
+        counted("create_bucket", async {
+            let (this, name) = (self.clone(), name.clone());
+            carried_out(async move { this.create_bucket_now(name, request).await }).await
+        })
+        .await
     }
 
     async fn create_bucket_now(
@@ -195,8 +199,11 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], [`ObjectError::BucketNotEmpty`].
     pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), ObjectError> {
-        let (this, name) = (self.clone(), name.clone());
-        carried_out(async move { this.delete_bucket_now(&name).await }).await
+        counted("delete_bucket", async {
+            let (this, name) = (self.clone(), name.clone());
+            carried_out(async move { this.delete_bucket_now(&name).await }).await
+        })
+        .await
     }
 
     async fn delete_bucket_now(&self, name: &BucketName) -> Result<(), ObjectError> {
@@ -292,16 +299,19 @@ impl Objects {
         name: &BucketName,
         encryption: DefaultEncryption,
     ) -> Result<(), ObjectError> {
-        if let DefaultEncryption::Kms { key_id: Some(key_id), .. } = &encryption {
-            self.0.kms.describe(key_id).await?;
-        }
-        let (this, name) = (self.clone(), name.clone());
-        carried_out(async move {
-            let _changing = this.0.buckets.changing.lock().await;
-            let bucket = this.0.bucket(&name)?;
-            let mut changed = (*bucket).clone();
-            changed.settings.encryption = encryption;
-            this.replace_row(&bucket, &Arc::new(changed)).await
+        counted("set_default_encryption", async {
+            if let DefaultEncryption::Kms { key_id: Some(key_id), .. } = &encryption {
+                self.0.kms.describe(key_id).await?;
+            }
+            let (this, name) = (self.clone(), name.clone());
+            carried_out(async move {
+                let _changing = this.0.buckets.changing.lock().await;
+                let bucket = this.0.bucket(&name)?;
+                let mut changed = (*bucket).clone();
+                changed.settings.encryption = encryption;
+                this.replace_row(&bucket, &Arc::new(changed)).await
+            })
+            .await
         })
         .await
     }

@@ -337,6 +337,28 @@ pub enum ObjectError {
     Stopping,
 }
 
+impl ObjectError {
+    /// Whether the store failed, and not the request or its client.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Kms(error) => matches!(
+                error,
+                strongroom_kms::KmsError::Unavailable { .. }
+                    | strongroom_kms::KmsError::WrongContextOrDamaged { .. }
+            ),
+            Self::Damaged(_)
+            | Self::DamagedRow { .. }
+            | Self::TooNew { .. }
+            | Self::NoSpace
+            | Self::Io { .. }
+            | Self::Commit(_)
+            | Self::Read(_)
+            | Self::Stopping => true,
+            _ => false,
+        }
+    }
+}
+
 /// What is wrong with tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

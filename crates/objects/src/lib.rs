@@ -21,6 +21,7 @@ mod content;
 mod digest;
 mod error;
 mod locks;
+mod measure;
 mod meta;
 mod names;
 mod objects;

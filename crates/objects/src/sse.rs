@@ -9,6 +9,7 @@ use strongroom_seal::{
 use strongroom_store::{GroupId, ReadError, Store};
 
 use crate::digest::md5_of;
+use crate::measure::sse_failed;
 use crate::rows::{BlobId, ContentId, SseRow};
 use crate::{BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest};
 
@@ -81,7 +82,8 @@ impl Wrapper {
             },
         };
         let key_id = key_id.as_deref().unwrap_or_else(|| kms.default_key());
-        let (key, envelope) = kms.generate(key_id, &belongs.kms(context.as_deref())).await?;
+        let generated = kms.generate(key_id, &belongs.kms(context.as_deref())).await;
+        let (key, envelope) = generated.inspect_err(|error| sse_failed("kms", error.kind()))?;
         Ok(Self::Kms { key, envelope: Box::new(envelope), context })
     }
 
@@ -163,7 +165,12 @@ impl SseRow {
             (Self::Customer { salt, verifier: kept, .. }, Some(key)) => {
                 let kept = SecretKey::from_slice(kept).expect("a verifier has 32 bytes");
                 // Keys compare in constant time.
-                if verifier(key, salt, belongs) == kept { Ok(()) } else { Err(ObjectError::CustomerKeyWrong) }
+                if verifier(key, salt, belongs) == kept {
+                    Ok(())
+                } else {
+                    sse_failed("customer", "wrong_key");
+                    Err(ObjectError::CustomerKeyWrong)
+                }
             }
             (Self::Customer { .. }, None) => Err(ObjectError::CustomerKeyRequired),
             (_, Some(_)) => Err(ObjectError::CustomerKeyNotApplicable),
@@ -181,7 +188,8 @@ impl SseRow {
         Ok(match self {
             Self::Group { .. } => Unwrapper::Group,
             Self::Kms { envelope, context, .. } => {
-                Unwrapper::Kms(kms.unwrap(envelope, &belongs.kms(context.as_deref())).await?)
+                let unwrapped = kms.unwrap(envelope, &belongs.kms(context.as_deref())).await;
+                Unwrapper::Kms(unwrapped.inspect_err(|error| sse_failed("kms", error.kind()))?)
             }
             Self::Customer { .. } => Unwrapper::Customer(customer.ok_or(ObjectError::CustomerKeyRequired)?),
         })

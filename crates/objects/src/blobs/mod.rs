@@ -21,7 +21,7 @@ use crate::ObjectError;
 use crate::rows::BlobId;
 
 pub(crate) use read::{BlobReader, ReadFault};
-pub(crate) use write::{BlobWriter, WrittenBlob};
+pub(crate) use write::{BlobWriter, NewBlob, WrittenBlob};
 
 const TEMP: &str = "tmp";
 

@@ -9,6 +9,7 @@ use strongroom_telemetry::names;
 use crate::buckets::Bucket;
 use crate::commit::{Change, Current, Replace, newer_head};
 use crate::digest::{multipart_checksum, multipart_etag};
+use crate::measure::counted;
 use crate::objects::{Inner, Objects, carried_out};
 use crate::request::{CompleteUpload, PutResult};
 use crate::rows::{self, Body, ContentAt, ObjectHead, PartAt};
@@ -26,9 +27,12 @@ impl Objects {
     /// [`ObjectError::InvalidPartOrder`], [`ObjectError::EntityTooSmall`], those of checksums and conditions. On all of
     /// them the upload stays as it is.
     pub async fn complete_upload(&self, request: CompleteUpload) -> Result<PutResult, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        let inner = Arc::clone(&self.0);
-        carried_out(async move { inner.complete(bucket, request).await }).await
+        counted("complete_upload", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            let inner = Arc::clone(&self.0);
+            carried_out(async move { inner.complete(bucket, request).await }).await
+        })
+        .await
     }
 }
 

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 
 use crate::conditions::check_source;
+use crate::measure::counted;
 use crate::objects::Objects;
 use crate::ops::get::{Opened, Purpose, whole};
 use crate::ops::put::PUT_LEN_MAX;
@@ -19,34 +20,38 @@ impl Objects {
     /// # Errors
     /// Those of reading the source and writing the target; [`ObjectError::CopyOntoItself`] if nothing would change.
     pub async fn copy(&self, request: CopyRequest) -> Result<CopyResult, ObjectError> {
-        let CopyRequest { source, bucket, name, meta, metadata, tagging, sse, conditions, checksum } =
-            request;
-        let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
-        let target = self.0.bucket(&bucket)?;
-        let opened = self.open_source(source).await?;
-        let size = opened.object.size;
-        if size > PUT_LEN_MAX {
-            return Err(ObjectError::EntityTooLarge { size, most: PUT_LEN_MAX });
-        }
-        let changes_class =
-            meta.system.storage_class != opened.object.storage_class && meta.system.storage_class.is_some();
-        let changes = metadata == Directive::Replace
-            || sse != SseRequest::Default
-            || meta.system.website_redirect.is_some()
-            || changes_class
-            || target.settings.encryption != DefaultEncryption::S3;
-        if onto_itself && !changes {
-            return Err(ObjectError::CopyOntoItself);
-        }
-        let meta = target_meta(&opened, meta, metadata, tagging);
-        let source_version = opened.head.version;
-        // The source's algorithm is kept; its composite form is not, since the target has one part.
-        let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
-        let checksums = ChecksumRequest { compute: checksum.or(kept), ..ChecksumRequest::default() };
-        let content = content(opened.body(&self.0).await?);
-        let put = PutRequest { bucket, name, content, meta, sse, conditions, checksums, content_md5: None };
-        let put = Box::pin(self.put(put)).await?;
-        Ok(CopyResult { put, source_version })
+        counted("copy", async {
+            let CopyRequest { source, bucket, name, meta, metadata, tagging, sse, conditions, checksum } =
+                request;
+            let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
+            let target = self.0.bucket(&bucket)?;
+            let opened = self.open_source(source).await?;
+            let size = opened.object.size;
+            if size > PUT_LEN_MAX {
+                return Err(ObjectError::EntityTooLarge { size, most: PUT_LEN_MAX });
+            }
+            let changes_class = meta.system.storage_class != opened.object.storage_class
+                && meta.system.storage_class.is_some();
+            let changes = metadata == Directive::Replace
+                || sse != SseRequest::Default
+                || meta.system.website_redirect.is_some()
+                || changes_class
+                || target.settings.encryption != DefaultEncryption::S3;
+            if onto_itself && !changes {
+                return Err(ObjectError::CopyOntoItself);
+            }
+            let meta = target_meta(&opened, meta, metadata, tagging);
+            let source_version = opened.head.version;
+            // The source's algorithm is kept; its composite form is not, since the target has one part.
+            let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
+            let checksums = ChecksumRequest { compute: checksum.or(kept), ..ChecksumRequest::default() };
+            let content = content(opened.body(&self.0).await?);
+            let put =
+                PutRequest { bucket, name, content, meta, sse, conditions, checksums, content_md5: None };
+            let put = Box::pin(self.put_uncounted(put)).await?;
+            Ok(CopyResult { put, source_version })
+        })
+        .await
     }
 
     /// The source of a copy, if it is as the client wants it.

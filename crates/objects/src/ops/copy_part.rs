@@ -1,5 +1,6 @@
 //! Copying a range of an object into a part of an upload.
 
+use crate::measure::counted;
 use crate::objects::Objects;
 use crate::ops::copy::content;
 use crate::ops::put::PUT_LEN_MAX;
@@ -14,30 +15,33 @@ impl Objects {
     /// Those of reading the source and of [`Self::put_part`]; [`ObjectError::InvalidCopyRange`] for a range that is not
     /// inside the source.
     pub async fn copy_part(&self, request: CopyPart) -> Result<PartStored, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        let mut opened = self.open_source(request.source).await?;
-        let size = opened.object.size;
-        if let Some((first, last)) = request.range {
-            if first > last || last >= size {
-                return Err(ObjectError::InvalidCopyRange { size });
+        counted("copy_part", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            let mut opened = self.open_source(request.source).await?;
+            let size = opened.object.size;
+            if let Some((first, last)) = request.range {
+                if first > last || last >= size {
+                    return Err(ObjectError::InvalidCopyRange { size });
+                }
+                opened.wanted.bytes = first..last + 1;
             }
-            opened.wanted.bytes = first..last + 1;
-        }
-        let length = opened.wanted.length();
-        if length > PUT_LEN_MAX {
-            return Err(ObjectError::EntityTooLarge { size: length, most: PUT_LEN_MAX });
-        }
-        let source_version = opened.head.version;
-        let content = content(opened.body(&self.0).await?);
-        let target = PartTarget {
-            bucket,
-            name: request.name,
-            upload: request.upload,
-            part: request.part,
-            customer_key: request.customer_key,
-        };
-        let mut stored = self.0.store_part(target, content, ChecksumRequest::default(), None).await?;
-        stored.source_version = Some(source_version);
-        Ok(stored)
+            let length = opened.wanted.length();
+            if length > PUT_LEN_MAX {
+                return Err(ObjectError::EntityTooLarge { size: length, most: PUT_LEN_MAX });
+            }
+            let source_version = opened.head.version;
+            let content = content(opened.body(&self.0).await?);
+            let target = PartTarget {
+                bucket,
+                name: request.name,
+                upload: request.upload,
+                part: request.part,
+                customer_key: request.customer_key,
+            };
+            let mut stored = self.0.store_part(target, content, ChecksumRequest::default(), None).await?;
+            stored.source_version = Some(source_version);
+            Ok(stored)
+        })
+        .await
     }
 }

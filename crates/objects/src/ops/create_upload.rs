@@ -7,6 +7,7 @@ use strongroom_seal::ObjectKey;
 use strongroom_store::{Command, Outcome, Write};
 use strongroom_telemetry::names;
 
+use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{CreateUpload, UploadCreated};
 use crate::rows::{self, ContentId, UploadRow};
@@ -19,39 +20,44 @@ impl Objects {
     /// # Errors
     /// Those of metadata, encryption and checksum kind.
     pub async fn create_upload(&self, request: CreateUpload) -> Result<UploadCreated, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        crate::meta::check(&request.meta)?;
-        let checksum = request.checksum.map(|(algorithm, kind)| kind_of(algorithm, kind)).transpose()?;
-        let inner = Arc::clone(&self.0);
-        let content = ContentId::generate(&*inner.options.random);
-        let belongs = Belongs { bucket: request.bucket, group: bucket.group, name: request.name, content };
-        let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &*inner.kms).await?;
-        let sse = wrapper.applied();
-        carried_out(async move {
-            let begun = inner.options.clock.now();
-            let upload = UploadId::generate(begun, &*inner.options.random);
-            let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));
-            let command = blocking(move || {
-                let random = &*job.options.random;
-                let key = ObjectKey::generate(random);
-                let sse =
-                    wrapper.wrap(&job.store, &belongs, &key, random).map_err(|error| at.read_error(error))?;
-                let row = UploadRow { begun, content, sse, checksum, meta: request.meta };
-                let key = rows::upload_key(&belongs.name, &upload);
-                Ok(Command {
-                    group: at.group,
-                    checks: vec![at.is_active()],
-                    writes: vec![Write::Put { key, value: row.encode() }],
+        counted("create_upload", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            crate::meta::check(&request.meta)?;
+            let checksum = request.checksum.map(|(algorithm, kind)| kind_of(algorithm, kind)).transpose()?;
+            let inner = Arc::clone(&self.0);
+            let content = ContentId::generate(&*inner.options.random);
+            let belongs =
+                Belongs { bucket: request.bucket, group: bucket.group, name: request.name, content };
+            let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &*inner.kms).await?;
+            let sse = wrapper.applied();
+            carried_out(async move {
+                let begun = inner.options.clock.now();
+                let upload = UploadId::generate(begun, &*inner.options.random);
+                let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));
+                let command = blocking(move || {
+                    let random = &*job.options.random;
+                    let key = ObjectKey::generate(random);
+                    let sse = wrapper
+                        .wrap(&job.store, &belongs, &key, random)
+                        .map_err(|error| at.read_error(error))?;
+                    let row = UploadRow { begun, content, sse, checksum, meta: request.meta };
+                    let key = rows::upload_key(&belongs.name, &upload);
+                    Ok(Command {
+                        group: at.group,
+                        checks: vec![at.is_active()],
+                        writes: vec![Write::Put { key, value: row.encode() }],
+                    })
                 })
-            })
-            .await?;
-            match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
-                Outcome::Applied { .. } => {
-                    gauge!(names::UPLOADS_OPEN).increment(1.0);
-                    Ok(UploadCreated { upload, sse, checksum })
+                .await?;
+                match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+                    Outcome::Applied { .. } => {
+                        gauge!(names::UPLOADS_OPEN).increment(1.0);
+                        Ok(UploadCreated { upload, sse, checksum })
+                    }
+                    Outcome::Refused { .. } => Err(bucket.gone()),
                 }
-                Outcome::Refused { .. } => Err(bucket.gone()),
-            }
+            })
+            .await
         })
         .await
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 
 use crate::commit::{Change, Replace, if_match};
+use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::request::{DeleteItem, DeleteRequest, DeleteResult};
 use crate::{BucketName, ObjectError, VersionId};
@@ -18,21 +19,25 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], [`ObjectError::PreconditionFailed`], [`ObjectError::NoSuchKey`] with a condition.
     pub async fn delete(&self, request: DeleteRequest) -> Result<DeleteResult, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        let inner = Arc::clone(&self.0);
-        carried_out(async move {
-            let DeleteRequest { name, version, if_match: tags, .. } = request;
-            let conditions = if_match(tags);
-            let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
-            inner
-                .replace(what, move |_, current| {
-                    let meant =
-                        |version: VersionId| current.is_some_and(|current| current.head.version == version);
-                    let there = version.map_or(current.is_some(), meant);
-                    Ok(there.then(Change::default))
-                })
-                .await?;
-            Ok(DeleteResult { version, delete_marker: false })
+        counted("delete", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            let inner = Arc::clone(&self.0);
+            carried_out(async move {
+                let DeleteRequest { name, version, if_match: tags, .. } = request;
+                let conditions = if_match(tags);
+                let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
+                inner
+                    .replace(what, move |_, current| {
+                        let meant = |version: VersionId| {
+                            current.is_some_and(|current| current.head.version == version)
+                        };
+                        let there = version.map_or(current.is_some(), meant);
+                        Ok(there.then(Change::default))
+                    })
+                    .await?;
+                Ok(DeleteResult { version, delete_marker: false })
+            })
+            .await
         })
         .await
     }

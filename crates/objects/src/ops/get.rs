@@ -14,10 +14,11 @@ use crate::buckets::Bucket;
 use crate::commit::{body, current, damaged};
 use crate::conditions::check_read;
 use crate::locks::Lease;
+use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking};
 use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
-use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
+use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt, SseRow};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
 
@@ -31,19 +32,36 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchKey`], those of conditions and ranges, and [`ObjectError::Damaged`], also in the body.
     pub async fn get(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
-        let opened = self.0.open_object(request, Purpose::Content).await?;
-        let length = opened.wanted.length();
-        let range = opened.wanted.range;
-        let info = opened.info();
-        let body = opened.body(&self.0).await?;
-        debug_assert_eq!(body.length(), length);
+        counted("get", self.get_uncounted(request)).await
+    }
+
+    async fn get_uncounted(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
+        let bucket = self.0.bucket(&request.bucket)?;
+        let inner = Arc::clone(&self.0);
+        let found = blocking(move || {
+            let opened = inner.find_object(bucket, request, Purpose::Content)?;
+            let (info, range) = (opened.info(), opened.wanted.range);
+            // One job is enough for all that needs no answer from the KMS.
+            match opened.local_unwrapper() {
+                Some(unwrapper) => Ok((info, range, Found::Started(opened.start(&inner, &unwrapper)?))),
+                None => Ok((info, range, Found::NeedsKms(Box::new(opened)))),
+            }
+        });
+        let (info, range, found) = found.await?;
+        let body = match found {
+            Found::Started(started) => started.into_body(),
+            Found::NeedsKms(opened) => opened.body(&self.0).await?,
+        };
         Ok(GetResult { info, range, body })
     }
 
     /// What [`Self::get`] would answer, without the content.
     pub async fn head(&self, request: GetRequest) -> Result<HeadResult, ObjectError> {
-        let opened = self.0.open_object(request, Purpose::Description).await?;
-        Ok(HeadResult { info: opened.info(), range: opened.wanted.range, length: opened.wanted.length() })
+        counted("head", async {
+            let opened = self.0.open_object(request, Purpose::Description).await?;
+            Ok(HeadResult { info: opened.info(), range: opened.wanted.range, length: opened.wanted.length() })
+        })
+        .await
     }
 }
 
@@ -85,23 +103,30 @@ impl Inner {
         purpose: Purpose,
     ) -> Result<Opened, ObjectError> {
         let bucket = self.bucket(&request.bucket)?;
+        let inner = Arc::clone(self);
+        blocking(move || inner.find_object(bucket, request, purpose)).await
+    }
+
+    /// [`Self::open_object`] where it may block.
+    fn find_object(
+        &self,
+        bucket: Arc<Bucket>,
+        request: GetRequest,
+        purpose: Purpose,
+    ) -> Result<Opened, ObjectError> {
         // Before the entry is read: what the entry names then stays.
         let lease = (purpose == Purpose::Content)
             .then(|| self.leases.take(bucket.group, &rows::head_key(&request.name)));
-        let inner = Arc::clone(self);
-        blocking(move || {
-            let reading = inner.read(&bucket)?;
-            let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
-                request;
-            let (head, object) = find(&reading, &bucket, &name, version)?;
-            let body = body(&reading, &bucket, &name, head.version, &object)?;
-            let belongs = Belongs { bucket: bucket_name, group: bucket.group, name, content: object.content };
-            body.sse.admits(customer_key.as_ref(), &belongs)?;
-            check_read(&conditions, object.etag, head.mtime, head.version)?;
-            let wanted = range::resolve(&object, &body.content, part, range)?;
-            Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease })
-        })
-        .await
+        let reading = self.read(&bucket)?;
+        let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
+            request;
+        let (head, object) = find(&reading, &bucket, &name, version)?;
+        let body = body(&reading, &bucket, &name, head.version, &object)?;
+        let belongs = Belongs { bucket: bucket_name, group: bucket.group, name, content: object.content };
+        body.sse.admits(customer_key.as_ref(), &belongs)?;
+        check_read(&conditions, object.etag, head.mtime, head.version)?;
+        let wanted = range::resolve(&object, &body.content, part, range)?;
+        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease })
     }
 }
 
@@ -153,44 +178,65 @@ impl Opened {
 
     /// The bytes that are wanted.
     pub(crate) async fn body(self, inner: &Arc<Inner>) -> Result<ObjectBody, ObjectError> {
-        let Self { bucket, belongs, head, object, body, wanted, customer_key, lease } = self;
-        let unwrapper = body.sse.unwrapper(customer_key, &belongs, &*inner.kms).await?;
+        let unwrapper =
+            self.body.sse.unwrapper(self.customer_key.clone(), &self.belongs, &*inner.kms).await?;
         let inner = Arc::clone(inner);
-        let first = blocking(move || {
-            let version = head.version;
-            let key = unwrap(&inner, &bucket, &unwrapper, &body, &belongs, version)?;
-            let parts = match body.content {
-                ContentAt::Inline(sealed) => {
-                    let plain = open_inline(&sealed, &key, &bucket, &belongs, version, object.size)?;
-                    return Ok(First::Inline(plain.slice(usize_range(&wanted.bytes))));
-                }
-                ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
-                ContentAt::Parts(parts) => parts,
-            };
-            let source = Source { bucket, belongs, version, key, parts, inner };
-            let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
-            // The first window is read here: most requests need no other, and an error now is still a clean answer.
-            let window = cursor.next_window()?;
-            Ok(First::Blobs(cursor, window))
-        })
-        .await?;
-        match first {
-            First::Inline(plain) => Ok(ObjectBody::ready(plain)),
-            First::Blobs(cursor, window) => {
-                let length = wanted_length(&cursor, window.as_ref());
-                Ok(ObjectBody::new(length, windows(cursor, window)))
-            }
+        Ok(blocking(move || self.start(&inner, &unwrapper)).await?.into_body())
+    }
+
+    /// What unwraps the object key, if the KMS is not needed for it.
+    fn local_unwrapper(&self) -> Option<Unwrapper> {
+        match &self.body.sse {
+            SseRow::Group { .. } => Some(Unwrapper::Group),
+            SseRow::Customer { .. } => self.customer_key.clone().map(Unwrapper::Customer),
+            SseRow::Kms { .. } => None,
         }
+    }
+
+    /// Opens the content and its first window: most requests need no other, and an error now is still a clean
+    /// answer. Blocks.
+    fn start(self, inner: &Arc<Inner>, unwrapper: &Unwrapper) -> Result<Started, ObjectError> {
+        let Self { bucket, belongs, head, object, body, wanted, lease, .. } = self;
+        let version = head.version;
+        let key = unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?;
+        let parts = match body.content {
+            ContentAt::Inline(sealed) => {
+                let plain = open_inline(&sealed, &key, &bucket, &belongs, version, object.size)?;
+                return Ok(Started::Inline(plain.slice(usize_range(&wanted.bytes))));
+            }
+            ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
+            ContentAt::Parts(parts) => parts,
+        };
+        let source = Source { bucket, belongs, version, key, parts, inner: Arc::clone(inner) };
+        let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
+        let window = cursor.next_window()?;
+        Ok(Started::Blobs(Box::new(cursor), window))
     }
 }
 
-enum First {
-    Inline(Bytes),
-    Blobs(Cursor, Option<Bytes>),
+/// An object whose entry was found.
+enum Found {
+    Started(Started),
+    NeedsKms(Box<Opened>),
 }
 
-fn wanted_length(cursor: &Cursor, window: Option<&Bytes>) -> u64 {
-    cursor.rest.end - cursor.rest.start + window.map_or(0, |window| window.len() as u64)
+/// Content whose beginning is there.
+enum Started {
+    Inline(Bytes),
+    Blobs(Box<Cursor>, Option<Bytes>),
+}
+
+impl Started {
+    fn into_body(self) -> ObjectBody {
+        match self {
+            Self::Inline(plain) => ObjectBody::ready(plain),
+            Self::Blobs(cursor, window) => {
+                let first = window.as_ref().map_or(0, |window| window.len() as u64);
+                let length = first + (cursor.rest.end - cursor.rest.start);
+                ObjectBody::new(length, windows(cursor, window))
+            }
+        }
+    }
 }
 
 fn usize_range(range: &Range<u64>) -> Range<usize> {
@@ -221,9 +267,9 @@ fn open_inline(
     size: u64,
 ) -> Result<Bytes, ObjectError> {
     let opened = open_all(key, &belongs.inline(), sealed).ok().filter(|plain| plain.len() as u64 == size);
-    let plain = opened.ok_or_else(|| damaged(bucket, &belongs.name, version, 1, Damaged::Inline))?;
+    let mut plain = opened.ok_or_else(|| damaged(bucket, &belongs.name, version, 1, Damaged::Inline))?;
     metrics::counter!(strongroom_telemetry::names::OBJECTS_OPENED_BYTES).increment(size);
-    Ok(Bytes::copy_from_slice(&plain))
+    Ok(Bytes::from(std::mem::take(&mut *plain)))
 }
 
 /// A place in an object's content, on its way to the end of a range.
@@ -312,17 +358,17 @@ impl Cursor {
     }
 }
 
-type Ahead = JoinHandle<Result<(Cursor, Option<Bytes>), ObjectError>>;
+type Ahead = JoinHandle<Result<(Box<Cursor>, Option<Bytes>), ObjectError>>;
 
 enum Step {
-    Ready(Cursor, Bytes),
+    Ready(Box<Cursor>, Bytes),
     Ahead(Ahead),
     Done,
 }
 
 /// The windows of a range, one being read while the one before is on its way out.
 fn windows(
-    cursor: Cursor,
+    cursor: Box<Cursor>,
     first: Option<Bytes>,
 ) -> impl futures::Stream<Item = Result<Bytes, ObjectError>> + Send + 'static {
     let start = match first {
@@ -345,7 +391,7 @@ fn windows(
     })
 }
 
-fn read_ahead(mut cursor: Cursor) -> Ahead {
+fn read_ahead(mut cursor: Box<Cursor>) -> Ahead {
     tokio::task::spawn_blocking(move || {
         let window = cursor.next_window()?;
         Ok((cursor, window))

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::measure::counted;
 use crate::objects::{Objects, blocking};
 use crate::request::{ListRequest, ListedObject, Listing};
 use crate::rows::{Head, HeadKind, Prefix, table};
@@ -18,11 +19,14 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], and what reading the index can fail with.
     pub async fn list(&self, request: ListRequest) -> Result<Listing, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        let inner = Arc::clone(&self.0);
-        blocking(move || {
-            let reading = inner.read(&bucket)?;
-            list(&reading, &request)
+        counted("list", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            let inner = Arc::clone(&self.0);
+            blocking(move || {
+                let reading = inner.read(&bucket)?;
+                list(&reading, &request)
+            })
+            .await
         })
         .await
     }

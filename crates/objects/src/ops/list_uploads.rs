@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use strongroom_store::Reading;
 
+use crate::measure::counted;
 use crate::objects::{Objects, blocking};
 use crate::ops::list::{PAGE_MAX, past};
 use crate::request::{ListUploads, ListedUpload, UploadListing};
@@ -18,9 +19,12 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchBucket`].
     pub async fn list_uploads(&self, request: ListUploads) -> Result<UploadListing, ObjectError> {
-        let bucket = self.0.bucket(&request.bucket)?;
-        let inner = Arc::clone(&self.0);
-        blocking(move || list(&inner.read(&bucket)?, &request)).await
+        counted("list_uploads", async {
+            let bucket = self.0.bucket(&request.bucket)?;
+            let inner = Arc::clone(&self.0);
+            blocking(move || list(&inner.read(&bucket)?, &request)).await
+        })
+        .await
     }
 }
 

@@ -1,22 +1,25 @@
 //! Storing an object in one piece.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::counter;
 use strongroom_seal::{ObjectKey, stream};
 use strongroom_store::Write;
 use strongroom_telemetry::names;
 
+use crate::blobs::NewBlob;
 use crate::buckets::Bucket;
 use crate::commit::{Change, Replace, newer_head, outcome_unknown};
 use crate::digest::Digested;
+use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking, carried_out};
 use crate::receive::{DigestPlan, Received, ReceivedContent, Receiver};
 use crate::request::{PutRequest, PutResult};
 use crate::rows::{self, Body, ContentAt, ContentId, Head, ObjectHead};
 use crate::sse::{Belongs, Wrapper};
 use crate::{
-    Checksum, ChecksumKind, ETag, ObjectError, ObjectMeta, ObjectName, Timestamp, VersionId, WriteConditions,
+    Checksum, ChecksumKind, ETag, ObjectError, ObjectMeta, ObjectName, SseApplied, Timestamp, VersionId,
+    WriteConditions,
 };
 
 /// The most that one put takes, in bytes (AWS S3 User Guide, "Uploading objects").
@@ -28,6 +31,11 @@ impl Objects {
     /// # Errors
     /// Those of the request, of its conditions, checksums and encryption; on any of them nothing is visible.
     pub async fn put(&self, request: PutRequest) -> Result<PutResult, ObjectError> {
+        counted("put", self.put_uncounted(request)).await
+    }
+
+    /// [`Self::put`] as a part of another operation.
+    pub(crate) async fn put_uncounted(&self, request: PutRequest) -> Result<PutResult, ObjectError> {
         let inner = &self.0;
         let bucket = inner.bucket(&request.bucket)?;
         crate::meta::check(&request.meta)?;
@@ -109,58 +117,110 @@ impl Inner {
         conditions: WriteConditions,
     ) -> Result<PutResult, ObjectError> {
         let name = stored.belongs.name.clone();
-        let size = stored.received.size;
-        let applied = stored.wrapper.applied();
         let now = self.options.clock.now();
-        let (inner, at) = (Arc::clone(&self), Arc::clone(&bucket));
-        let (object, body, blob) = blocking(move || {
-            let NewObject { received, meta, belongs, wrapper, key } = stored;
-            let random = &*inner.options.random;
-            let sse =
-                wrapper.wrap(&inner.store, &belongs, &key, random).map_err(|error| at.read_error(error))?;
-            let etag = etag(&wrapper, &received.digested, random);
-            let (content, blob) = match received.content {
-                ReceivedContent::Small(plain) => {
-                    let sealed =
-                        stream::seal_all(&key, &belongs.inline(), inner.options.stream, &plain, random);
-                    (ContentAt::Inline(sealed), None)
-                }
-                ReceivedContent::Blob(written) => {
-                    let blob = written.place()?;
-                    (ContentAt::Blob(blob.id()), Some(blob))
-                }
-            };
-            let full = |value| Checksum { value, kind: ChecksumKind::FullObject, parts: 0 };
-            let object = ObjectHead {
-                size: received.size,
-                etag,
-                content: belongs.content,
-                storage_class: meta.system.storage_class.clone(),
-                checksums: received.digested.checksums.into_iter().map(full).collect(),
-            };
-            Ok((object, Body { sse, content, meta }, blob))
-        })
-        .await?;
-        count_written(&body);
-        let result = PutResult {
-            etag: object.etag,
-            version: VersionId::Null,
-            checksums: object.checksums.clone(),
-            sse: applied,
-            size,
-            mtime: now,
-        };
-        let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
-        let replaced =
-            self.replace(what, move |_, current| Ok(Some(change(current, now, &object, &body)))).await;
-        match (&replaced, blob) {
-            (Ok(()), Some(blob)) => blob.keep(),
-            (Err(error), Some(blob)) if outcome_unknown(error) => blob.keep(),
-            // Dropping it removes the file.
-            _ => {}
+        let small = matches!(stored.received.content, ReceivedContent::Small(_));
+        let sealing = Arc::new(Mutex::new(Sealing::Not(Box::new(stored))));
+        if !small {
+            // Naming a blob takes a sync: nobody else who writes this name has to wait for it.
+            let (inner, at, job) = (Arc::clone(&self), Arc::clone(&bucket), Arc::clone(&sealing));
+            blocking(move || sealed(&job, &inner, &at).map(drop)).await?;
         }
-        replaced.map(|()| result)
+        let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
+        let (inner, at, job) = (Arc::clone(&self), Arc::clone(&bucket), Arc::clone(&sealing));
+        let replaced = self.replace(what, move |_, current| {
+            let sealed = sealed(&job, &inner, &at)?;
+            Ok(Some(change(current, now, &sealed.object, &sealed.body)))
+        });
+        let replaced = replaced.await;
+        let taken = std::mem::replace(&mut *lock(&sealing), Sealing::Failed);
+        let Sealing::Done(sealed, blob) = taken else {
+            return Err(replaced.err().unwrap_or(ObjectError::Stopping));
+        };
+        // Otherwise dropping it removes the file.
+        if let Some(blob) = blob.filter(|_| replaced.as_ref().err().is_none_or(outcome_unknown)) {
+            blob.keep();
+        }
+        replaced?;
+        count_written(&sealed.body);
+        Ok(PutResult {
+            etag: sealed.object.etag,
+            version: VersionId::Null,
+            checksums: sealed.object.checksums.clone(),
+            sse: sealed.applied.clone(),
+            size: sealed.object.size,
+            mtime: now,
+        })
     }
+}
+
+/// How far the sealing of a new object is. It is done once, in the first job that needs it.
+enum Sealing {
+    Not(Box<NewObject>),
+    Done(Arc<SealedObject>, Option<NewBlob>),
+    Failed,
+}
+
+/// An object ready to be committed.
+struct SealedObject {
+    object: ObjectHead,
+    body: Body,
+    applied: SseApplied,
+}
+
+fn lock(sealing: &Mutex<Sealing>) -> MutexGuard<'_, Sealing> {
+    sealing.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Seals what is not sealed yet, and names its blob. Blocks.
+fn sealed(
+    sealing: &Mutex<Sealing>,
+    inner: &Inner,
+    bucket: &Bucket,
+) -> Result<Arc<SealedObject>, ObjectError> {
+    let mut sealing = lock(sealing);
+    match std::mem::replace(&mut *sealing, Sealing::Failed) {
+        Sealing::Not(stored) => {
+            let (object, blob) = seal(*stored, inner, bucket)?;
+            let object = Arc::new(object);
+            *sealing = Sealing::Done(Arc::clone(&object), blob);
+            Ok(object)
+        }
+        Sealing::Done(object, blob) => {
+            *sealing = Sealing::Done(Arc::clone(&object), blob);
+            Ok(object)
+        }
+        Sealing::Failed => Err(ObjectError::Stopping),
+    }
+}
+
+fn seal(
+    stored: NewObject,
+    inner: &Inner,
+    bucket: &Bucket,
+) -> Result<(SealedObject, Option<NewBlob>), ObjectError> {
+    let NewObject { received, meta, belongs, wrapper, key } = stored;
+    let random = &*inner.options.random;
+    let sse = wrapper.wrap(&inner.store, &belongs, &key, random).map_err(|error| bucket.read_error(error))?;
+    let etag = etag(&wrapper, &received.digested, random);
+    let (content, blob) = match received.content {
+        ReceivedContent::Small(plain) => {
+            let sealed = stream::seal_all(&key, &belongs.inline(), inner.options.stream, &plain, random);
+            (ContentAt::Inline(sealed), None)
+        }
+        ReceivedContent::Blob(written) => {
+            let blob = written.place()?;
+            (ContentAt::Blob(blob.id()), Some(blob))
+        }
+    };
+    let full = |value| Checksum { value, kind: ChecksumKind::FullObject, parts: 0 };
+    let object = ObjectHead {
+        size: received.size,
+        etag,
+        content: belongs.content,
+        storage_class: meta.system.storage_class.clone(),
+        checksums: received.digested.checksums.into_iter().map(full).collect(),
+    };
+    Ok((SealedObject { object, body: Body { sse, content, meta }, applied: wrapper.applied() }, blob))
 }
 
 fn change(

@@ -9,6 +9,7 @@ use strongroom_telemetry::names;
 
 use crate::buckets::Bucket;
 use crate::commit::{damaged, outcome_unknown};
+use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking, carried_out};
 use crate::ops::put::{PUT_LEN_MAX, opaque_etag};
 use crate::receive::{DigestPlan, Received, ReceivedContent};
@@ -31,10 +32,14 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchUpload`], [`ObjectError::UploadSse`], and those of content and checksums.
     pub async fn put_part(&self, request: PutPart) -> Result<PartStored, ObjectError> {
-        let PutPart { bucket, name, upload, part, content, checksums, content_md5, customer_key } = request;
-        let bucket = self.0.bucket(&bucket)?;
-        let target = PartTarget { bucket, name, upload, part, customer_key };
-        self.0.store_part(target, content, checksums, content_md5).await
+        counted("put_part", async {
+            let PutPart { bucket, name, upload, part, content, checksums, content_md5, customer_key } =
+                request;
+            let bucket = self.0.bucket(&bucket)?;
+            let target = PartTarget { bucket, name, upload, part, customer_key };
+            self.0.store_part(target, content, checksums, content_md5).await
+        })
+        .await
     }
 }
 
