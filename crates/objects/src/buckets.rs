@@ -12,7 +12,7 @@ use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState, table};
-use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp};
+use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp, Versioning};
 
 /// Buckets of one answer at most.
 const LIST_MAX: u32 = 10_000;
@@ -155,6 +155,10 @@ impl Objects {
         name: BucketName,
         request: CreateBucket,
     ) -> Result<BucketInfo, ObjectError> {
+        // Rows can carry versions, but writes do not make them yet.
+        if request.settings.versioning != Versioning::Off {
+            return Err(ObjectError::Unsupported { what: "versioning" });
+        }
         let inner = &self.0;
         let _changing = inner.buckets.changing.lock().await;
         if let Some(bucket) = inner.buckets.find(&name) {

@@ -255,6 +255,15 @@ pub enum ObjectError {
     /// The version is locked.
     #[error("the version is under retention or legal hold")]
     Locked,
+    /// The bucket has no object lock, and the request asks for retention or a legal hold.
+    #[error("the bucket has no object lock")]
+    ObjectLockOff,
+    /// The store does not do this yet; it is refused so that nobody relies on it.
+    #[error("{what} is not supported yet")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+    },
 
     // Conditions.
     /// A condition does not hold.

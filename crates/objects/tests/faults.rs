@@ -180,3 +180,56 @@ async fn an_interrupted_deletion_of_a_bucket_is_finished_or_taken_back_at_openin
     let fixture = fixture.crash().await;
     assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchBucket { .. })));
 }
+
+/// A store whose log and pages fail when told to; blobs do not.
+async fn with_failing_store(dead_after: bool, kind: ErrorKind) -> (Fixture, TestDisk) {
+    let disk = if dead_after { TestDisk::dies_after(-1) } else { TestDisk::fails_after(-1, kind) };
+    let dir = tempfile::tempdir().unwrap();
+    let mut store_options = strongroom_store::StoreOptions::new(store_dir(dir.path()), MemoryKeys::new());
+    store_options.disk = Arc::new(disk.clone());
+    let store = strongroom_store::Store::create_or_open(store_options).unwrap();
+    let objects = Objects::open(store.clone(), MemoryKeys::new(), options(dir.path())).await.unwrap();
+    let create = request::CreateBucket { owner: "me".into(), settings: BucketSettings::default() };
+    objects.create_bucket(&bucket(), create).await.unwrap();
+    (Fixture { dir, store, objects }, disk)
+}
+
+#[tokio::test]
+async fn a_commit_of_unknown_outcome_leaves_one_whole_object_and_no_other_file() {
+    for call in 0..4 {
+        let (fixture, disk) = with_failing_store(true, ErrorKind::Other).await;
+        fixture.put("name", noise(OLD, LENGTH)).await;
+        eventually(|| fixture.files().len() == 1).await;
+        disk.arm(call);
+        let put = fixture.objects.put(put("name", noise(NEW, LENGTH))).await;
+        let acknowledged = put.is_ok();
+        if let Err(error) = put {
+            assert!(matches!(error, ObjectError::Commit(_)), "{error}");
+            assert_eq!(fixture.files().len(), 2, "it may be durable for all the writer knows");
+        }
+        let fixture = fixture.crash().await;
+        let content = fixture.read("name").await.unwrap();
+        assert!(
+            content == noise(NEW, LENGTH) || (!acknowledged && content == noise(OLD, LENGTH)),
+            "call {call}"
+        );
+        eventually(|| fixture.files().len() == 1).await;
+        assert!(fixture.read("name").await.unwrap() == content);
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_under_the_index_is_a_clean_error_too() {
+    let (fixture, disk) = with_failing_store(false, ErrorKind::StorageFull).await;
+    for length in [100, LENGTH] {
+        fixture.put("name", noise(OLD, length)).await;
+        disk.arm(0);
+        let error = fixture.objects.put(put("name", noise(NEW, length))).await.unwrap_err();
+        assert!(matches!(error, ObjectError::NoSpace), "{error}");
+        assert!(fixture.read("name").await.unwrap() == noise(OLD, length));
+        eventually(|| fixture.files().len() == usize::from(length > 16_384)).await;
+        fixture.put("name", noise(NEW, length)).await;
+        assert!(fixture.read("name").await.unwrap() == noise(NEW, length));
+        eventually(|| fixture.files().len() == usize::from(length > 16_384)).await;
+    }
+}

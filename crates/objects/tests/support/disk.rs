@@ -40,6 +40,11 @@ impl TestDisk {
         Self(Arc::new(State { left: AtomicI64::new(left), dead_after, kind, read: AtomicU64::new(0) }))
     }
 
+    /// The failure comes after `left` more calls.
+    pub fn arm(&self, left: i64) {
+        self.0.left.store(left, Ordering::Relaxed);
+    }
+
     /// How many bytes were read since the last call.
     pub fn read_since(&self) -> u64 {
         self.0.read.swap(0, Ordering::Relaxed)
