@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::blobs::{BlobWriter, Blobs, WrittenBlob};
 use crate::digest::{Digested, Digests};
 use crate::sse::Belongs;
-use crate::{ChecksumAlgorithm, ChecksumRequest, Content, ContentError, ObjectError};
+use crate::{ChecksumAlgorithm, ChecksumRequest, ChecksumValue, Content, ContentError, ObjectError};
 
 /// How much content is handed to a job at once, in bytes.
 const WINDOW_LEN: usize = 1 << 20;
@@ -76,10 +76,11 @@ impl DigestPlan {
         all
     }
 
-    /// Whether the client named a checksum.
-    pub(crate) fn checksums_named(&self) -> bool {
+    /// The algorithm of the checksum that the client named, if it named one.
+    pub(crate) fn checksums_named(&self) -> Option<ChecksumAlgorithm> {
         let request = &self.checksums;
-        !request.expected.is_empty() || request.compute.is_some() || request.trailer.is_some()
+        let expected = request.expected.first().map(ChecksumValue::algorithm);
+        expected.or(request.compute).or(request.trailer.as_ref().map(|(algorithm, _)| *algorithm))
     }
 
     /// Whether the content is what the client said.

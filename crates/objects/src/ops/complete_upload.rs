@@ -14,7 +14,7 @@ use crate::objects::{Inner, Objects, carried_out};
 use crate::request::{CompleteUpload, PutResult};
 use crate::rows::{self, Body, ContentAt, ObjectHead, PartAt};
 use crate::uploads::{self, FoundPart, FoundUpload};
-use crate::{ChecksumKind, ETag, ObjectError, PART_NUMBER_MAX, Timestamp, VersionId};
+use crate::{ChecksumKind, ChecksumValue, ETag, ObjectError, PART_NUMBER_MAX, Timestamp, VersionId};
 
 /// The least size of a part that is not the last, in bytes (AWS S3 User Guide, multipart upload limits).
 const PART_LEN_MIN: u64 = 5 << 20;
@@ -72,7 +72,7 @@ fn plan(
     let id = request.upload;
     let found = uploads::upload(reading, bucket, &request.name, id)?;
     let all = uploads::parts_after(reading, id, 0, usize::from(PART_NUMBER_MAX))?;
-    let chosen = choose(request, &all)?;
+    let chosen = choose(request, &found, &all)?;
     let size = chosen.iter().map(|part| part.row.size).sum();
     if let Some(given) = request.size.filter(|given| *given != size) {
         return Err(ObjectError::ObjectSizeMismatch { given, actual: size });
@@ -114,7 +114,11 @@ fn plan(
 }
 
 /// The parts that the request names, which must be there as they are named.
-fn choose<'a>(request: &CompleteUpload, all: &'a [FoundPart]) -> Result<Vec<&'a FoundPart>, ObjectError> {
+fn choose<'a>(
+    request: &CompleteUpload,
+    found: &FoundUpload,
+    all: &'a [FoundPart],
+) -> Result<Vec<&'a FoundPart>, ObjectError> {
     let upload = request.upload;
     if request.parts.is_empty() {
         return Err(ObjectError::NoParts);
@@ -131,7 +135,11 @@ fn choose<'a>(request: &CompleteUpload, all: &'a [FoundPart]) -> Result<Vec<&'a 
             .map(|at| &all[at])
             .filter(|part| part.row.etag.to_string() == named.etag)
             .ok_or(invalid)?;
-        if named.checksum.as_ref().is_some_and(|checksum| *checksum != part.row.checksum) {
+        // Without an algorithm of the upload, what was verified when the part came is not kept.
+        let kept = |named: &ChecksumValue| {
+            found.row.checksum.is_some() || named.algorithm() == part.row.checksum.algorithm()
+        };
+        if named.checksum.as_ref().is_some_and(|named| kept(named) && *named != part.row.checksum) {
             return Err(ObjectError::InvalidPart { part: named.part, upload });
         }
         chosen.push(part);

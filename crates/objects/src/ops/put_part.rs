@@ -98,7 +98,7 @@ impl Inner {
             let size = received.size;
             let stored = PartStored {
                 etag,
-                checksum: named.then(|| checksum.clone()),
+                checksum: named.and_then(|named| received.digested.checksum(named).cloned()),
                 sse,
                 size,
                 mtime,
@@ -188,12 +188,14 @@ fn admits(row: &UploadRow, key: Option<&CustomerKey>, belongs: &Belongs) -> Resu
 
 /// Parts have the algorithm that the upload was begun with, and no other.
 fn check_algorithms(row: &UploadRow, request: &ChecksumRequest) -> Result<(), ObjectError> {
-    let upload = row.checksum.map(|(algorithm, _)| algorithm);
+    // An upload that was begun without an algorithm takes any: SDKs add checksums to parts on their own. They are
+    // verified, and the object's own checksum is of the default algorithm.
+    let Some((upload, _)) = row.checksum else { return Ok(()) };
     let named = request.expected.iter().map(|value| value.algorithm());
     let mut named =
         named.chain(request.trailer.as_ref().map(|(algorithm, _)| *algorithm)).chain(request.compute);
-    match named.find(|algorithm| Some(*algorithm) != upload) {
-        Some(request) => Err(ObjectError::ChecksumTypeMismatch { upload, request }),
+    match named.find(|algorithm| *algorithm != upload) {
+        Some(request) => Err(ObjectError::ChecksumTypeMismatch { upload: Some(upload), request }),
         None => Ok(()),
     }
 }
