@@ -133,6 +133,8 @@ impl Checkpointer {
         for group in engine.registry.dirty() {
             self.flush(&group)?;
         }
+        // A group that could not be closed has rows that are only in the log.
+        self.check_poison()?;
         let record = self.record(cut.last);
         let (done, answer) = mpsc::channel();
         self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep: cut.segment, done })?;

@@ -71,7 +71,7 @@ pub(crate) struct Setting {
 pub(crate) struct Registry {
     setting: Setting,
     state: Mutex<State>,
-    /// A slot stopped being busy.
+    /// A slot stopped opening or closing.
     settled: Condvar,
 }
 
@@ -87,8 +87,10 @@ struct State {
 
 #[derive(Debug)]
 enum Slot {
-    /// Being opened or closed by one thread; the others wait.
-    Busy,
+    /// Being opened by one thread; the others wait.
+    Opening,
+    /// Being closed by one thread; the others wait. What was applied is durable when it is done.
+    Closing,
     Open {
         group: Arc<OpenGroup>,
         used: u64,
@@ -136,11 +138,14 @@ impl Registry {
             return Err(GroupError::NoSuchGroup { group: id });
         }
         let known = state.known.get(&id).copied();
-        state.slots.insert(id, Slot::Busy);
+        let lock = state.lock.clone();
+        state.slots.insert(id, Slot::Opening);
         drop(state);
-        let opened = self.open(id, known);
+        let opened = self.open(id, known, lock);
         let mut state = self.lock();
         let answer = match opened {
+            // Closed meanwhile: nobody gets to see the group any more, and dropping it lets go of the directory.
+            Ok(_) if state.closed => Err(GroupError::Closed),
             Ok(group) => {
                 let group = Arc::new(group);
                 state.uses += 1;
@@ -165,7 +170,7 @@ impl Registry {
         self.lock().find(id)
     }
 
-    fn open(&self, id: GroupId, known: Option<Known>) -> Result<OpenGroup, GroupError> {
+    fn open(&self, id: GroupId, known: Option<Known>, lock: Option<Lock>) -> Result<OpenGroup, GroupError> {
         let Setting { directory, keyring, disk, random, .. } = &self.setting;
         let (active, keys) = keyring.usable(id).map_err(|error| match error {
             KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
@@ -195,7 +200,7 @@ impl Registry {
         };
         let db = opened.map_err(|error| GroupError::Pages { group: id, error })?;
         let durable = AtomicU64::new(db.applied().0);
-        Ok(OpenGroup { id, db, durable, _lock: self.lock().lock.clone() })
+        Ok(OpenGroup { id, db, durable, _lock: lock })
     }
 
     /// Closes groups that nobody uses, least recently used first, until the bound is kept.
@@ -231,9 +236,18 @@ impl Registry {
         })
     }
 
-    /// Open groups with rows that are not durable.
+    /// Open groups with rows that are not durable. Everything applied before the call is in these, or durable: what
+    /// was being closed at the time is waited for.
     pub(crate) fn dirty(&self) -> Vec<Arc<OpenGroup>> {
-        let state = self.lock();
+        let mut state = self.lock();
+        let is_closing = |slot: &Slot| matches!(slot, Slot::Closing);
+        let closing: Vec<_> =
+            state.slots.iter().filter(|(_, slot)| is_closing(slot)).map(|(id, _)| *id).collect();
+        for id in closing {
+            while state.slots.get(&id).is_some_and(is_closing) {
+                state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
         let mut dirty: Vec<_> = state.open().filter(|group| group.dirty()).map(Arc::clone).collect();
         dirty.sort_by_key(|group| group.id);
         dirty
@@ -260,7 +274,7 @@ impl Registry {
     /// The group is gone from the keyring: its file goes too. Readers that have it open finish.
     pub(crate) fn remove(&self, id: GroupId) -> io::Result<()> {
         let mut state = self.lock();
-        while let Some(Slot::Busy) = state.slots.get(&id) {
+        while let Some(Slot::Opening | Slot::Closing) = state.slots.get(&id) {
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let slot = state.slots.remove(&id);
@@ -328,14 +342,14 @@ impl State {
                 Ok(Some(Arc::clone(group)))
             }
             Some(Slot::Failed) => Err(GroupError::Failed { group: id }),
-            Some(Slot::Busy) | None => Ok(None),
+            Some(Slot::Opening | Slot::Closing) | None => Ok(None),
         }
     }
 
     fn open(&self) -> impl Iterator<Item = &Arc<OpenGroup>> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Open { group, .. } => Some(group),
-            Slot::Busy | Slot::Failed => None,
+            Slot::Opening | Slot::Closing | Slot::Failed => None,
         })
     }
 
@@ -343,7 +357,7 @@ impl State {
         self.open().count()
     }
 
-    /// Takes the least recently used group that nobody holds, leaving its slot busy. Nobody can get hold of it
+    /// Takes the least recently used group that nobody holds, leaving its slot closing. Nobody can get hold of it
     /// meanwhile: that needs the lock under which this runs.
     fn take_idle(&mut self) -> Option<OpenGroup> {
         let idle = self.slots.iter().filter_map(|(id, slot)| match slot {
@@ -353,7 +367,7 @@ impl State {
             _ => None,
         });
         let (_, id) = idle.min()?;
-        match self.slots.insert(id, Slot::Busy) {
+        match self.slots.insert(id, Slot::Closing) {
             Some(Slot::Open { group, .. }) => Arc::into_inner(group),
             _ => None,
         }

@@ -2,6 +2,7 @@
 
 mod basics;
 mod crash;
+mod gate;
 mod model;
 mod speed;
 mod tamper;
