@@ -159,6 +159,10 @@ impl Objects {
         if request.settings.versioning != Versioning::Off {
             return Err(ObjectError::Unsupported { what: "versioning" });
         }
+        let size = request.owner.len();
+        if size > rows::OWNER_LEN_MAX {
+            return Err(ObjectError::MetadataTooLarge { size, most: rows::OWNER_LEN_MAX });
+        }
         let inner = &self.0;
         let _changing = inner.buckets.changing.lock().await;
         if let Some(bucket) = inner.buckets.find(&name) {

@@ -203,7 +203,9 @@ fn command(
     match new {
         Some((head, body)) => {
             if let HeadKind::Object(object) = &head.kind {
-                writes.push(Write::Put { key: rows::body_key(name, &object.content), value: body.encode() });
+                let value = body.encode();
+                debug_assert!(Body::decode(&value).is_ok(), "limits are checked before a row is made");
+                writes.push(Write::Put { key: rows::body_key(name, &object.content), value });
             }
             writes.push(Write::Put { key, value: head.encode() });
         }

@@ -10,7 +10,7 @@ use strongroom_store::{GroupId, ReadError, Store};
 
 use crate::digest::md5_of;
 use crate::measure::sse_failed;
-use crate::rows::{BlobId, ContentId, SseRow};
+use crate::rows::{BlobId, CLIENT_CONTEXT_LEN_MAX, ContentId, SseRow};
 use crate::{BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest};
 
 /// Where a key and its content belong.
@@ -75,7 +75,13 @@ impl Wrapper {
             }
             SseRequest::Customer(key) => return Ok(Self::Customer(key)),
             // A request that says SSE-KMS and names no key gets the provider's default key, not the bucket's.
-            SseRequest::Kms { key_id, context } => (key_id, context),
+            SseRequest::Kms { key_id, context } => {
+                let size = context.as_ref().map_or(0, String::len);
+                if size > CLIENT_CONTEXT_LEN_MAX {
+                    return Err(ObjectError::MetadataTooLarge { size, most: CLIENT_CONTEXT_LEN_MAX });
+                }
+                (key_id, context)
+            }
             SseRequest::Default => match &settings.encryption {
                 DefaultEncryption::S3 => return Ok(Self::Group),
                 DefaultEncryption::Kms { key_id, .. } => (key_id.clone(), None),

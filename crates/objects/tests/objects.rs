@@ -510,3 +510,31 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     }
     eventually(|| fixture.files().len() == 4).await;
 }
+
+#[tokio::test]
+async fn what_no_row_holds_or_nothing_enforces_is_refused() {
+    let fixture = Fixture::new().await;
+    let objects = &fixture.objects;
+    let long = |length| "x".repeat(length);
+    let mut request = put("name", "x");
+    request.sse = SseRequest::Kms { key_id: None, context: Some(long(9000)) };
+    assert!(matches!(objects.put(request).await, Err(ObjectError::MetadataTooLarge { .. })));
+    for change in [
+        (|meta: &mut ObjectMeta| meta.user = vec![("a".into(), "x".repeat(2048))]) as fn(&mut ObjectMeta),
+        |meta| meta.system.cache_control = Some("x".repeat(9000)),
+        |meta| meta.system.storage_class = Some("x".repeat(65)),
+        |meta| meta.tags = (0..11).map(|number| (number.to_string(), String::new())).collect(),
+        |meta| meta.legal_hold = true,
+    ] {
+        let mut request = put("name", "x");
+        change(&mut request.meta);
+        assert!(objects.put(request).await.is_err());
+    }
+    let name = BucketName::parse("another").unwrap();
+    let owned = CreateBucket { owner: long(300), settings: BucketSettings::default() };
+    assert!(matches!(objects.create_bucket(&name, owned).await, Err(ObjectError::MetadataTooLarge { .. })));
+    let settings = BucketSettings { versioning: Versioning::Enabled, ..BucketSettings::default() };
+    let versioned = CreateBucket { owner: "me".into(), settings };
+    assert!(matches!(objects.create_bucket(&name, versioned).await, Err(ObjectError::Unsupported { .. })));
+    assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchKey { .. })));
+}

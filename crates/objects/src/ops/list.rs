@@ -1,6 +1,5 @@
 //! Listing objects.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::measure::counted;
@@ -74,9 +73,4 @@ fn list(reading: &strongroom_store::Reading, request: &ListRequest) -> Result<Li
         }
     }
     Ok(listing)
-}
-
-/// The bound of a page that goes on after a key.
-pub(crate) fn past(key: Vec<u8>) -> Bound<Vec<u8>> {
-    Bound::Excluded(key)
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use strongroom_store::Reading;
 
+use crate::ObjectError;
 use crate::measure::counted;
 use crate::objects::{Objects, blocking};
-use crate::ops::list::{PAGE_MAX, past};
+use crate::ops::list::PAGE_MAX;
 use crate::request::{ListUploads, ListedUpload, UploadListing};
 use crate::rows::{self, Prefix, UploadRow, end_of_prefix, table};
 use crate::scan::{Found, Scan};
-use crate::{ObjectError, ObjectName};
 
 impl Objects {
     /// A page of the uploads that have begun and not ended, by name and age.
@@ -69,14 +69,16 @@ fn list(reading: &Reading, request: &ListUploads) -> Result<UploadListing, Objec
 
 /// Where the page starts: after one upload of a name, or after all of them.
 fn from(scan: &Scan<'_>, request: &ListUploads) -> Option<Bound<Vec<u8>>> {
-    let after = request.name_after.as_deref()?;
-    let name = ObjectName::parse(after).ok()?;
+    let after = request.name_after.as_deref().filter(|after| !after.is_empty())?;
     match scan.after(after) {
         // Everything under a common prefix.
         included @ Bound::Included(_) => Some(included),
-        _ => Some(match &request.upload_after {
-            Some(upload) => past(rows::upload_key(&name, upload)),
-            None => Bound::Included(end_of_prefix(&rows::uploads_of(&name))),
-        }),
+        _ => {
+            let uploads = rows::uploads_of(after.as_bytes());
+            Some(match &request.upload_after {
+                Some(upload) => Bound::Excluded([uploads.as_slice(), &upload.0].concat()),
+                None => Bound::Included(end_of_prefix(&uploads)),
+            })
+        }
     }
 }

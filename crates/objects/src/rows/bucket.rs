@@ -6,7 +6,7 @@ use strongroom_store::GroupId;
 use super::{RowError, VERSION, read_opt_text, versioned, write_opt_text, writer};
 use crate::{BucketSettings, DefaultEncryption, Timestamp, Versioning};
 
-const OWNER_LEN_MAX: usize = 256;
+pub(crate) const OWNER_LEN_MAX: usize = 256;
 const SETTINGS_LEN_MAX: usize = 64 * 1024;
 const KEY_ID_LEN_MAX: usize = 2048;
 

@@ -110,14 +110,14 @@ pub(crate) fn body(name: &ObjectName, content: &ContentId) -> Vec<u8> {
 
 /// The row of an upload.
 pub(crate) fn upload(name: &ObjectName, upload: &UploadId) -> Vec<u8> {
-    let mut key = uploads_of(name);
+    let mut key = uploads_of(name.as_bytes());
     key.extend_from_slice(&upload.0);
     key
 }
 
 /// What the rows of all uploads of a name begin with.
-pub(crate) fn uploads_of(name: &ObjectName) -> Vec<u8> {
-    let mut key = shifted(table::UPLOAD, name.as_bytes());
+pub(crate) fn uploads_of(name: &[u8]) -> Vec<u8> {
+    let mut key = shifted(table::UPLOAD, name);
     key.push(0);
     key
 }

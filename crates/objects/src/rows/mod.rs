@@ -10,8 +10,8 @@ mod upload;
 
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
-pub(crate) use body::{Body, ContentAt, PartAt, SseRow, TEXT_LEN_MAX};
-pub(crate) use bucket::{BucketRow, GroupState};
+pub(crate) use body::{Body, CLIENT_CONTEXT_LEN_MAX, ContentAt, PartAt, SseRow, TEXT_LEN_MAX};
+pub(crate) use bucket::{BucketRow, GroupState, OWNER_LEN_MAX};
 pub(crate) use head::{Head, HeadKind, ObjectHead, STORAGE_CLASS_LEN_MAX};
 pub(crate) use key::{
     BLOBS_SWEPT, STATE, body as body_key, end_of_prefix, garbage as garbage_key, head as head_key,

@@ -274,7 +274,7 @@ proptest! {
         }
         let key = upload_key(&one, &late);
         prop_assert_eq!(upload_of_key(&key), Some((one.clone(), late)));
-        prop_assert!(key.starts_with(&uploads_of(&one)) && key < end_of_prefix(&uploads_of(&one)));
+        prop_assert!(key.starts_with(&uploads_of(one.as_bytes())) && key < end_of_prefix(&uploads_of(one.as_bytes())));
     }
 }
 
