@@ -70,6 +70,7 @@ class Server:
             "NO_COLOR": "1",
         }
         environment |= self.environment
+        environment = {name: value for name, value in environment.items() if value is not None}
         self.log_from = self.log_path.stat().st_size if self.log_path.exists() else 0
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(

@@ -84,16 +84,17 @@ class Reply:
         self.body = reply.read()
 
 
-def request(url, method, path, *, query=(), headers=None, body=b"", payload=None, signer=None, sign=True):
+def request(url, method, path, *, query=(), headers=None, body=b"", payload=None, signer=None, sign=True, host=None):
     """Sends one request and returns its reply; `path` is given unencoded."""
-    host = urllib.parse.urlsplit(url).netloc
+    at = urllib.parse.urlsplit(url).netloc
+    host = host or at
     encoded = urllib.parse.quote(path, safe="/-_.~")
     headers = dict(headers or {})
     if sign:
         payload = payload or hashlib.sha256(body).hexdigest()
         headers = (signer or Signer()).headers(method, host, encoded, query, headers, payload)
     target = encoded + ("?" + "&".join(f"{quote(n)}={quote(v)}" for n, v in query) if query else "")
-    connection = http.client.HTTPConnection(host, timeout=30)
+    connection = http.client.HTTPConnection(at, timeout=30)
     try:
         connection.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():

@@ -28,8 +28,9 @@ def small_disk(tmp_path):
     yield folder
     for _ in range(50):
         if subprocess.run(["umount", str(folder)], capture_output=True).returncode == 0:
-            break
+            return
         time.sleep(0.1)
+    subprocess.run(["umount", "--lazy", str(folder)])
 
 
 def remount(folder, options):
@@ -69,10 +70,17 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(small_disk):
 
 
 def test_a_full_disk_at_the_first_start_is_named(small_disk):
-    with open(small_disk / "filler", "wb") as filler:
-        filler.write(b"x" * (48 * MIB - 64 * KIB - 4096))
-    with pytest.raises(harness.StartFailed) as failed:
-        harness.Server(small_disk / "data", log_path=small_disk.parent / "log").start()
+    filler = os.open(small_disk / "filler", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError):
+        while True:
+            os.write(filler, b"x" * 4096)
+    os.close(filler)
+    server = harness.Server(small_disk / "data", log_path=small_disk.parent / "log")
+    try:
+        with pytest.raises(harness.StartFailed) as failed:
+            server.start()
+    finally:
+        server.kill()
     assert failed.value.code not in (None, 0), failed.value.log
     assert "panicked" not in failed.value.log
     assert "space" in failed.value.log.lower(), failed.value.log
@@ -181,4 +189,8 @@ def test_a_failed_sync_stops_writes_for_good_and_readiness_says_so(start):
     assert status(failure.value) >= 500
     assert read(s3.get_object(Bucket="kept", Key="k")) == b"before"
     assert server.api("/health/live")[0] == 200
+    # Readiness keeps an answer for a few seconds.
+    deadline = time.monotonic() + 15
+    while server.api("/health/ready")[0] == 200 and time.monotonic() < deadline:
+        time.sleep(0.2)
     assert server.api("/health/ready")[0] == 503

@@ -89,7 +89,7 @@ def test_a_key_on_an_object_without_one_is_refused(tls_s3, tls_bucket):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {**sse_c(KEY), "SSECustomerKeyMD5": key_md5(OTHER_KEY)},
+        {**sse_c("k" * 32), "SSECustomerKeyMD5": key_md5(OTHER_KEY)},
         sse_c(b"too short"),
         {**sse_c(KEY), "ServerSideEncryption": "AES256"},
     ],
