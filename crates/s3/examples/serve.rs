@@ -20,8 +20,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (objects, iam) = support::parts(&dir).await;
     let listener = TcpListener::bind(listen).await?;
     println!("listening on {}, {} / {}", listener.local_addr()?, support::ACCESS_KEY, support::SECRET);
-    let mut options = S3Options::default();
-    options.domains = vec!["localhost".to_owned()];
+    let options = S3Options { domains: vec!["localhost".to_owned()], ..S3Options::default() };
     let drained = serve(listener, tls, options, objects, iam, async {
         let _ = tokio::signal::ctrl_c().await;
     })

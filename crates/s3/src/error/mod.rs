@@ -7,7 +7,7 @@ mod xml;
 use std::borrow::Cow;
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 pub(crate) use from_library::from_library;
 pub(crate) use object::{Subject, answer, log_failure, no_such_upload};
@@ -22,7 +22,7 @@ pub(crate) struct ApiError {
     /// Elements between `Message` and `RequestId`, in order.
     pub(crate) fields: Vec<(&'static str, String)>,
     /// Headers besides those that every answer has.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl ApiError {
@@ -31,13 +31,7 @@ impl ApiError {
         code: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            code: code.into(),
-            status,
-            message: message.into(),
-            fields: Vec::new(),
-            headers: HeaderMap::new(),
-        }
+        Self { code: code.into(), status, message: message.into(), fields: Vec::new(), headers: Vec::new() }
     }
 
     /// With an element more.
@@ -49,7 +43,7 @@ impl ApiError {
     /// With a header more. A value that cannot stand in a header is left out.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.headers.push((name, value));
         }
         self
     }

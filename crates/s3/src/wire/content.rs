@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode};
 use s3s::dto::StreamingBlob;
+use s3s::stream::ByteStream;
 use strongroom_objects::{Content, ContentError};
 
 use super::body::BodyFault;
@@ -17,6 +18,9 @@ pub(crate) fn content(
     length: Option<i64>,
     headers: &HeaderMap,
 ) -> Result<Content, ApiError> {
+    // HTTP/1.1 without a length, and HTTP/2 whose head ends the stream, have an empty body for certain.
+    let known = body.as_ref().map_or(Some(0), |body| body.remaining_length().exact());
+    let length = length.or(known.and_then(|length| i64::try_from(length).ok()));
     let length = announced(length, headers)?;
     let Some(body) = body else { return Ok(Content::empty()) };
     Ok(Content::new(Some(length), in_words_of_s3(body)))

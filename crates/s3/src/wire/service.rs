@@ -180,7 +180,7 @@ fn settle(
 
 fn failure(error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
     counter!(names::S3_ERRORS, "operation" => state.operation(), "code" => error.code.clone()).increment(1);
-    let mut headers = error.headers.clone();
+    let mut headers: HeaderMap = error.headers.iter().cloned().collect();
     if error.status == StatusCode::NOT_MODIFIED {
         return (error.status, headers, Source::Empty);
     }

@@ -172,7 +172,7 @@ impl Call {
         let canonical = format!("{}\n{path}\n{query}\n{lines}\n{names}\n{payload}", self.method);
         let scope = format!("{}/us-east-1/s3/aws4_request", &stamp[..8]);
         let to_sign = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", sha256_hex(canonical.as_bytes()));
-        let mut key = hmac(format!("AWS4{}", self.secret).as_bytes(), stamp[..8].as_bytes());
+        let mut key = hmac(format!("AWS4{}", self.secret).as_bytes(), &stamp.as_bytes()[..8]);
         for part in ["us-east-1", "s3", "aws4_request"] {
             key = hmac(&key, part.as_bytes());
         }

@@ -1,5 +1,6 @@
 //! A real server on a free port, over a store in a temporary directory, and a client that signs by hand.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses what it needs")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests, also where an example borrows this")]
 
 use std::net::SocketAddr;
 use std::path::Path;

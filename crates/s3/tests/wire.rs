@@ -1,0 +1,306 @@
+//! What happens between a client's bytes and an operation: signatures, framing, limits, the end of the server.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use reqwest::Method;
+use strongroom_s3::S3Options;
+use support::Server;
+use support::client::{Call, UNSIGNED};
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A request's head, signed for `host`, as it goes over the wire. `further` are header lines of HTTP itself.
+fn head(call: &Call, host: &str, further: &str) -> String {
+    let mut head = format!("{} {} HTTP/1.1\r\n{further}", call.method, call.uri());
+    for (name, value) in call.signed(host).0 {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head + "\r\n"
+}
+
+/// Sends bytes as they are and reads until the server closes.
+async fn exchange(server: &Server, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn requests_without_a_good_signature_are_refused_in_the_words_of_aws() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+
+    let anonymous = Call::get("/bucket/key");
+    assert_eq!(client.send_as(anonymous, Vec::new()).await.error(), (403, "AccessDenied"));
+
+    let mut stranger = Call::get("/bucket/key");
+    stranger.access_key = "AKIDNOBODY".into();
+    let answer = client.send(stranger).await;
+    assert_eq!(answer.error(), (403, "InvalidAccessKeyId"));
+    assert_eq!(
+        answer.element("Message"),
+        "The AWS Access Key Id you provided does not exist in our records."
+    );
+
+    let mut wrong = Call::get("/bucket/key");
+    wrong.secret = "another secret".into();
+    assert_eq!(client.send(wrong).await.error(), (403, "SignatureDoesNotMatch"));
+
+    let mut late = Call::get("/bucket/key");
+    late.at = OffsetDateTime::now_utc() - time::Duration::minutes(16);
+    assert_eq!(client.send(late).await.error(), (403, "RequestTimeTooSkewed"));
+
+    let mut added = Call::put("/bucket/key", "x");
+    added.unsigned_headers.push(("x-amz-meta-added".into(), "by somebody on the way".into()));
+    let answer = client.send(added).await;
+    assert_eq!(answer.error(), (403, "AccessDenied"));
+    assert_eq!(answer.element("HeadersNotSigned"), "x-amz-meta-added");
+
+    let old = vec![("authorization".to_owned(), "AWS AKIDTEST:c2lnbmF0dXJl".to_owned())];
+    assert_eq!(client.send_as(Call::get("/bucket/key"), old).await.error(), (400, "InvalidRequest"));
+    assert_eq!(client.send(Call::get("/bucket/key")).await.error(), (404, "NoSuchKey"));
+}
+
+#[tokio::test]
+async fn every_answer_carries_one_request_id_and_errors_repeat_it() {
+    let server = Server::start().await;
+    let client = server.client();
+    let answer = client.send(Call::get("/no-such-bucket")).await;
+    assert_eq!(answer.error(), (404, "NoSuchBucket"));
+    assert_eq!(answer.header("x-amz-request-id"), Some(answer.element("RequestId")));
+    assert_eq!(answer.header("x-amz-id-2"), Some(answer.element("HostId")));
+    assert_eq!(answer.header("server"), Some("Strongroom"));
+    assert_eq!(answer.header("content-type"), Some("application/xml"));
+    assert_eq!(answer.element("BucketName"), "no-such-bucket");
+
+    let head = client.send(Call::new(Method::HEAD, "/no-such-bucket")).await;
+    assert_eq!(head.status, 404);
+    assert!(head.body.is_empty());
+    assert_ne!(head.header("x-amz-request-id"), answer.header("x-amz-request-id"));
+}
+
+#[tokio::test]
+async fn body_that_is_not_what_was_signed_leaves_nothing() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    let mut call = Call::put("/bucket/key", "what was signed");
+    let (headers, _) = call.signed(&client.host);
+    call.body = b"what was sent!!".to_vec();
+    assert_eq!(client.send_as(call, headers).await.error(), (400, "XAmzContentSHA256Mismatch"));
+    assert_eq!(client.send(Call::get("/bucket/key")).await.error(), (404, "NoSuchKey"));
+}
+
+fn streaming(payload: &str, length: usize) -> Call {
+    Call::put("/bucket/key", "")
+        .payload(payload)
+        .header("content-encoding", "aws-chunked")
+        .header("x-amz-decoded-content-length", &length.to_string())
+}
+
+#[tokio::test]
+async fn unsigned_chunks_of_any_length_are_taken_and_their_trailer_is_checked() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    let content: Vec<u8> = (0..3_000_000_u32).map(|at| at.to_le_bytes()[at as usize % 3]).collect();
+    let framed = |checksum: &str| {
+        let mut body = format!("{:x}\r\n", content.len()).into_bytes();
+        body.extend_from_slice(&content);
+        body.extend_from_slice(format!("\r\n0\r\nx-amz-checksum-sha256:{checksum}\r\n\r\n").as_bytes());
+        body
+    };
+    let call = |body: Vec<u8>| {
+        streaming("STREAMING-UNSIGNED-PAYLOAD-TRAILER", content.len())
+            .header("x-amz-trailer", "x-amz-checksum-sha256")
+            .body(body)
+    };
+    let sum = base64(&hex::decode(support::client::sha256_hex(&content)).unwrap());
+
+    let wrong = base64(&[0; 32]);
+    assert_eq!(client.send(call(framed(&wrong))).await.error(), (400, "BadDigest"));
+    let without_trailer = {
+        let mut body = framed(&sum);
+        let end = body.windows(5).rposition(|part| part == b"0\r\nx-").unwrap();
+        body.truncate(end + 3);
+        body.extend_from_slice(b"\r\n");
+        body
+    };
+    assert_eq!(client.send(call(without_trailer)).await.error(), (400, "BadDigest"));
+    let cut = framed(&sum)[..1_000_000].to_vec();
+    assert_eq!(client.send(call(cut)).await.error(), (400, "IncompleteBody"));
+    assert_eq!(client.send(Call::get("/bucket/key")).await.error(), (404, "NoSuchKey"));
+
+    let stored = client.send(call(framed(&sum))).await.ok();
+    assert_eq!(stored.header("x-amz-checksum-sha256"), Some(sum.as_str()));
+    let read = client.send(Call::get("/bucket/key").header("x-amz-checksum-mode", "ENABLED")).await.ok();
+    assert_eq!(read.body, content);
+    assert_eq!(read.header("x-amz-checksum-sha256"), Some(sum.as_str()));
+    assert_eq!(read.header("content-encoding"), None);
+}
+
+#[tokio::test]
+async fn signed_chunks_are_taken_and_a_changed_one_is_refused() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    let pieces: [&[u8]; 3] = [&[b'a'; 9000], &[b'b'; 9000], b""];
+    let call = || streaming("STREAMING-AWS4-HMAC-SHA256-PAYLOAD", 18_000);
+
+    for change in [true, false] {
+        let mut call = call();
+        let (headers, mut signing) = call.signed(&client.host);
+        call.body = pieces.iter().flat_map(|piece| signing.chunk(piece)).collect();
+        if change {
+            let at = call.body.iter().rposition(|byte| *byte == b'b').unwrap();
+            call.body[at] = b'c';
+        }
+        let answer = client.send_as(call, headers).await;
+        if change {
+            assert_eq!(answer.error(), (403, "SignatureDoesNotMatch"));
+            assert_eq!(client.send(Call::get("/bucket/key")).await.error(), (404, "NoSuchKey"));
+        } else {
+            answer.ok();
+        }
+    }
+    assert_eq!(client.send(Call::get("/bucket/key")).await.ok().body, pieces.concat());
+}
+
+#[tokio::test]
+async fn keys_are_kept_byte_for_byte() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    for key in [
+        "a//b", "/a", "..", "../up", "./a", "%2F", "a+b", "a b", "ü/☃", "a/", "a?b#c", "<&>\"'", "a\\b", "~*",
+    ] {
+        let path = format!("/bucket/{key}");
+        // By hand: HTTP clients resolve dots in paths.
+        let close = format!("connection: close\r\ncontent-length: {}\r\n", key.len());
+        let put = head(&Call::put(&path, key), &client.host, &close) + key;
+        assert!(exchange(&server, put.as_bytes()).await.starts_with("HTTP/1.1 200"), "{key}");
+        let get = head(&Call::get(&path), &client.host, "connection: close\r\n");
+        let answer = exchange(&server, get.as_bytes()).await;
+        assert!(answer.ends_with(&format!("\r\n\r\n{key}")), "{key}: {answer}");
+        let list =
+            Call::get("/bucket").query("list-type", "2").query("encoding-type", "url").query("prefix", key);
+        assert_eq!(client.send(list).await.ok().element("KeyCount"), "1", "{key}");
+        let delete = head(&Call::new(Method::DELETE, &path), &client.host, "connection: close\r\n");
+        assert!(exchange(&server, delete.as_bytes()).await.starts_with("HTTP/1.1 204"), "{key}");
+    }
+    let long = format!("/bucket/{}", "k".repeat(1025));
+    assert_eq!(client.send(Call::put(&long, "")).await.error(), (400, "KeyTooLongError"));
+}
+
+#[tokio::test]
+async fn bucket_in_the_host_name_is_understood_where_a_domain_is_configured() {
+    let options = S3Options { domains: vec!["s3.example.test".to_owned()], ..S3Options::default() };
+    let server = Server::with(options, None).await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    client.send(Call::put("/bucket/key", "value")).await.ok();
+    let get = head(&Call::get("/key"), "bucket.s3.example.test", "connection: close\r\n");
+    let answer = exchange(&server, get.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("value"), "{answer}");
+}
+
+#[tokio::test]
+async fn client_that_stalls_in_a_body_is_told_and_cut_while_others_are_served() {
+    let mut options = S3Options::default();
+    options.limits.body_idle_timeout = Duration::from_millis(300);
+    let server = Server::with(options, None).await;
+    let client = server.client();
+    client.bucket("bucket").await;
+
+    let call = Call::put("/bucket/slow", vec![b'x'; 1000]);
+    let request = head(&call, &client.host, "content-length: 1000\r\n") + "some";
+    let mut stalled = TcpStream::connect(server.addr).await.unwrap();
+    stalled.write_all(request.as_bytes()).await.unwrap();
+
+    client.send(Call::put("/bucket/quick", "x")).await.ok();
+    let mut answer = String::new();
+    stalled.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains("<Code>RequestTimeout</Code>"), "{answer}");
+    assert_eq!(client.send(Call::get("/bucket/slow")).await.error(), (404, "NoSuchKey"));
+}
+
+#[tokio::test]
+async fn request_that_is_refused_early_gets_its_answer_before_the_body_was_sent() {
+    let server = Server::start().await;
+    let call = Call::put("/bucket/key", vec![0; 10]);
+    let request = head(&call, &server.addr.to_string(), "content-length: 10\r\nexpect: 100-continue\r\n");
+    let mut stream = TcpStream::connect(server.addr).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 400];
+    let read = stream.read(&mut answer).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..read]);
+    assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_request_end_and_cuts_what_does_not() {
+    let mut options = S3Options::default();
+    options.limits.drain = Duration::from_millis(500);
+    let mut server = Server::with(options, None).await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    client.send(Call::put("/bucket/big", vec![7; 8 << 20]).payload(UNSIGNED)).await.ok();
+
+    // One client reads to the end, another one never reads.
+    let request = head(&Call::get("/bucket/big"), &client.host, "");
+    let mut idle = TcpStream::connect(server.addr).await.unwrap();
+    idle.write_all(request.as_bytes()).await.unwrap();
+    let mut reader = TcpStream::connect(server.addr).await.unwrap();
+    reader.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    reader.read_exact(&mut first).await.unwrap();
+
+    let addr = server.addr;
+    let stopped = server.stop();
+    let mut rest = Vec::new();
+    reader.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.len() > 8 << 20);
+    assert_eq!(stopped.await.unwrap().cut, 1);
+    assert!(TcpStream::connect(addr).await.is_err());
+}
+
+#[tokio::test]
+async fn presigned_urls_work_for_their_time_and_not_longer() {
+    use rusty_s3::actions::S3Action;
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    let endpoint = format!("http://{}", server.addr).parse().unwrap();
+    let bucket = rusty_s3::Bucket::new(endpoint, rusty_s3::UrlStyle::Path, "bucket", "us-east-1").unwrap();
+    let credentials = rusty_s3::Credentials::new(support::ACCESS_KEY, support::SECRET);
+
+    let url = bucket.put_object(Some(&credentials), "a key").sign(Duration::from_secs(60));
+    assert!(client.http.put(url).body("presigned").send().await.unwrap().status().is_success());
+    let url = bucket.get_object(Some(&credentials), "a key").sign(Duration::from_secs(60));
+    let read = client.http.get(url.clone()).send().await.unwrap();
+    assert_eq!(read.text().await.unwrap(), "presigned");
+
+    let longer = url.to_string().replace("X-Amz-Expires=60", "X-Amz-Expires=6000");
+    assert_eq!(client.http.get(longer).send().await.unwrap().status(), 403);
+    let url = bucket.get_object(Some(&credentials), "a key").sign(Duration::from_secs(604_801));
+    assert_eq!(client.http.get(url).send().await.unwrap().status(), 400);
+    let url = bucket.get_object(Some(&credentials), "a key").sign(Duration::from_secs(0));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let expired = client.http.get(url).send().await.unwrap();
+    assert_eq!(expired.status(), 403);
+    assert!(expired.text().await.unwrap().contains("Request has expired"));
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use ::base64::Engine;
+    ::base64::engine::general_purpose::STANDARD.encode(bytes)
+}
