@@ -35,8 +35,8 @@ def files(folder):
 class Image:
     """A stopped store, what it held some time earlier, and what it should hold."""
 
-    def __init__(self, folder, earlier, state, log):
-        self.folder, self.earlier, self.state, self.log = folder, earlier, state, log
+    def __init__(self, folder, earlier, state, crashed):
+        self.folder, self.earlier, self.state, self.crashed = folder, earlier, state, crashed
         self.kinds = {}
         for path in files(folder):
             if path.name != "LOCK":
@@ -70,8 +70,7 @@ def build(start, folder, crash):
         server.kill()
     else:
         assert server.stop() == 0
-    log = server.log_path
-    return Image(folder, earlier, state, log)
+    return Image(folder, earlier, state, crash)
 
 
 @pytest.fixture(scope="module", params=["stopped", "crashed"])
@@ -200,7 +199,7 @@ def test_another_file_of_the_same_kind(image, tmp_path):
         if others:
             path.write_bytes((image.folder / rng.choice(others)).read_bytes())
 
-    several = Image(image.folder, image.earlier, image.state, image.log)
+    several = Image(image.folder, image.earlier, image.state, image.crashed)
     several.kinds = {name: paths for name, paths in image.kinds.items() if len(paths) > 1}
     assert any("blob" in name for name in several.kinds)
     try_all(several, [("replacement by a sibling", replace)], tmp_path, ("blob",))
@@ -246,7 +245,11 @@ def test_an_older_content_of_one_file(image, tmp_path):
 def test_an_older_content_of_a_whole_folder(image, tmp_path):
     """All page files, or the whole log, or all blobs, as they were: nothing old is served as new."""
     folders = {path.parts[0] for path in files(image.folder) if len(path.parts) > 1}
-    assert len(folders) >= 2
+    assert len(folders) >= 3
+    if image.crashed:
+        # Since the last checkpoint the log alone holds what happened: its rollback as a whole is that of everything
+        # at once, which a single node cannot tell. One file of it can be told, as the test above shows.
+        folders.remove("log")
     for name in sorted(folders):
         def restore(folder, name=name):
             subprocess.run(["rm", "-rf", str(folder / name)], check=True)
@@ -259,9 +262,9 @@ def test_an_older_content_of_a_whole_folder(image, tmp_path):
 
 
 def test_every_file_is_of_a_kind_that_the_specification_lists(image):
-    """No file rests here that docs/spec/data-directory.md does not argue for."""
-    page = pathlib.Path(__file__).parent.parent / "docs/spec/data-directory.md"
-    text = page.read_text()
+    """No file rests here that a page of the specification does not argue for."""
+    pages = pathlib.Path(__file__).parent.parent / "docs/spec"
+    text = "".join(page.read_text() for page in sorted(pages.glob("*.md")))
     for name in image.kinds:
         parts = [part for part in pathlib.Path(name).parts if "#" not in part]
-        assert parts and all(f"{part}" in text for part in parts), f"{name} is not in {page.name}"
+        assert parts and all(f"{part}" in text for part in parts), f"{name} is not in docs/spec"
