@@ -2,6 +2,7 @@
 //! that library leaves out. AWS, "Authenticating Requests (AWS Signature Version 4)".
 
 use http::{HeaderMap, StatusCode, header};
+use s3s::region::Region;
 
 use crate::error::ApiError;
 
@@ -12,6 +13,7 @@ const EXPIRES_SECONDS_MAX: u64 = 604_800;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Signed {
     presigned: bool,
+    region: Option<String>,
     service: Option<String>,
     signed_headers: Vec<String>,
     expires: Option<String>,
@@ -45,18 +47,30 @@ impl Signed {
         expires: Option<String>,
     ) -> Self {
         // <access key>/<date>/<region>/<service>/aws4_request; an access key may have slashes itself.
-        let service = credential.and_then(|scope| scope.rsplit('/').nth(1).map(str::to_owned));
+        let from_end =
+            |at| credential.as_ref().and_then(|scope| scope.rsplit('/').nth(at).map(str::to_owned));
+        let (service, region) = (from_end(1), from_end(2));
         let signed_headers = names
             .unwrap_or_default()
             .split(';')
             .map(str::to_ascii_lowercase)
             .filter(|name| !name.is_empty())
             .collect();
-        Self { presigned, service, signed_headers, expires }
+        Self { presigned, region, service, signed_headers, expires }
     }
 
-    /// Refuses signatures for other services and presigned URLs that live too long.
-    pub(crate) fn check_scope(&self) -> Result<(), ApiError> {
+    /// Refuses signatures for other services, for what cannot be a region, and presigned URLs that live too long.
+    ///
+    /// Some clients sign for a region of their own invention first and read from the answer which one it should be.
+    pub(crate) fn check_scope(&self, ours: &str) -> Result<(), ApiError> {
+        if let Some(region) = self.region.as_deref().filter(|region| Region::new((*region).into()).is_err()) {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "AuthorizationHeaderMalformed",
+                format!("The authorization header is malformed; the region '{region}' is wrong; expecting '{ours}'"),
+            )
+            .field("Region", ours));
+        }
         if let Some(service) = self.service.as_deref().filter(|service| *service != "s3") {
             return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -146,14 +160,18 @@ mod tests {
     fn scope_of_another_service_and_long_lives_are_refused() {
         let signed = |service: &str, expires: &str| Signed {
             presigned: true,
+            region: Some("eu-x-1".to_owned()),
             service: Some(service.to_owned()),
             signed_headers: Vec::new(),
             expires: Some(expires.to_owned()),
         };
-        assert!(signed("s3", "604800").check_scope().is_ok());
-        assert_eq!(signed("sts", "60").check_scope().unwrap_err().code, "AuthorizationHeaderMalformed");
+        assert!(signed("s3", "604800").check_scope("us-east-1").is_ok());
         assert_eq!(
-            signed("s3", "604801").check_scope().unwrap_err().code,
+            signed("sts", "60").check_scope("us-east-1").unwrap_err().code,
+            "AuthorizationHeaderMalformed"
+        );
+        assert_eq!(
+            signed("s3", "604801").check_scope("us-east-1").unwrap_err().code,
             "AuthorizationQueryParametersError"
         );
     }

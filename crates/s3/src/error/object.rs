@@ -318,3 +318,97 @@ fn tag_fault(fault: TagFault) -> ApiError {
 fn header_of(condition: Condition) -> &'static str {
     condition.header()
 }
+
+#[cfg(test)]
+mod tests {
+    use strongroom_objects::{BucketName, ETag, ObjectName, PartNumber, Timestamp, UploadId, VersionId};
+
+    use super::*;
+
+    #[test]
+    fn each_error_has_the_code_and_status_of_aws() {
+        let bucket = BucketName::parse("bucket").unwrap();
+        let name = ObjectName::parse("name").unwrap();
+        let upload = UploadId::parse(&"0".repeat(48)).unwrap();
+        let part = PartNumber::new(7).unwrap();
+        let etag = ETag::Md5([0; 16]);
+        let version = VersionId::Null;
+        let rows = [
+            (ObjectError::NoSuchBucket { bucket: bucket.clone() }, 404, "NoSuchBucket", "BucketName=bucket"),
+            (
+                ObjectError::BucketAlreadyOwnedByYou { bucket: bucket.clone() },
+                409,
+                "BucketAlreadyOwnedByYou",
+                "",
+            ),
+            (ObjectError::BucketNotEmpty { bucket }, 409, "BucketNotEmpty", "BucketName=bucket"),
+            (
+                ObjectError::NoSuchKey { name: name.clone(), delete_marker: None },
+                404,
+                "NoSuchKey",
+                "Key=name",
+            ),
+            (ObjectError::NoSuchVersion { name, version }, 404, "NoSuchVersion", "VersionId=null"),
+            (
+                ObjectError::IsDeleteMarker { version, mtime: Timestamp(0) },
+                405,
+                "MethodNotAllowed",
+                "ResourceType=DeleteMarker",
+            ),
+            (ObjectError::NoSuchUpload { upload }, 404, "NoSuchUpload", ""),
+            (
+                ObjectError::IncompleteBody { expected: 9, received: 5 },
+                400,
+                "IncompleteBody",
+                "NumberBytesExpected=9",
+            ),
+            (ObjectError::BadDigest, 400, "BadDigest", ""),
+            (ObjectError::EntityTooLarge { size: 9, most: 8 }, 400, "EntityTooLarge", "MaxSizeAllowed=8"),
+            (
+                ObjectError::EntityTooSmall { part, size: 1, least: 2, etag },
+                400,
+                "EntityTooSmall",
+                "MinSizeAllowed=2",
+            ),
+            (ObjectError::InvalidPart { part, upload }, 400, "InvalidPart", "PartNumber=7"),
+            (ObjectError::InvalidPartOrder { upload }, 400, "InvalidPartOrder", ""),
+            (ObjectError::NoParts, 400, "MalformedXML", ""),
+            (ObjectError::NoSuchPart { part, parts: 3 }, 416, "InvalidPartNumber", "ActualPartCount=3"),
+            (ObjectError::InvalidRange { size: 3 }, 416, "InvalidRange", "ActualObjectSize=3"),
+            (ObjectError::CopyOntoItself, 400, "InvalidRequest", ""),
+            (ObjectError::MetadataTooLarge { size: 3000, most: 2048 }, 400, "MetadataTooLarge", "Size=3000"),
+            (ObjectError::InvalidTags(TagFault::Duplicate), 400, "InvalidTag", ""),
+            (
+                ObjectError::PreconditionFailed { condition: Condition::IfMatch },
+                412,
+                "PreconditionFailed",
+                "Condition=If-Match",
+            ),
+            (ObjectError::NotModified { etag, mtime: Timestamp(0), version }, 304, "NotModified", ""),
+            (ObjectError::ConditionalConflict, 409, "ConditionalRequestConflict", ""),
+            (ObjectError::CustomerKeyRequired, 400, "InvalidRequest", ""),
+            (ObjectError::CustomerKeyWrong, 403, "AccessDenied", ""),
+            (ObjectError::UploadSse(UploadSseFault::OtherKey), 400, "InvalidRequest", ""),
+            (ObjectError::Kms(KmsError::NotFound { key_id: "k".into() }), 400, "KMS.NotFoundException", ""),
+            (ObjectError::Kms(KmsError::Disabled { key_id: "k".into() }), 400, "KMS.DisabledException", ""),
+            (ObjectError::Content(ContentError::TimedOut), 400, "RequestTimeout", ""),
+            (ObjectError::NoSpace, 507, "InsufficientStorage", ""),
+            (ObjectError::Stopping, 503, "ServiceUnavailable", ""),
+        ];
+        for (error, status, code, field) in rows {
+            let told = told(&error, Subject::default());
+            assert_eq!((told.status.as_u16(), told.code.as_ref()), (status, code), "{error}");
+            let fields: Vec<String> =
+                told.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert!(field.is_empty() || fields.iter().any(|one| one == field), "{error}: {fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_failed_inside_is_not_told() {
+        let source = std::io::Error::other("/var/lib/somewhere");
+        let told = told(&ObjectError::Io { doing: "writing a blob", source }, Subject::default());
+        assert_eq!((told.code.as_ref(), told.message.as_ref()), ("InternalError", messages::INTERNAL));
+        assert!(told.fields.is_empty());
+    }
+}

@@ -4,7 +4,7 @@ use http::{HeaderMap, Method, StatusCode, Uri, header};
 
 use super::body::Chunking;
 use crate::error::ApiError;
-use crate::options::Limits;
+use crate::options::{Limits, S3Options};
 use crate::sigv4::Signed;
 
 /// Refuses heads that no operation would accept.
@@ -12,8 +12,9 @@ pub(crate) fn check(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
-    limits: &Limits,
+    options: &S3Options,
 ) -> Result<(), ApiError> {
+    let limits = &options.limits;
     if head_bytes(uri, headers) > limits.head_bytes_max {
         return Err(ApiError::new(
             StatusCode::BAD_REQUEST,
@@ -32,7 +33,7 @@ pub(crate) fn check(
         ));
     }
     if let Some(signed) = Signed::parse(query, headers) {
-        signed.check_scope()?;
+        signed.check_scope(&options.region)?;
     }
     if method == Method::POST && is_form(headers) {
         return Err(ApiError::not_implemented("Uploads with HTML forms (POST Object) are not implemented."));
@@ -86,7 +87,7 @@ mod tests {
                 (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        check(&method, &uri.parse().unwrap(), &headers, &Limits::default())
+        check(&method, &uri.parse().unwrap(), &headers, &S3Options::default())
             .err()
             .map(|error| error.code.into_owned())
     }

@@ -25,7 +25,7 @@ use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::OtherStatus;
-use crate::options::Limits;
+use crate::options::S3Options;
 use crate::request::RequestState;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -48,7 +48,7 @@ pub(crate) struct Service(Arc<Inner>);
 
 struct Inner {
     library: S3Service,
-    limits: Limits,
+    options: S3Options,
     random: Arc<dyn Random>,
     /// Copies and completions, which go on when their client goes away.
     tasks: TaskTracker,
@@ -57,11 +57,11 @@ struct Inner {
 impl Service {
     pub(crate) fn new(
         library: S3Service,
-        limits: Limits,
+        options: S3Options,
         random: Arc<dyn Random>,
         tasks: TaskTracker,
     ) -> Self {
-        Self(Arc::new(Inner { library, limits, random, tasks }))
+        Self(Arc::new(Inner { library, options, random, tasks }))
     }
 
     /// Answers `request`. Every failure is an answer.
@@ -96,8 +96,7 @@ impl Service {
         state: RequestState,
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
-        let limits = &self.0.limits;
-        let checked = head::check(request.method(), request.uri(), request.headers(), limits);
+        let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
         let (status, mut headers, source) = match checked {
             Err(error) => failure(error, &state, &record.method),
             Ok(()) if head::may_take_long(request.method(), request.uri(), request.headers()) => {
@@ -116,7 +115,7 @@ impl Service {
     }
 
     fn prepare(&self, request: Request<Incoming>, state: &RequestState) -> Request<Body> {
-        let limits = &self.0.limits;
+        let limits = &self.0.options.limits;
         let (mut parts, body) = request.into_parts();
         let body = if body.is_end_stream() {
             Body::empty()
@@ -139,7 +138,7 @@ impl Service {
         let library = self.0.library.clone();
         let call = async move { library.call(request).await }.instrument(state.span().clone());
         let mut task = self.0.tasks.spawn(call.with_subscriber(Dispatch::none()));
-        match timeout(self.0.limits.keep_alive_after, &mut task).await {
+        match timeout(self.0.options.limits.keep_alive_after, &mut task).await {
             Ok(Ok(result)) => settle(result, state, method),
             Ok(Err(_)) => failure(ApiError::internal(), state, method),
             Err(_) => {
