@@ -11,7 +11,9 @@ use strongroom_seal::codec::{DecodeError, Reader, Writer};
 use strongroom_telemetry::names;
 
 use crate::commit::{ToApply, ToLog};
+use crate::directory::is_no_space;
 use crate::engine::Engine;
+use crate::keyring::LogFloor;
 use crate::pages::{PagesError, RootSeq};
 use crate::registry::{Known, OpenGroup};
 use crate::{Cause, GroupId, Lsn, StoreError};
@@ -140,8 +142,26 @@ impl Checkpointer {
         self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep: cut.segment, done })?;
         let lsn = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
         self.last = Some(lsn);
+        self.record_floor(LogFloor { segment: cut.segment.0, lsn })?;
         engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Tells the keyring what the log has, durably, by now. Last, when the log has given back what it could: on a full
+    /// disk the next checkpoint tells it, and until then the keyring knows of less.
+    fn record_floor(&self, floor: LogFloor) -> Result<(), StoreError> {
+        let keyring = &self.engine.keyring;
+        match keyring.replace(|contents| contents.floor = floor) {
+            Ok(()) => self.tell_log(ToLog::KeyringChanged { generation: keyring.contents().generation }),
+            Err(error) if is_no_space(&error) => {
+                tracing::warn!(%error, "the keyring could not be told how far the log is");
+                Ok(())
+            }
+            Err(error) => {
+                let cause = self.engine.poison.set(Cause::Keyring { error: error.to_string() });
+                Err(StoreError::Poisoned { cause })
+            }
+        }
     }
 
     /// Makes one group's rows durable while the others go on.

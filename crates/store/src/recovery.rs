@@ -10,7 +10,7 @@ use strongroom_telemetry::names;
 
 use crate::checkpoint::Record;
 use crate::directory::{Directory, Found, Lock, StoreId};
-use crate::keyring::{Keyring, Means};
+use crate::keyring::{Keyring, LogFloor, Means};
 use crate::log::{Kind, Log, LogOptions, Record as Logged, Scanned, Surroundings};
 use crate::log_keys::KeySource;
 use crate::poison::Poison;
@@ -71,7 +71,7 @@ impl Opening<'_> {
         let generation = keyring.contents().generation;
         let log = Log::create(self.surroundings(keys), self.log_options(), generation)?;
         self.directory.complete()?;
-        let (registry, poison) = self.registry(&keyring, HashMap::new());
+        let (registry, poison) = self.registry(&keyring, HashMap::new(), Lsn(0));
         let recovery = Recovery { clean: true, ..Recovery::default() };
         Ok(Opened { keyring, registry, poison, log, recovery })
     }
@@ -82,23 +82,29 @@ impl Opening<'_> {
         let (scanned, next_group) = self.scan(&keyring, &keys)?;
         let record = self.checkpoint_record(&scanned)?;
         self.check_keyring(&keyring, &scanned, &record)?;
+        self.check_log(&keyring, &scanned)?;
 
-        let (registry, poison) = self.registry(&keyring, record.known());
+        let (registry, poison) = self.registry(&keyring, record.known(), scanned.last());
         let from = Lsn(record.reached.0 + 1);
         let replay =
             Replay { opening: &self, scanned: &scanned, keyring: &keyring, registry: &registry, from };
         let replayed = replay.system_group()? + replay.other_groups()?;
+        // The group that is used by everything: whether its rows go with this log is known before anyone comes.
+        registry.acquire(GroupId::SYSTEM)?;
         self.directory.remove_strays(|group| keyring.contents().groups.contains_key(&group))?;
 
+        let recovery = Recovery { clean: scanned.clean(), replayed, cut_bytes: scanned.cut_bytes() };
+        let mut log = scanned.finish()?;
+        // The new segment is durable. From here on no log without it is this store's.
+        let floor = LogFloor { segment: log.segment().0, lsn: log.durable_lsn() };
         let path = self.directory.keyring();
         keyring
             .replace(|contents| {
                 contents.epoch = contents.epoch.saturating_add(1);
                 contents.next_group = contents.next_group.max(next_group);
+                contents.floor = floor;
             })
             .map_err(|error| crate::directory::io_error(&path, error))?;
-        let recovery = Recovery { clean: scanned.clean(), replayed, cut_bytes: scanned.cut_bytes() };
-        let mut log = scanned.finish()?;
         log.keyring_changed(keyring.contents().generation).map_err(|error| {
             let source = std::io::Error::other(error.to_string());
             crate::directory::io_error(&self.directory.log(), source)
@@ -150,6 +156,26 @@ impl Opening<'_> {
         Ok(())
     }
 
+    /// A log that ends before what the keyring knows of it (`docs/spec/keyring.md` §6).
+    fn check_log(&self, keyring: &Keyring, scanned: &Scanned) -> Result<(), OpenError> {
+        let contents = keyring.contents();
+        let floor = contents.floor;
+        let file = self.directory.log();
+        let (segment, last) = (scanned.newest_segment().0, scanned.last());
+        if segment < floor.segment {
+            return Err(OpenError::RolledBack { file, found: segment, expected: floor.segment });
+        }
+        // A command that made or dropped a group was durable before the keyring had the group.
+        let expected = floor.lsn.max(contents.applied);
+        if last >= expected {
+            return Ok(());
+        }
+        if scanned.cut_bytes() > 0 {
+            return Err(self.malformed(Lsn(last.0 + 1), "it does not open, and the keyring knows of it"));
+        }
+        Err(OpenError::RolledBack { file, found: last.0, expected: expected.0 })
+    }
+
     fn decode(&self, record: &Logged<'_>) -> Result<Command, OpenError> {
         encode::decode(record.group, record.payload)
             .map_err(|_| self.malformed(record.lsn, "it is authentic and no command"))
@@ -159,7 +185,12 @@ impl Opening<'_> {
         Damage { file: self.directory.log(), at: Place::Command(lsn), why }.into()
     }
 
-    fn registry(&self, keyring: &Arc<Keyring>, known: HashMap<GroupId, Known>) -> (Registry, Arc<Poison>) {
+    fn registry(
+        &self,
+        keyring: &Arc<Keyring>,
+        known: HashMap<GroupId, Known>,
+        logged: Lsn,
+    ) -> (Registry, Arc<Poison>) {
         let poison = Arc::new(Poison::default());
         let setting = Setting {
             directory: Arc::clone(&self.directory),
@@ -169,6 +200,7 @@ impl Opening<'_> {
             poison: Arc::clone(&poison),
             groups_open_max: self.options.groups_open_max.max(2),
             cache_bytes: self.options.cache_bytes,
+            logged,
         };
         (Registry::new(setting, self.lock.clone(), known), poison)
     }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -64,6 +65,8 @@ pub(crate) struct Setting {
     pub(crate) poison: Arc<Poison>,
     pub(crate) groups_open_max: usize,
     pub(crate) cache_bytes: usize,
+    /// The last command that was in the log when the store opened. No page file from before has a later one.
+    pub(crate) logged: Lsn,
 }
 
 /// The open groups.
@@ -108,6 +111,9 @@ pub(crate) enum GroupError {
     Closed,
     #[error("the pages of group {group} failed earlier")]
     Failed { group: GroupId },
+    /// A page file has rows of a command that the log does not have: the log was put back, or lost its end.
+    #[error("{} ends at command {last}, and group {group} has command {applied}", log.display())]
+    LogBehind { group: GroupId, log: PathBuf, last: Lsn, applied: Lsn },
     #[error("{error}")]
     Key { group: GroupId, error: KeyError },
     #[error("{error}")]
@@ -199,7 +205,15 @@ impl Registry {
             },
         };
         let db = opened.map_err(|error| GroupError::Pages { group: id, error })?;
-        let durable = AtomicU64::new(db.applied().0);
+        let applied = db.applied();
+        // Rows become durable only after their command is durable in the log (`docs/spec/data-directory.md` §6). What
+        // this process closed itself may have later ones than the log had when it was opened.
+        let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
+        if applied > last {
+            db.freeze();
+            return Err(GroupError::LogBehind { group: id, log: directory.log(), last, applied });
+        }
+        let durable = AtomicU64::new(applied.0);
         Ok(OpenGroup { id, db, durable, _lock: lock })
     }
 
@@ -380,6 +394,9 @@ impl From<GroupError> for ReadError {
             GroupError::NoSuchGroup { group } => Self::NoSuchGroup { group },
             GroupError::Closed => Self::Closed,
             GroupError::Failed { group } => Self::Failed { group },
+            GroupError::LogBehind { log, last, applied, .. } => {
+                Self::RolledBack { file: log, found: last.0, expected: applied.0 }
+            }
             GroupError::Key { group, error } => Self::key(group, error),
             GroupError::Pages { group, error } => match error {
                 PagesError::Missing { path } => Self::Damage(missing(path)),
@@ -417,6 +434,9 @@ impl From<GroupError> for OpenError {
         match error {
             GroupError::Pages { error, .. } => error.into(),
             GroupError::Key { error: KeyError::RootKey(source), .. } => Self::NoRootKey { source },
+            GroupError::LogBehind { log, last, applied, .. } => {
+                Self::RolledBack { file: log, found: last.0, expected: applied.0 }
+            }
             error => Self::Group(error.into()),
         }
     }

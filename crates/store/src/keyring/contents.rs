@@ -23,8 +23,18 @@ pub(crate) struct Contents {
     pub(crate) epoch: u32,
     /// Groups come and go by command; the last such command that is in here.
     pub(crate) applied: Lsn,
+    pub(crate) floor: LogFloor,
     pub(crate) next_group: u32,
     pub(crate) groups: BTreeMap<GroupId, GroupKeys>,
+}
+
+/// What the log is known to have held, durably, when the keyring was written. A log that ends before it was put back or
+/// lost something. Written after the log, so no crash can leave a log below it (§6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LogFloor {
+    /// A segment that had its name; 0 if nothing is known yet.
+    pub(crate) segment: u64,
+    pub(crate) lsn: Lsn,
 }
 
 /// The keys of one group.
@@ -85,6 +95,7 @@ impl Contents {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.raw(&self.store.0).u64(self.generation).u32(self.epoch).u64(self.applied.0);
+        out.u64(self.floor.segment).u64(self.floor.lsn.0);
         out.u32(self.next_group).u32(count(self.groups.len()));
         for (id, group) in &self.groups {
             out.u32(id.0).u64(group.created.0).u32(group.next_key).u32(count(group.keys.len()));
@@ -102,6 +113,7 @@ impl Contents {
         let generation = input.u64("generation")?;
         let epoch = input.u32("epoch")?;
         let applied = Lsn(input.u64("keyring's lsn")?);
+        let floor = LogFloor { segment: input.u64("log's segment")?, lsn: Lsn(input.u64("log's lsn")?) };
         let next_group = input.u32("next group id")?;
         let count = input.count(GROUP_LEN_MIN, "group count")?;
         check(count <= GROUPS_MAX, "group count")?;
@@ -116,7 +128,7 @@ impl Contents {
         }
         check(groups.contains_key(&GroupId::SYSTEM), "system group")?;
         input.finish("keyring")?;
-        Ok(Self { store, generation, epoch, applied, next_group, groups })
+        Ok(Self { store, generation, epoch, applied, floor, next_group, groups })
     }
 }
 
@@ -185,7 +197,16 @@ mod tests {
         }
         rotated.next_key = 5;
         groups.insert(GroupId(6), rotated);
-        Contents { store: StoreId([1; 16]), generation: 4, epoch: 2, applied: Lsn(21), next_group: 9, groups }
+        let floor = LogFloor { segment: 6, lsn: Lsn(30) };
+        Contents {
+            store: StoreId([1; 16]),
+            generation: 4,
+            epoch: 2,
+            applied: Lsn(21),
+            floor,
+            next_group: 9,
+            groups,
+        }
     }
 
     #[test]

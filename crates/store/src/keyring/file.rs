@@ -101,7 +101,7 @@ mod tests {
 
     use strongroom_seal::SeededRandom;
 
-    use super::super::contents::GroupKeys;
+    use super::super::contents::{GroupKeys, LogFloor};
     use super::*;
     use crate::{GroupId, Lsn};
 
@@ -135,7 +135,9 @@ mod tests {
             (GroupId::SYSTEM, GroupKeys::first(envelope(0xa0), Lsn(0), 1_700_000_000)),
             (GroupId(2), GroupKeys::first(envelope(0xa2), Lsn(17), 1_700_000_600)),
         ]);
-        let contents = Contents { store, generation: 4, epoch: 2, applied: Lsn(18), next_group: 3, groups };
+        let floor = LogFloor { segment: 5, lsn: Lsn(40) };
+        let contents =
+            Contents { store, generation: 4, epoch: 2, applied: Lsn(18), floor, next_group: 3, groups };
         (Header::new(store, envelope(0xee)), contents, KeyringKey::from_bytes(&mut [0x11; 32]))
     }
 

@@ -18,7 +18,7 @@ use crate::directory::{Directory, StoreId};
 use crate::disk::Disk;
 use crate::{Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
-pub(crate) use self::contents::{Contents, GroupKeys};
+pub(crate) use self::contents::{Contents, GroupKeys, LogFloor};
 
 /// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
 pub(crate) struct Keyring {
@@ -30,8 +30,8 @@ pub(crate) struct Keyring {
     header: Header,
     key: KeyringKey,
     contents: RwLock<Arc<Contents>>,
-    /// Replacements take turns.
-    turn: Mutex<()>,
+    /// Replacements take turns. The newest generation that may be on the disk: no other content ever has its number.
+    turn: Mutex<u64>,
     unwrapped: Mutex<Cache>,
 }
 
@@ -81,7 +81,15 @@ impl Keyring {
         let system =
             fresh_key(store, GroupId::SYSTEM, 1, means).map_err(|source| no_root_key(None, source))?;
         let groups = BTreeMap::from([(GroupId::SYSTEM, GroupKeys::first(system.wrapped, Lsn(0), now))]);
-        let contents = Contents { store, generation: 0, epoch: 1, applied: Lsn(0), next_group: 1, groups };
+        let contents = Contents {
+            store,
+            generation: 0,
+            epoch: 1,
+            applied: Lsn(0),
+            floor: LogFloor::default(),
+            next_group: 1,
+            groups,
+        };
         let this = Self::assemble(directory, means, header, key, contents);
         this.remember(GroupId::SYSTEM, 1, system.key);
         this.replace(|_| ()).map_err(|error| crate::directory::io_error(&this.path, error))?;
@@ -143,8 +151,8 @@ impl Keyring {
             root_keys,
             header,
             key,
+            turn: Mutex::new(contents.generation),
             contents: RwLock::new(Arc::new(contents)),
-            turn: Mutex::default(),
             unwrapped: Mutex::default(),
         }
     }
@@ -160,10 +168,11 @@ impl Keyring {
 
     /// Changes the contents, durably (§4). After an error it is unknown which of the two is on the disk.
     pub(crate) fn replace(&self, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Contents::clone(&self.contents());
         change(&mut next);
-        next.generation += 1;
+        *turn += 1;
+        next.generation = *turn;
         let bytes = file::seal(&self.key, &self.header, &next, &*self.random);
         let new = self.path.with_extension("new");
         match self.disk.remove(&new) {

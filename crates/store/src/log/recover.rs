@@ -244,6 +244,11 @@ impl Scanned {
         Lsn(self.end.next.0 - 1)
     }
 
+    /// The newest segment.
+    pub(crate) fn newest_segment(&self) -> SegmentId {
+        self.newest().0
+    }
+
     /// The keyring's generation that the mark knows of. A keyring that is older than this was put back.
     pub(crate) fn keyring_generation(&self) -> u64 {
         self.mark.proof().keyring

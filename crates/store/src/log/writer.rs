@@ -306,10 +306,12 @@ impl Log {
         Ok(())
     }
 
-    /// Makes durable that the keyring has this generation. To be called after each replacement of the keyring.
+    /// Makes durable that the keyring has this generation. To be called after each replacement of the keyring. Two
+    /// threads replace it, so the calls may come in another order.
     pub(crate) fn keyring_changed(&mut self, generation: u64) -> Result<(), WriteError> {
         self.check_poison()?;
-        let proof = Proof { keyring: generation, ..self.mark.proof() };
+        let proof = self.mark.proof();
+        let proof = Proof { keyring: generation.max(proof.keyring), ..proof };
         self.mark.write_through(proof).map_err(|error| self.poisoned(error))
     }
 
