@@ -52,10 +52,10 @@ impl Directory {
             }
         }
         // Names first: a directory that is no store does not get a LOCK.
-        classify(dir, &names(disk, dir)?)?;
+        classify(dir, &names(disk.as_ref(), dir)?)?;
         let lock = take_lock(dir, disk)?;
         let this = Self { dir: dir.to_owned(), disk: Arc::clone(disk) };
-        let found = match classify(dir, &names(disk, dir)?)? {
+        let found = match classify(dir, &names(disk.as_ref(), dir)?)? {
             Kind::Store => {
                 this.remove_if_there(&dir.join("FORMAT.new"))?;
                 Found::Store(this.read_format()?)
@@ -69,10 +69,13 @@ impl Directory {
         Ok((this, lock, found))
     }
 
-    /// Whether there is a store, by names alone.
+    /// Whether there is a store, by names alone. A directory that can neither be a store nor become one is an error, so
+    /// that who asks before making something in it learns that in time.
     pub(crate) fn has_store(dir: &Path, disk: &dyn Disk) -> Result<bool, OpenError> {
-        let format = dir.join("FORMAT");
-        disk.exists(&format).map_err(|error| io_error(&format, error))
+        if !disk.exists(dir).map_err(|error| io_error(dir, error))? {
+            return Ok(false);
+        }
+        Ok(matches!(classify(dir, &names(disk, dir)?)?, Kind::Store))
     }
 
     /// The making is done: everything else is durable, so the directory may be called a store.
@@ -216,7 +219,7 @@ fn classify(dir: &Path, names: &[String]) -> Result<Kind, OpenError> {
     }
 }
 
-fn names(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Vec<String>, OpenError> {
+fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {
     let mut names = disk.list(dir).map_err(|error| io_error(dir, error))?;
     // What mkfs puts at the top of a fresh volume is nobody's file, and the local KMS and the blobs are other crates'.
     names.retain(|name| !["lost+found", "kms", "blobs"].contains(&name.as_str()));

@@ -264,6 +264,7 @@ impl Handle {
         let logger = Logger {
             engine: Arc::clone(&engine),
             since_checkpoint: log.bytes(),
+            crowded: false,
             log,
             requests,
             applier: to_apply.clone(),

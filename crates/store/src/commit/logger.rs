@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use strongroom_telemetry::names;
@@ -19,6 +19,11 @@ use crate::{Cause, CommitError, GroupId, Lsn};
 /// in it does not wait long for the last.
 const BATCH_BYTES: usize = 8 << 20;
 const BATCH_COMMANDS: usize = 4096;
+/// How long a batch waits for more when others are writing too: about what the slowest good disks take to sync, and
+/// long enough that a fast one syncs for several commands at once instead of for each.
+const LINGER: Duration = Duration::from_millis(1);
+/// A batch waits no longer once nothing came for this long.
+const LINGER_GAP: Duration = Duration::from_micros(250);
 
 /// Owns the log.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(crate) struct Logger {
     pub(crate) checkpointer: Sender<ToCheckpoint>,
     /// Log bytes since the last checkpoint began.
     pub(crate) since_checkpoint: u64,
+    /// Whether the last batch had more than one command: then others are writing, and it pays to wait for them.
+    pub(crate) crowded: bool,
 }
 
 impl Logger {
@@ -67,21 +74,38 @@ impl Logger {
         }
     }
 
-    /// What waits by now, and the first other message behind it.
-    fn gather(&self, first: Request) -> (Vec<Request>, Option<ToLog>) {
+    /// What waits by now or comes soon, and the first other message behind it. A writer alone is never kept waiting.
+    fn gather(&mut self, first: Request) -> (Vec<Request>, Option<ToLog>) {
         let mut bytes = first.payload.len();
         let mut batch = vec![first];
+        let mut other = None;
+        let mut until = None;
         while bytes < BATCH_BYTES && batch.len() < BATCH_COMMANDS {
-            match self.requests.try_recv() {
-                Ok(ToLog::Commit(request)) => {
+            let next = match self.requests.try_recv() {
+                Ok(message) => message,
+                Err(_) if !self.crowded && batch.len() == 1 => break,
+                Err(_) => {
+                    let until = *until.get_or_insert_with(|| Instant::now() + LINGER);
+                    let left = until.saturating_duration_since(Instant::now()).min(LINGER_GAP);
+                    match self.requests.recv_timeout(left) {
+                        Ok(message) => message,
+                        Err(_) => break,
+                    }
+                }
+            };
+            match next {
+                ToLog::Commit(request) => {
                     bytes += request.payload.len();
                     batch.push(request);
                 }
-                Ok(other) => return (batch, Some(other)),
-                Err(_) => break,
+                message => {
+                    other = Some(message);
+                    break;
+                }
             }
         }
-        (batch, None)
+        self.crowded = batch.len() > 1;
+        (batch, other)
     }
 
     /// One append, one sync, then on to the apply thread.
