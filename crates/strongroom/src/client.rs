@@ -38,15 +38,9 @@ pub(crate) enum ClientCommand {
 /// processes: STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
-    /// Where the store listens
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "STRONGROOM_ENDPOINT",
-        default_value = "http://127.0.0.1:9000",
-        global = true
-    )]
-    endpoint: String,
+    /// Where the store listens; AWS_ENDPOINT_URL holds too [default: http://127.0.0.1:9000]
+    #[arg(long, value_name = "URL", env = "STRONGROOM_ENDPOINT")]
+    endpoint: Option<String>,
     /// The store's region
     #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION", default_value = "us-east-1")]
     region: String,

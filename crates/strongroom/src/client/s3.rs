@@ -37,10 +37,11 @@ pub(super) struct Request<'a> {
 
 impl Connection {
     pub(super) fn new(args: &ConnectionArgs) -> Result<Self, ClientError> {
-        let endpoint = args
-            .endpoint
+        let endpoint = args.endpoint.clone().or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
+        let endpoint = endpoint.as_deref().unwrap_or("http://127.0.0.1:9000");
+        let endpoint = endpoint
             .parse()
-            .map_err(|error| ClientError::Usage(format!("--endpoint {}: {error}", args.endpoint)))?;
+            .map_err(|error| ClientError::Usage(format!("the endpoint {endpoint}: {error}")))?;
         let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).tcp_nodelay(true);
         if let Some(path) = &args.ca_cert {
             let file_error = |source| ClientError::File { path: path.display().to_string(), source };
