@@ -38,6 +38,9 @@ mod uploads;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};
 pub use content::{Content, ContentError, ObjectBody};
+/// Inside [`ObjectError::Kms`]: who matches on that error needs no other crate for it.
+pub use strongroom_kms::KmsError;
+
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
