@@ -41,12 +41,15 @@ pub(crate) struct ConnectionArgs {
     /// Where the store listens; AWS_ENDPOINT_URL holds too [default: http://127.0.0.1:9000]
     #[arg(long, value_name = "URL", env = "STRONGROOM_ENDPOINT")]
     endpoint: Option<String>,
-    /// The store's region
-    #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION", default_value = "us-east-1")]
-    region: String,
-    /// Certificate (PEM) to trust besides the system's, such as that of --tls-self-signed
+    /// The store's region; AWS_DEFAULT_REGION holds too [default: us-east-1]
+    #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION")]
+    region: Option<String>,
+    /// Certificate (PEM) to trust besides the system's
     #[arg(long, value_name = "FILE", env = "STRONGROOM_CA_CERT")]
     ca_cert: Option<std::path::PathBuf>,
+    /// Do not verify the store's certificate: for trials with a server's --tls-self-signed
+    #[arg(long)]
+    no_verify_tls: bool,
     /// No progress bars
     #[arg(short, long)]
     quiet: bool,

@@ -42,7 +42,12 @@ impl Connection {
         let endpoint = endpoint
             .parse()
             .map_err(|error| ClientError::Usage(format!("the endpoint {endpoint}: {error}")))?;
+        let region = args.region.clone().or_else(|| std::env::var("AWS_DEFAULT_REGION").ok());
+        let region = region.unwrap_or_else(|| "us-east-1".to_owned());
         let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).tcp_nodelay(true);
+        if args.no_verify_tls {
+            http = http.danger_accept_invalid_certs(true);
+        }
         if let Some(path) = &args.ca_cert {
             let file_error = |source| ClientError::File { path: path.display().to_string(), source };
             let pem = std::fs::read(path).map_err(file_error)?;
@@ -51,13 +56,7 @@ impl Connection {
             http = http.add_root_certificate(certificate);
         }
         let http = http.build().map_err(|source| ClientError::http("setting up HTTP", source))?;
-        Ok(Self {
-            endpoint,
-            region: args.region.clone(),
-            credentials: credentials()?,
-            http,
-            quiet: args.quiet,
-        })
+        Ok(Self { endpoint, region, credentials: credentials()?, http, quiet: args.quiet })
     }
 
     /// Sends one request; an answer that is an error becomes one.

@@ -37,7 +37,9 @@ pub(super) fn print(facts: &Facts<'_>) {
     println!("  API       http://{}  (/health/live, /health/ready, /metrics)", facts.api);
     println!("  manager   http://{}", facts.manager);
     if config.tls == Tls::SelfSigned {
-        println!("  TLS       a certificate made at this start; clients must be told not to verify it");
+        println!(
+            "  TLS       a certificate made at this start; clients must be told not to verify it (--no-verify-ssl, --no-verify-tls)"
+        );
     }
     let no_verify = if config.tls == Tls::SelfSigned { " --no-verify-ssl" } else { "" };
     if let Some(FirstStart { credentials, .. }) = &facts.first_start {
