@@ -245,6 +245,67 @@ async fn request_that_is_refused_early_gets_its_answer_before_the_body_was_sent(
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 }
 
+/// Sends a head and its body apart from each other, as clients do, and reads until the server closes.
+async fn send_late(server: &Server, head: &str, body: Vec<u8>) -> String {
+    let stream = TcpStream::connect(server.addr).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    writer.write_all(head.as_bytes()).await.unwrap();
+    let sending = tokio::spawn(async move {
+        // Long enough for the answer to be on its way first.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        writer.write_all(&body).await.unwrap();
+        writer
+    });
+    // The client only reads once everything is sent.
+    let writer = sending.await.unwrap();
+    let mut answer = String::new();
+    reader.read_to_string(&mut answer).await.unwrap();
+    drop(writer);
+    answer
+}
+
+#[tokio::test]
+async fn answer_that_comes_before_the_body_was_read_reaches_the_client() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    for length in [1, 300 << 10, 9 << 20] {
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let call = Call::put("/bucket/key", vec![b'x'; length])
+                .query("partNumber", "1")
+                .query("uploadId", "../../x")
+                .payload(UNSIGNED);
+            let last = if length == 1 && expect.is_empty() { "connection: close\r\n" } else { "" };
+            let further = format!("content-length: {length}\r\n{expect}{last}");
+            let answer = send_late(&server, &head(&call, &client.host, &further), call.body).await;
+            assert!(answer.starts_with("HTTP/1.1 404"), "{length} {expect}: {answer}");
+            assert!(answer.contains("<Code>NoSuchUpload</Code>"), "{answer}");
+            assert!(answer.to_lowercase().contains("connection: close"), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn answer_without_the_continue_a_client_waits_for_ends_its_connection() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    // An empty object: there is nothing to continue with.
+    let call = Call::put("/bucket/empty", "");
+    let request = head(&call, &client.host, "content-length: 0\r\nexpect: 100-continue\r\n");
+    let answer = exchange(&server, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+
+    // With a body there is, and the connection goes on to serve the next request.
+    let call = Call::put("/bucket/key", "x");
+    let put = head(&call, &client.host, "content-length: 1\r\nexpect: 100-continue\r\n") + "x";
+    let get = head(&Call::get("/bucket/key"), &client.host, "connection: close\r\n");
+    let answer = exchange(&server, (put + &get).as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200"), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+}
+
 #[tokio::test]
 async fn shutdown_lets_a_request_end_and_cuts_what_does_not() {
     let mut options = S3Options::default();

@@ -2,7 +2,9 @@
 
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED};
-use strongroom_objects::{ChecksumAlgorithm, Condition, ContentError, KmsError, ObjectError, TagFault, UploadSseFault};
+use strongroom_objects::{
+    ChecksumAlgorithm, Condition, ContentError, KmsError, ObjectError, TagFault, UploadSseFault,
+};
 
 use super::{ApiError, messages};
 use crate::convert::{http_date, quoted};

@@ -1,5 +1,6 @@
 //! The listener: connections, TLS, HTTP, and an orderly end.
 
+mod linger;
 mod stall;
 
 use std::future::Future;
@@ -27,6 +28,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::linger::Linger;
+use self::linger::Lingering;
 use self::stall::StallGuard;
 use crate::face;
 use crate::options::{Limits, S3Options};
@@ -161,12 +164,16 @@ impl Listening {
     async fn connection(&self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
         // Answers are written whole; waiting to fill a packet would only delay them.
         let _ = stream.set_nodelay(true);
+        let linger = Linger::default();
         let stream = StallGuard::new(stream, self.limits.reply_idle_timeout);
+        let stream = Lingering::new(stream, linger.clone());
         let Some(acceptor) = &self.acceptor else {
-            return self.http(stream, Connection { secure: false, peer: Some(peer) }, watcher).await;
+            return self.http(stream, Connection { secure: false, peer: Some(peer), linger }, watcher).await;
         };
         match timeout(self.limits.handshake_timeout, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => self.http(stream, Connection { secure: true, peer: Some(peer) }, watcher).await,
+            Ok(Ok(stream)) => {
+                self.http(stream, Connection { secure: true, peer: Some(peer), linger }, watcher).await;
+            }
             Ok(Err(error)) => refused("tls", peer, &error),
             Err(_) => refused("timeout", peer, &io::ErrorKind::TimedOut.into()),
         }
@@ -178,7 +185,7 @@ impl Listening {
     {
         let service = self.service.clone();
         let answer = service_fn(move |request| {
-            let service = service.clone();
+            let (service, connection) = (service.clone(), connection.clone());
             async move { Ok::<_, std::convert::Infallible>(service.answer(connection, request).await) }
         });
         let serving = self.http.serve_connection(TokioIo::new(stream), answer).into_owned();

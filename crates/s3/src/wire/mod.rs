@@ -7,5 +7,6 @@ mod head;
 mod keep_alive;
 mod reply;
 mod service;
+mod unread;
 
 pub(crate) use service::{Connection, Service};

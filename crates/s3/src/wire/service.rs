@@ -23,10 +23,12 @@ use super::body::RequestBody;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
+use super::unread::{Shared, Unread, announce_end};
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::OtherStatus;
 use crate::options::S3Options;
 use crate::request::RequestState;
+use crate::server::Linger;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
@@ -34,12 +36,14 @@ const XML: HeaderValue = HeaderValue::from_static("application/xml");
 const STRONGROOM: HeaderValue = HeaderValue::from_static("Strongroom");
 
 /// Where a request came in.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connection {
     /// Whether it is TLS.
     pub(crate) secure: bool,
     /// The other end.
     pub(crate) peer: Option<SocketAddr>,
+    /// Asked for where an answer is the connection's last one.
+    pub(crate) linger: Linger,
 }
 
 /// Answers requests.
@@ -83,7 +87,12 @@ impl Service {
             _open: Open::new(),
             state: state.clone(),
         };
-        let (headers, source, record) = self.outcome(request, state, record).instrument(span).await;
+        let (request, unread) = Unread::of(request);
+        let (mut headers, source, record) = self.outcome(request, state, record).instrument(span).await;
+        if unread.ends_connection().await {
+            announce_end(&mut headers);
+            connection.linger.ask();
+        }
         let mut response = Response::new(ReplyBody::new(source, record));
         *response.status_mut() = response.body().status();
         *response.headers_mut() = headers;
@@ -92,7 +101,7 @@ impl Service {
 
     async fn outcome(
         self,
-        request: Request<Incoming>,
+        request: Request<Shared<Incoming>>,
         state: RequestState,
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
@@ -114,7 +123,7 @@ impl Service {
         (headers, source, record)
     }
 
-    fn prepare(&self, request: Request<Incoming>, state: &RequestState) -> Request<Body> {
+    fn prepare(&self, request: Request<Shared<Incoming>>, state: &RequestState) -> Request<Body> {
         let limits = &self.0.options.limits;
         let (mut parts, body) = request.into_parts();
         let body = if body.is_end_stream() {
@@ -130,7 +139,7 @@ impl Service {
     /// Runs what may take long in a task of its own, and starts the answer before the client loses patience.
     async fn patiently(
         &self,
-        request: Request<Incoming>,
+        request: Request<Shared<Incoming>>,
         state: &RequestState,
         method: &Method,
     ) -> (StatusCode, HeaderMap, Source) {
