@@ -3,12 +3,17 @@
 //! A group is opened when it is first used and stays open until others need its place. Whoever uses it holds an
 //! `Arc`, so a group in use is never closed; the bound on how many are open gives way to that and is kept again by the
 //! next opening. The system group is used all the time and stays.
+//!
+//! A page file takes no more calls after its first failure, and the database inside it neither. If that was a read, and
+//! every row is durable, nothing is lost by opening the file again: so whoever wants the group next does that, as soon
+//! as nobody else uses it. What is damaged fails again, by name; all else is readable.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use strongroom_seal::Random;
@@ -23,6 +28,10 @@ use crate::{Cause, CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadErro
 
 /// A page file with less cache than this would read each page again and again.
 const CACHE_BYTES_MIN: usize = 1 << 20;
+/// How long one waits for the others that use a group that is to be opened again: so often, so long each time. Who
+/// waited in vain gets it as it is.
+const REOPEN_ROUNDS: u32 = 20;
+const REOPEN_ROUND: Duration = Duration::from_millis(5);
 
 /// A group whose page file is open.
 #[derive(Debug)]
@@ -38,6 +47,11 @@ pub(crate) struct OpenGroup {
 impl OpenGroup {
     pub(crate) fn dirty(&self) -> bool {
         self.db.applied().0 > self.durable.load(Ordering::Acquire)
+    }
+
+    /// Whether a read failed and all rows are durable. With rows that are not, the file would come back without them.
+    fn stale(&self) -> bool {
+        self.db.read_failed() && !self.dirty()
     }
 }
 
@@ -130,15 +144,25 @@ impl Registry {
     /// memory.
     pub(crate) fn acquire(&self, id: GroupId) -> Result<Arc<OpenGroup>, GroupError> {
         let mut state = self.lock();
-        loop {
+        let mut rounds = 0;
+        let stale = loop {
+            if state.is_stale(id) && rounds < REOPEN_ROUNDS {
+                if let Some(stale) = state.take_unused(id) {
+                    break Some(stale);
+                }
+                rounds += 1;
+                let waited = self.settled.wait_timeout(state, REOPEN_ROUND);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
             if let Some(found) = state.find(id)? {
                 return Ok(found);
             }
             if !state.slots.contains_key(&id) {
-                break;
+                break None;
             }
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        };
         // Looked up under the lock: a dropping either is in the keyring by now, or finds the slot and waits for it.
         if !self.setting.keyring.contents().groups.contains_key(&id) {
             return Err(GroupError::NoSuchGroup { group: id });
@@ -147,6 +171,11 @@ impl Registry {
         let lock = state.lock.clone();
         state.slots.insert(id, Slot::Opening);
         drop(state);
+        if let Some(stale) = stale {
+            tracing::warn!(group = %id, error = ?stale.db.fault(), "a group's pages are opened again after a failed read");
+            // Its locks have to be gone before.
+            drop(stale);
+        }
         let opened = self.open(id, known, lock);
         let mut state = self.lock();
         let answer = match opened {
@@ -171,9 +200,10 @@ impl Registry {
         answer
     }
 
-    /// The group if it is open now; never waits for the disk.
+    /// The group if it is open now and need not be opened again; never waits for the disk.
     pub(crate) fn acquire_open(&self, id: GroupId) -> Result<Option<Arc<OpenGroup>>, GroupError> {
-        self.lock().find(id)
+        let mut state = self.lock();
+        if state.is_stale(id) { Ok(None) } else { state.find(id) }
     }
 
     fn open(&self, id: GroupId, known: Option<Known>, lock: Option<Lock>) -> Result<OpenGroup, GroupError> {
@@ -245,6 +275,10 @@ impl Registry {
 
     fn close_one(&self, group: OpenGroup) -> Result<Known, ()> {
         let id = group.id;
+        if group.stale() {
+            // Nothing to make durable, and nothing could be: the file stays as after a kill.
+            return Ok(group.known());
+        }
         group.db.close().map(Known::from).map_err(|error| {
             self.setting.poison.set(Cause::Pages { group: id, error: error.to_string() });
         })
@@ -339,6 +373,15 @@ impl Registry {
 }
 
 impl OpenGroup {
+    /// Refuses if the pages take no more calls. What is logged and cannot be applied stops the whole store, so that is
+    /// looked at before.
+    pub(crate) fn check(&self) -> Result<(), GroupError> {
+        match self.db.fault() {
+            Some(error) => Err(GroupError::Pages { group: self.id, error }),
+            None => Ok(()),
+        }
+    }
+
     fn known(&self) -> Known {
         Known { applied: Lsn(self.durable.load(Ordering::Acquire)), root: self.db.root() }
     }
@@ -357,6 +400,22 @@ impl State {
             }
             Some(Slot::Failed) => Err(GroupError::Failed { group: id }),
             Some(Slot::Opening | Slot::Closing) | None => Ok(None),
+        }
+    }
+
+    fn is_stale(&self, id: GroupId) -> bool {
+        matches!(self.slots.get(&id), Some(Slot::Open { group, .. }) if group.stale())
+    }
+
+    /// Takes the group out if nobody holds it.
+    fn take_unused(&mut self, id: GroupId) -> Option<OpenGroup> {
+        match self.slots.get(&id) {
+            Some(Slot::Open { group, .. }) if Arc::strong_count(group) == 1 => {}
+            _ => return None,
+        }
+        match self.slots.remove(&id) {
+            Some(Slot::Open { group, .. }) => Arc::into_inner(group),
+            _ => None,
         }
     }
 

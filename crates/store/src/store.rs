@@ -166,12 +166,16 @@ impl Store {
     /// The open group; opened on a worker thread if it is not. A group that cannot be opened refuses its commands
     /// before they are logged.
     async fn acquire(&self, group: GroupId) -> Result<Arc<OpenGroup>, CommitError> {
-        if let Some(open) = self.0.engine.registry.acquire_open(group)? {
-            return Ok(open);
-        }
-        let engine = Arc::clone(&self.0.engine);
-        let opened = self.0.workers.run(move || engine.registry.acquire(group));
-        Ok(opened.await.map_err(|_| self.0.gone())??)
+        let open = match self.0.engine.registry.acquire_open(group)? {
+            Some(open) => open,
+            None => {
+                let engine = Arc::clone(&self.0.engine);
+                let opened = self.0.workers.run(move || engine.registry.acquire(group));
+                opened.await.map_err(|_| self.0.gone())??
+            }
+        };
+        open.check()?;
+        Ok(open)
     }
 
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.

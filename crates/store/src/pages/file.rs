@@ -49,9 +49,16 @@ pub(super) struct PageFile {
     /// Whether something other than a root was written since the last fsync.
     unsynced: AtomicBool,
     /// The first failure. It is the answer to every later call.
-    fault: OnceLock<PagesError>,
+    fault: OnceLock<Fault>,
     /// Nothing is to become durable any more; see [`PageFile::freeze`].
     frozen: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Fault {
+    error: PagesError,
+    /// It was a read that failed: what the disk holds is what it held before.
+    reading: bool,
 }
 
 /// The last durable root.
@@ -165,7 +172,12 @@ impl PageFile {
 
     /// The first failure, if there was one.
     pub(super) fn fault(&self) -> Option<&PagesError> {
-        self.fault.get()
+        self.fault.get().map(|fault| &fault.error)
+    }
+
+    /// Whether the first failure was one to read.
+    pub(super) fn read_failed(&self) -> bool {
+        self.fault.get().is_some_and(|fault| fault.reading)
     }
 
     /// From now on nothing becomes durable, not even when redb is dropped; reads go on.
@@ -190,7 +202,7 @@ impl PageFile {
     }
 
     pub(super) fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), PagesError> {
-        self.guarded(|| {
+        self.guarded_as(true, || {
             self.check_range(offset, out.len())?;
             if offset < PAGE {
                 self.read_head(offset, out);
@@ -384,12 +396,20 @@ impl PageFile {
 
     /// Runs `call` unless an earlier one failed; remembers the first failure.
     fn guarded<T>(&self, call: impl FnOnce() -> Result<T, PagesError>) -> Result<T, PagesError> {
-        if let Some(fault) = self.fault.get() {
-            return Err(fault.clone());
+        self.guarded_as(false, call)
+    }
+
+    fn guarded_as<T>(
+        &self,
+        reading: bool,
+        call: impl FnOnce() -> Result<T, PagesError>,
+    ) -> Result<T, PagesError> {
+        if let Some(error) = self.fault() {
+            return Err(error.clone());
         }
         call().inspect_err(|error| {
             // Of two failures at once, either is the first.
-            let _ = self.fault.set(error.clone());
+            let _ = self.fault.set(Fault { error: error.clone(), reading });
         })
     }
 

@@ -188,6 +188,11 @@ impl GroupDb {
         self.file.fault().cloned()
     }
 
+    /// Whether [`Self::fault`] came from a read, so that what was durable before still is, as it was.
+    pub(crate) fn read_failed(&self) -> bool {
+        self.file.read_failed()
+    }
+
     /// From now on nothing that was applied becomes durable, not even by dropping this. For when the store cannot make
     /// something else durable that must not come later than these rows.
     pub(crate) fn freeze(&self) {

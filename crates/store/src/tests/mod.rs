@@ -4,6 +4,7 @@ mod basics;
 mod crash;
 mod gate;
 mod model;
+mod reopen;
 mod speed;
 mod tamper;
 mod trouble;
