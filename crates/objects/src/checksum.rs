@@ -6,6 +6,9 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+
+use crate::digest::Digests;
 
 /// An algorithm of `x-amz-checksum-*`. The number is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +87,13 @@ impl ChecksumValue {
     /// Reads the Base64 text of a header; `None` if it is not one or has the wrong length.
     pub fn parse(algorithm: ChecksumAlgorithm, text: &str) -> Option<Self> {
         Self::new(algorithm, STANDARD.decode(text).ok()?)
+    }
+
+    /// The checksum of bytes that are there.
+    pub fn of(algorithm: ChecksumAlgorithm, pieces: &[Bytes]) -> Self {
+        let mut digests = Digests::new(false, [algorithm]);
+        digests.update_all(pieces);
+        digests.finish().checksums.pop().expect("one was asked for")
     }
 
     /// The algorithm.

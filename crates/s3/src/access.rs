@@ -8,6 +8,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use strongroom_iam::{Iam, Identity};
 
 use crate::error::ApiError;
+use crate::lenient::Verified;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
 
@@ -80,21 +81,11 @@ impl S3Access for Gate {
 }
 
 impl Gate {
-    fn admit(&self, cx: &S3AccessContext<'_>, state: &RequestState) -> Result<(), ApiError> {
-        let Some(credentials) = cx.credentials() else {
+    fn admit(&self, cx: &mut S3AccessContext<'_>, state: &RequestState) -> Result<(), ApiError> {
+        let Some(access_key) = Self::signed_by(cx)? else {
             return Err(ApiError::access_denied("Access Denied"));
         };
-        match Signed::parse(cx.uri().query().unwrap_or_default(), cx.headers()) {
-            Some(signed) => signed.check_coverage(cx.headers())?,
-            // A presigned URL of Signature Version 2, which leaves most of the query unsigned.
-            None if OLD_PRESIGNED.contains(&cx.s3_op().name()) => {}
-            None => {
-                return Err(ApiError::invalid_request(
-                    "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-                ));
-            }
-        }
-        let Some(identity) = self.0.identity(&credentials.access_key) else {
+        let Some(identity) = self.0.identity(&access_key) else {
             return Err(ApiError::access_denied("Access Denied"));
         };
         let path = cx.s3_path();
@@ -106,6 +97,25 @@ impl Gate {
         authorise(&identity, known(cx.s3_op().name()).1, resource)?;
         state.set_identity(identity);
         Ok(())
+    }
+
+    /// The access key whose signature covers what it has to cover.
+    fn signed_by(cx: &mut S3AccessContext<'_>) -> Result<Option<String>, ApiError> {
+        if let Some(verified) = cx.extensions_mut().get::<Verified>() {
+            return Ok(Some(verified.access_key.clone()));
+        }
+        let Some(credentials) = cx.credentials() else { return Ok(None) };
+        match Signed::parse(cx.uri().query().unwrap_or_default(), cx.headers()) {
+            Some(signed) => signed.check_coverage(cx.headers())?,
+            // A presigned URL of Signature Version 2, which leaves most of the query unsigned.
+            None if OLD_PRESIGNED.contains(&cx.s3_op().name()) => {}
+            None => {
+                return Err(ApiError::invalid_request(
+                    "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
+                ));
+            }
+        }
+        Ok(Some(credentials.access_key.clone()))
     }
 }
 

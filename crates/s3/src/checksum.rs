@@ -4,14 +4,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use md5::{Digest, Md5};
 use s3s::TrailingHeaders;
 use s3s::dto;
 use strongroom_objects::{
-    Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue,
+    Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, ObjectError, TrailerValue,
 };
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Subject, answer};
 
 const NAMED: &str = "x-amz-sdk-checksum-algorithm";
 const TRAILER: &str = "x-amz-trailer";
@@ -130,6 +132,24 @@ pub(crate) fn kind(given: Option<&dto::ChecksumType>) -> Result<Option<ChecksumK
         Some(dto::ChecksumType::COMPOSITE) => Ok(Some(ChecksumKind::Composite)),
         Some(_) => Err(ApiError::invalid_request("Value for x-amz-checksum-type header is invalid.")),
     }
+}
+
+/// Refuses a document whose headers carry the checksum of another one.
+pub(crate) fn verify_document(headers: &HeaderMap, document: &[Bytes]) -> Result<(), ApiError> {
+    if let Some(expected) = content_md5(text(headers, "content-md5"))? {
+        let mut md5 = Md5::new();
+        document.iter().for_each(|piece| md5.update(piece));
+        if expected[..] != md5.finalize()[..] {
+            return Err(answer(&ObjectError::BadDigest, Subject::default()));
+        }
+    }
+    if let Some(expected) = given(headers)? {
+        let algorithm = expected.algorithm();
+        if ChecksumValue::of(algorithm, document) != expected {
+            return Err(answer(&ObjectError::ChecksumMismatch { algorithm }, Subject::default()));
+        }
+    }
+    Ok(())
 }
 
 /// `Content-MD5`.

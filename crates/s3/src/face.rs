@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::header::EXPIRES;
 use http::{HeaderMap, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
@@ -14,6 +15,7 @@ use tracing::instrument::WithSubscriber;
 
 use crate::access::{Gate, Resource, Secrets, authorise};
 use crate::error::ApiError;
+use crate::lenient::{Again, Verified};
 use crate::ops;
 use crate::options::S3Options;
 use crate::request::RequestState;
@@ -26,15 +28,21 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
     config.xml_max_body_size = options.limits.xml_bytes_max;
     config.presigned_url_max_skew_time_secs =
         u32::try_from(options.limits.skew_max.as_secs()).unwrap_or(u32::MAX);
-    let domains = domains(&options)?;
-    let mut builder = S3ServiceBuilder::new(Face(Arc::new(Shared { objects, options })));
-    builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-    builder.set_auth(Secrets(iam.clone()));
-    builder.set_access(Gate(iam));
-    if let Some(domains) = domains {
-        builder.set_host(domains);
-    }
-    Ok(builder.build())
+    let shared = Arc::new(Shared { objects, options });
+    let config = Arc::new(StaticConfigProvider::new(Arc::new(config)));
+    let builder = || -> Result<S3ServiceBuilder, ServeError> {
+        let mut builder = S3ServiceBuilder::new(Face(shared.clone()));
+        builder.set_config(config.clone());
+        builder.set_auth(Secrets(iam.clone()));
+        builder.set_access(Gate(iam.clone()));
+        if let Some(domains) = domains(&shared.options)? {
+            builder.set_host(domains);
+        }
+        Ok(builder)
+    };
+    let mut outer = builder()?;
+    outer.set_route(Again(builder()?.build()));
+    Ok(outer.build())
 }
 
 fn domains(options: &S3Options) -> Result<Option<MultiDomain>, ServeError> {
@@ -107,20 +115,25 @@ impl Call {
 }
 
 impl Face {
-    fn split<T>(&self, request: S3Request<T>) -> (Call, T) {
+    fn split<T>(&self, mut request: S3Request<T>) -> (Call, T) {
+        let verified = request.extensions.remove::<Verified>();
+        let (trailers, expires) = verified.map(|seen| (seen.trailers, seen.expires)).unwrap_or_default();
+        if let Some(expires) = expires {
+            request.headers.insert(EXPIRES, expires);
+        }
         let state = request.extensions.get::<RequestState>().cloned();
         let call = Call {
             shared: self.0.clone(),
             state: state.expect("the service puts the state into every request"),
             headers: request.headers,
-            trailers: request.trailing_headers,
+            trailers: request.trailing_headers.or(trailers),
         };
         (call, request.input)
     }
 }
 
 /// Keeps the whole error for the answer; the library carries only its code.
-fn fail(state: &RequestState, error: ApiError) -> S3Error {
+pub(crate) fn fail(state: &RequestState, error: ApiError) -> S3Error {
     let mut short = S3Error::new(S3ErrorCode::Custom(error.code.as_ref().into()));
     short.set_status_code(error.status);
     state.set_error(error);

@@ -15,6 +15,7 @@ mod checksum;
 mod convert;
 mod error;
 mod face;
+mod lenient;
 mod ops;
 mod options;
 mod request;

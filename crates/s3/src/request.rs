@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use strongroom_iam::Identity;
 use strongroom_telemetry::RequestId;
 use tracing::{Dispatch, Span, dispatcher};
@@ -29,6 +30,8 @@ struct Inner {
     identity: OnceLock<Identity>,
     error: Mutex<Option<ApiError>>,
     received: AtomicU64,
+    /// A document as it came, for operations whose headers carry its checksum.
+    document: Mutex<Option<Vec<Bytes>>>,
 }
 
 impl RequestState {
@@ -43,6 +46,7 @@ impl RequestState {
             identity: OnceLock::new(),
             error: Mutex::new(None),
             received: AtomicU64::new(0),
+            document: Mutex::new(None),
         }))
     }
 
@@ -98,8 +102,26 @@ impl RequestState {
         self.0.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    pub(crate) fn add_received(&self, bytes: usize) {
-        self.0.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    /// Keeps the body from now on: the library parses documents before the operation could digest them. It also
+    /// bounds them, and stops reading what is too long.
+    pub(crate) fn keep_document(&self) {
+        *self.document() = Some(Vec::new());
+    }
+
+    /// The body, if it was kept.
+    pub(crate) fn take_document(&self) -> Option<Vec<Bytes>> {
+        self.document().take()
+    }
+
+    fn document(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
+        self.0.document.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add_received(&self, bytes: &Bytes) {
+        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if let Some(document) = &mut *self.document() {
+            document.push(bytes.clone());
+        }
     }
 
     /// Bytes of the body so far.

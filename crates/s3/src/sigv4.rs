@@ -94,10 +94,15 @@ impl Signed {
         Ok(())
     }
 
+    /// Whether the signature covers this header.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.signed_headers.iter().any(|signed| signed == name)
+    }
+
     /// Refuses requests with headers that mean something and are not signed: whoever forwards a request could have
     /// added them.
     pub(crate) fn check_coverage(&self, headers: &HeaderMap) -> Result<(), ApiError> {
-        let covered = |name: &str| self.signed_headers.iter().any(|signed| signed == name);
+        let covered = |name: &str| self.covers(name);
         // A payload hash beside a presigned URL only ever makes the request stricter.
         let free = |name: &str| self.presigned && name == "x-amz-content-sha256";
         let mut missing: Vec<&str> = headers

@@ -217,3 +217,76 @@ async fn settings_that_do_not_exist_are_answered_so_that_clients_go_on() {
     let answer = client.send(Call::get("/nobucket").query("policy", "")).await;
     assert_eq!(answer.error(), (404, "NoSuchBucket"));
 }
+
+#[tokio::test]
+async fn range_that_cannot_be_read_is_ignored() {
+    let (_server, client) = started().await;
+    client.send(Call::put("/bucket/key", "0123456789")).await.ok();
+    let ranges = ["bytes=9-1", "octets=0-1", "bytes=x-y", "bytes=0-1,3-4"];
+    for range in ranges {
+        // With a signature that covers the header, and with one that does not.
+        for mut call in [Call::get("/bucket/key").header("range", range), Call::get("/bucket/key")] {
+            if call.headers.is_empty() {
+                call.unsigned_headers.push(("range".into(), range.into()));
+            }
+            let answer = client.send(call).await.ok();
+            assert_eq!((answer.status.as_u16(), answer.text()), (200, "0123456789"), "{range}");
+            assert_eq!(answer.header("content-range"), None);
+        }
+    }
+    let beyond = client.send(Call::get("/bucket/key").header("range", "bytes=100-")).await;
+    assert_eq!(beyond.error(), (416, "InvalidRange"));
+    let some = client.send(Call::get("/bucket/key").header("range", "bytes=2-3")).await;
+    assert_eq!((some.status.as_u16(), some.text()), (206, "23"));
+
+    // What is ignored opens no way around the signature or the gate.
+    let range = || Call::get("/bucket/key").header("range", "bytes=9-1");
+    let mut wrong = range();
+    wrong.secret = "another secret".into();
+    assert_eq!(client.send(wrong).await.error(), (403, "SignatureDoesNotMatch"));
+    let mut added = range();
+    added.unsigned_headers.push(("x-amz-checksum-mode".into(), "ENABLED".into()));
+    assert_eq!(client.send(added).await.error(), (403, "AccessDenied"));
+    let anonymous = vec![("range".to_owned(), "bytes=9-1".to_owned())];
+    assert_eq!(client.send_as(range(), anonymous).await.error(), (403, "AccessDenied"));
+    let missing = client.send(Call::get("/bucket/none").header("range", "bytes=9-1")).await;
+    assert_eq!(missing.error(), (404, "NoSuchKey"));
+}
+
+#[tokio::test]
+async fn expires_is_stored_as_it_is_given() {
+    let (_server, client) = started().await;
+    for date in ["Sun, 06 Nov 1994 08:49:37 GMT", "tomorrow", "0"] {
+        client.send(Call::put("/bucket/key", "value").header("expires", date)).await.ok();
+        let answer = client.send(Call::get("/bucket/key")).await.ok();
+        assert_eq!((answer.text(), answer.header("expires")), ("value", Some(date)));
+    }
+    let mut call = Call::put("/bucket/other", "what was signed").header("expires", "tomorrow");
+    let (headers, _) = call.signed(&client.host);
+    call.body = b"what was sent!!".to_vec();
+    assert_eq!(client.send_as(call, headers).await.error(), (400, "XAmzContentSHA256Mismatch"));
+}
+
+#[tokio::test]
+async fn list_of_deletes_is_checked_against_its_checksums() {
+    let (_server, client) = started().await;
+    client.send(Call::put("/bucket/key", "value")).await.ok();
+    let list = "<Delete><Object><Key>key</Key></Object></Delete>";
+    let call = |name: &str, value: &str| {
+        Call::new(Method::POST, "/bucket").query("delete", "").body(list).header(name, value)
+    };
+    let sha256 = |text: &str| {
+        let sum = hex::decode(support::client::sha256_hex(text.as_bytes())).unwrap();
+        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, sum)
+    };
+    for (name, value) in [
+        ("content-md5", "XrY7u+Ae7tCTyyK7j1rNww=="),
+        ("x-amz-checksum-sha256", sha256("another list").as_str()),
+        ("x-amz-checksum-crc32", "AAAAAA=="),
+    ] {
+        assert_eq!(client.send(call(name, value)).await.error(), (400, "BadDigest"), "{name}");
+    }
+    client.send(Call::get("/bucket/key")).await.ok();
+    client.send(call("x-amz-checksum-sha256", &sha256(list))).await.ok();
+    assert_eq!(client.send(Call::get("/bucket/key")).await.error(), (404, "NoSuchKey"));
+}

@@ -97,7 +97,7 @@ where
                 Some(Ok(frame)) => {
                     // HTTP trailers are not S3's: those of `aws-chunked` are inside the data.
                     let Ok(bytes) = frame.into_data() else { continue };
-                    this.state.add_received(bytes.len());
+                    this.state.add_received(&bytes);
                     match &mut this.chunks {
                         None => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
                         Some(chunks) => {

@@ -74,6 +74,12 @@ pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     }
 }
 
+/// Whether the body is a list of objects to delete.
+pub(crate) fn deletes_many(method: &Method, uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    *method == Method::POST && query.split('&').any(|pair| pair == "delete" || pair.starts_with("delete="))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

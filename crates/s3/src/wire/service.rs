@@ -26,6 +26,7 @@ use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::OtherStatus;
+use crate::lenient::drop_unsigned_range;
 use crate::options::S3Options;
 use crate::request::RequestState;
 use crate::server::Linger;
@@ -130,8 +131,12 @@ impl Service {
             Body::empty()
         } else {
             let chunking = head::chunking(&parts.headers, limits);
+            if chunking.is_none() && head::deletes_many(&parts.method, &parts.uri) {
+                state.keep_document();
+            }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
+        drop_unsigned_range(&parts.method, &parts.uri, &mut parts.headers);
         parts.extensions.insert(state.clone());
         Request::from_parts(parts, body)
     }

@@ -1,0 +1,143 @@
+//! Headers that mean nothing if they cannot be read, where the protocol library refuses the request instead.
+//!
+//! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only);
+//! `Expires` is stored as it is given. The library reads both as soon as the signature is checked, and usually the
+//! signature covers them, so they can neither be taken away before nor be read otherwise after. Its hook for routes
+//! lies in between: it hands over the request with its signature checked, and the request goes through the library a
+//! second time, without the header and with a note of who was found to ask.
+
+use http::header::{AUTHORIZATION, EXPIRES, HOST, HeaderName, RANGE};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
+use s3s::dto::{Range, Timestamp, TimestampFormat};
+use s3s::route::S3Route;
+use s3s::service::S3Service;
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
+
+use crate::error::ApiError;
+use crate::face::fail;
+use crate::request::RequestState;
+use crate::sigv4::Signed;
+
+/// What is known of a request that comes a second time. Nobody else makes one.
+#[derive(Clone)]
+pub(crate) struct Verified {
+    /// Whose signature the request had.
+    pub(crate) access_key: String,
+    /// Trailers of a body that was unframed already.
+    pub(crate) trailers: Option<TrailingHeaders>,
+    /// `Expires` as it was given.
+    pub(crate) expires: Option<http::HeaderValue>,
+}
+
+/// The header to ignore, if there is one.
+fn unreadable(method: &Method, headers: &HeaderMap) -> Option<HeaderName> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match *method {
+        Method::GET | Method::HEAD => {
+            text(RANGE).filter(|range| !range.is_empty() && Range::parse(range).is_err()).map(|_| RANGE)
+        }
+        Method::PUT | Method::POST => text(EXPIRES)
+            .filter(|date| !date.is_empty() && Timestamp::parse(TimestampFormat::HttpDate, date).is_err())
+            .map(|_| EXPIRES),
+        _ => None,
+    }
+}
+
+/// Takes a header away that means nothing and is not signed.
+pub(crate) fn drop_unsigned_range(method: &Method, uri: &Uri, headers: &mut HeaderMap) {
+    let signed = Signed::parse(uri.query().unwrap_or_default(), headers);
+    if unreadable(method, headers) == Some(RANGE)
+        && !signed.is_some_and(|signed| signed.covers(RANGE.as_str()))
+    {
+        headers.remove(RANGE);
+    }
+}
+
+/// Sends requests with such a header through the library again.
+pub(crate) struct Again(pub(crate) S3Service);
+
+#[async_trait::async_trait]
+impl S3Route for Again {
+    fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, _: &mut Extensions) -> bool {
+        // A presigned URL would be checked a second time, and anonymous requests are for the gate to refuse.
+        headers.contains_key(AUTHORIZATION)
+            && Signed::parse(uri.query().unwrap_or_default(), headers).is_some()
+            && unreadable(method, headers).is_some()
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let state = request.extensions.get::<RequestState>().cloned();
+        let state = state.expect("the service puts the state into every request");
+        let refuse = |error| fail(&state, error);
+        if request.credentials.is_none() {
+            return Err(refuse(ApiError::access_denied("Access Denied")));
+        }
+        let signed = Signed::parse(request.uri.query().unwrap_or_default(), &request.headers);
+        let signed = signed.ok_or_else(|| refuse(ApiError::access_denied("Access Denied")))?;
+        signed.check_coverage(&request.headers).map_err(refuse)
+    }
+
+    async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let Some(credentials) = request.credentials else { return Err(S3ErrorCode::AccessDenied.into()) };
+        let Some(header) = unreadable(&request.method, &request.headers) else {
+            return Err(S3ErrorCode::InternalError.into());
+        };
+        let removed = request.headers.remove(&header);
+        request.headers.remove(AUTHORIZATION);
+        request.extensions.insert(Verified {
+            access_key: credentials.access_key,
+            trailers: request.trailing_headers,
+            expires: removed.filter(|_| header == EXPIRES),
+        });
+        let mut again = Request::new(request.input);
+        *again.method_mut() = request.method;
+        *again.uri_mut() = request.uri;
+        *again.headers_mut() = request.headers;
+        *again.extensions_mut() = request.extensions;
+        debug_assert!(again.headers().contains_key(HOST), "the library adds it for HTTP/2");
+        let answer = self.0.call(again).await.map_err(|_| S3Error::new(S3ErrorCode::InternalError))?;
+        let (parts, body) = answer.into_parts();
+        let mut response = S3Response::with_status(body, parts.status);
+        response.headers = parts.headers;
+        response.extensions = parts.extensions;
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn ignored(method: Method, name: HeaderName, value: &'static str) -> bool {
+        let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(value))]);
+        unreadable(&method, &headers) == Some(name)
+    }
+
+    #[test]
+    fn only_what_cannot_be_read_is_ignored() {
+        for range in ["bytes=9-1", "octets=0-1", "bytes=x-y", "bytes=0-1,3-4", "bytes=", "0-1"] {
+            assert!(ignored(Method::GET, RANGE, range), "{range}");
+            assert!(!ignored(Method::PUT, RANGE, range), "{range}");
+        }
+        for range in ["bytes=0-1", "bytes=100-", "bytes=-5", ""] {
+            assert!(!ignored(Method::GET, RANGE, range), "{range}");
+        }
+        assert!(ignored(Method::PUT, EXPIRES, "tomorrow"));
+        assert!(ignored(Method::PUT, EXPIRES, "0"));
+        assert!(!ignored(Method::PUT, EXPIRES, "Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert!(!ignored(Method::GET, EXPIRES, "tomorrow"));
+    }
+
+    #[test]
+    fn range_that_no_signature_covers_is_taken_away() {
+        let mut headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=9-1"))]);
+        let signed = "/b/k?X-Amz-SignedHeaders=host%3Brange&X-Amz-Signature=00".parse().unwrap();
+        drop_unsigned_range(&Method::GET, &signed, &mut headers);
+        assert!(headers.contains_key(RANGE));
+        let presigned = "/b/k?X-Amz-SignedHeaders=host&X-Amz-Signature=00".parse().unwrap();
+        drop_unsigned_range(&Method::GET, &presigned, &mut headers);
+        assert!(headers.is_empty());
+    }
+}
