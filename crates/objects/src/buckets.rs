@@ -202,7 +202,8 @@ impl Objects {
         Ok(bucket.info())
     }
 
-    /// Deletes a bucket that has no objects, versions or uploads, and forgets its key.
+    /// Deletes a bucket that has no objects and no versions, and forgets its key. Uploads that nobody completed do not
+    /// keep it, as on AWS; their parts go with it.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], [`ObjectError::BucketNotEmpty`].
@@ -229,7 +230,7 @@ impl Objects {
         let empty = |table: u8| Check::RangeEmpty { from: vec![table], to: vec![table + 1] };
         let command = Command {
             group: bucket.group,
-            checks: [table::HEAD, table::VERSION, table::UPLOAD].map(empty).to_vec(),
+            checks: [table::HEAD, table::VERSION].map(empty).to_vec(),
             writes: vec![Write::Put { key: rows::STATE.to_vec(), value: GroupState::Deleting.encode() }],
         };
         match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
