@@ -275,3 +275,10 @@ def test_self_signed_tls_serves(start):
     urllib3.disable_warnings()
     server.client(verify=False).create_bucket(Bucket="over-tls")
     assert server.stop() == 0
+
+
+def test_a_server_leaves_no_core_dump_with_its_keys(start):
+    server = start()
+    limits = pathlib.Path(f"/proc/{server.process.pid}/limits").read_text()
+    core = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"], core

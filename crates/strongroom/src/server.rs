@@ -38,6 +38,7 @@ const ROOT_SECRET_KEY_VARIABLE: &str = "STRONGROOM_ROOT_SECRET_KEY";
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     let config = Config::load(args)?;
+    forbid_core_dumps()?;
     let format = match config.log_format {
         LogFormat::Text => logs::Format::Human,
         LogFormat::Json => logs::Format::Json,
@@ -49,6 +50,13 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     // Whatever still runs has had its grace period.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// A core dump would be the process's memory, keys and all, in the clear on a disk.
+fn forbid_core_dumps() -> io::Result<()> {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    Ok(())
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {
