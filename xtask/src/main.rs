@@ -8,6 +8,7 @@ mod ci;
 mod counts;
 mod problem;
 mod process;
+mod soak;
 mod test;
 mod workspace;
 
@@ -30,8 +31,8 @@ enum Command {
     Ci,
     /// Rust tests, then the client suite against the real binary, ending with one line of counts.
     Test(test::Options),
-    /// The same tests with larger counts and sizes.
-    Soak(test::SoakOptions),
+    /// What takes too long for CI: the same tests with larger counts, fuzzing, crashes, faults.
+    Soak(soak::Options),
     /// Medians and ratios of speed, memory and disk traffic, with targets and verdicts.
     Bench(bench::Options),
     /// Dependencies between our crates only point down the list of ARCHITECTURE.md.
@@ -56,7 +57,7 @@ fn run(command: Command) -> Result<(), Problem> {
     match command {
         Command::Ci => ci::run(),
         Command::Test(options) => test::run(&options),
-        Command::Soak(options) => test::soak(&options),
+        Command::Soak(options) => soak::run(&options),
         Command::Bench(options) => bench::run(&options),
         Command::Arrows => checks::arrows::run(),
         Command::Licences => checks::licences::run(),

@@ -19,6 +19,8 @@ pub(crate) enum Problem {
     Broken { rule: &'static str, count: usize },
     /// The machine lacks something that its user can install.
     Missing { what: &'static str, hint: &'static str },
+    /// There is no such step.
+    NoStep { name: String },
     /// Tests failed, or none ran.
     Tests { passed: u64, failed: u64 },
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Problem {
             Self::File { path, source } => write!(f, "{}: {source}", path.display()),
             Self::Broken { rule, count } => write!(f, "{rule}: {count} broken"),
             Self::Missing { what, hint } => write!(f, "{what} was not found; {hint}"),
+            Self::NoStep { name } => write!(f, "there is no step {name:?}; `--list` names them"),
             Self::Tests { passed: 0, failed: 0 } => f.write_str("no test ran"),
             Self::Tests { failed, .. } => write!(f, "{failed} failed"),
         }

@@ -16,26 +16,25 @@ use crate::process;
 pub(crate) struct Options {
     /// Only tests whose name contains this.
     #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    pub(crate) only: Option<String>,
     /// Leave out the client suite.
     #[arg(long)]
-    no_clients: bool,
+    pub(crate) no_clients: bool,
     /// Leave out the Rust tests.
     #[arg(long, conflicts_with = "no_clients")]
-    no_rust: bool,
+    pub(crate) no_rust: bool,
     /// Cargo profile of the binary that the clients talk to.
     #[arg(long, value_name = "PROFILE", default_value = "release")]
-    profile: Option<String>,
+    pub(crate) profile: Option<String>,
+    /// More rounds, larger files, and the tests that are too slow for CI.
     #[arg(skip)]
-    soak: bool,
-}
-
-/// What of the slow tests to run.
-#[derive(Debug, Args)]
-pub(crate) struct SoakOptions {
-    /// Only tests whose name contains this.
-    #[arg(long, value_name = "NAME")]
-    only: Option<String>,
+    pub(crate) soak: bool,
+    /// Files of the client suite to run, all if empty.
+    #[arg(skip)]
+    pub(crate) client_files: &'static [&'static str],
+    /// Files of the client suite to leave out.
+    #[arg(skip)]
+    pub(crate) without_client_files: &'static [&'static str],
 }
 
 /// How a run of tests went.
@@ -56,11 +55,6 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
     summary.counts.verdict()
 }
 
-/// The same tests with `STRONGROOM_SOAK=1`: more rounds, larger files, longer lists.
-pub(crate) fn soak(options: &SoakOptions) -> Result<(), Problem> {
-    run(&Options { only: options.only.clone(), soak: true, ..Options::default() })
-}
-
 /// Runs what is asked for.
 pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
     let mut summary = Summary::default();
@@ -78,7 +72,7 @@ pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
 }
 
 impl Summary {
-    fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         println!("{}", other.counts);
         self.counts += other.counts;
         self.failed.extend(other.failed);

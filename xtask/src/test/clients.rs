@@ -43,6 +43,8 @@ pub(super) fn run(options: &Options, python: &Path, binary: &Path) -> Result<Sum
     if let Some(only) = &options.only {
         command.args(["-k", only]);
     }
+    command.args(options.client_files);
+    command.args(options.without_client_files.iter().map(|file| format!("--ignore={file}")));
     command.env("STRONGROOM_BINARY", binary).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     options.environment(&mut command);
     let mut summary = Summary::default();

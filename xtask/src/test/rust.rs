@@ -11,9 +11,11 @@ use crate::test::{Options, Summary};
 pub(super) fn run(options: &Options) -> Result<Summary, Problem> {
     let mut command = process::cargo();
     command.args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-    if let Some(only) = &options.only {
-        command.args(["--", only]);
+    command.arg("--");
+    if options.soak {
+        command.arg("--include-ignored");
     }
+    command.args(&options.only);
     options.environment(&mut command);
     let mut summary = Summary::default();
     let mut part = String::new();
