@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use crate::keyring::Keyring;
 use crate::poison::Poison;
 use crate::registry::Registry;
+use crate::uses::KeyUses;
 
 /// An open store without its threads.
 #[derive(Debug)]
 pub(crate) struct Engine {
     pub(crate) keyring: Arc<Keyring>,
+    pub(crate) uses: Arc<KeyUses>,
     pub(crate) registry: Registry,
     pub(crate) poison: Arc<Poison>,
     pub(crate) figures: Figures,

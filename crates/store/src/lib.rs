@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod groups;
 mod keyring;
+mod keys;
 #[allow(
     dead_code,
     unused_imports,
@@ -29,12 +30,14 @@ pub mod sim;
 mod store;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod workers;
 
 pub use command::{
     COMMAND_LEN_MAX, Check, Command, GroupId, KEY_LEN_MAX, Lsn, Outcome, VALUE_LEN_MAX, Write,
 };
 pub use error::{Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyError, StoreError};
+pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyName};
 pub use log::{LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline};
 pub use options::{Clock, RootKeys, StoreOptions, SystemClock};
 pub use reading::{Range, Reading, Value};

@@ -65,8 +65,7 @@ struct Opening<'a> {
 
 impl Opening<'_> {
     fn make(self, id: StoreId) -> Result<Opened, OpenError> {
-        let now = self.options.clock.now_seconds();
-        let keyring = Arc::new(Keyring::create(&self.directory, id, &self.means(), now)?);
+        let keyring = Arc::new(Keyring::create(&self.directory, id, &self.means())?);
         let keys = Arc::new(KeySource::new(Arc::clone(&keyring)));
         let generation = keyring.contents().generation;
         let log = Log::create(self.surroundings(keys), self.log_options(), generation)?;
@@ -210,6 +209,7 @@ impl Opening<'_> {
             disk: Arc::clone(&self.options.disk),
             random: Arc::clone(&self.options.random),
             root_keys: Arc::clone(&self.options.root_keys),
+            clock: Arc::clone(&self.options.clock),
         }
     }
 

@@ -212,7 +212,7 @@ impl Registry {
             KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
             error => GroupError::Key { group: id, error },
         })?;
-        let keys = PageKeys { active, keys };
+        let keys = PageKeys { active, keys, uses: Arc::clone(keyring.uses()) };
         let path = directory.page_file(id);
         let random = Arc::clone(random);
         let cache_bytes =

@@ -223,6 +223,10 @@ impl Store {
         self.0.close()
     }
 
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
     /// How the store is doing.
     pub fn status(&self) -> Status {
         let engine = &*self.0.engine;
@@ -254,6 +258,7 @@ impl Handle {
         }
         figures.log_bytes.store(log.bytes(), Ordering::Release);
         let engine = Arc::new(Engine {
+            uses: Arc::clone(keyring.uses()),
             keyring,
             registry,
             poison,

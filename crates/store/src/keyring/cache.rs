@@ -36,6 +36,10 @@ impl Cache {
         self.keys.retain(|(of, _), _| *of != group);
     }
 
+    pub(super) fn remove_key(&mut self, group: GroupId, id: u32) {
+        self.keys.remove(&(group, id));
+    }
+
     /// Drops the older half, so that a full cache costs its length once in many insertions.
     fn evict(&mut self) {
         let mut uses: Vec<u64> = self.keys.values().map(|(used, _)| *used).collect();

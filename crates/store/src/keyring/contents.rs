@@ -6,6 +6,8 @@ use strongroom_seal::Envelope;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 use crate::directory::StoreId;
+use crate::keys::{KeyState, ResealSettings};
+use crate::uses::Used;
 use crate::{GroupId, Lsn};
 
 const GROUPS_MAX: usize = 1 << 20;
@@ -13,7 +15,10 @@ const KEYS_MAX: usize = 1024;
 /// An encoded envelope: the longest that `docs/spec/envelope.md` allows fits.
 pub(super) const ENVELOPE_LEN_MAX: usize = 20_000;
 const GROUP_LEN_MIN: usize = 4 + 8 + 4 + 4;
-const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 4;
+const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 8 + 8 + 8 + 4;
+/// *Until segment* of a key that frames of the newest segments may still be under.
+#[allow(dead_code, reason = "rotation sets it")]
+pub(crate) const UNTIL_UNKNOWN: u64 = u64::MAX;
 
 /// The keyring's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +30,7 @@ pub(crate) struct Contents {
     pub(crate) applied: Lsn,
     pub(crate) floor: LogFloor,
     pub(crate) next_group: u32,
+    pub(crate) reseal: ResealSettings,
     pub(crate) groups: BTreeMap<GroupId, GroupKeys>,
 }
 
@@ -54,32 +60,43 @@ pub(crate) struct KeyEntry {
     pub(crate) created: Lsn,
     /// Seconds since 1970.
     pub(crate) created_at: u64,
+    /// Never less than it was, as long as it is written ahead (§9).
     pub(crate) seals: u64,
+    pub(crate) sealed_bytes: u64,
+    /// Seconds since 1970; 0 if it never sealed.
+    pub(crate) last_used_at: u64,
+    /// No log segment after this one has frames under the key; 0 if and only if it is active.
+    pub(crate) until_segment: u64,
     /// Nothing if and only if the key is retired.
     pub(crate) wrapped: Option<Envelope>,
 }
 
-/// What a group key may be used for (§2, *States*).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum KeyState {
-    Active = 1,
-    Readable = 2,
-    Retired = 3,
+impl KeyEntry {
+    /// A key that seals from now on.
+    pub(crate) fn active(id: u32, wrapped: Envelope, created: Lsn, created_at: u64) -> Self {
+        Self {
+            id,
+            state: KeyState::Active,
+            created,
+            created_at,
+            seals: 0,
+            sealed_bytes: 0,
+            last_used_at: 0,
+            until_segment: 0,
+            wrapped: Some(wrapped),
+        }
+    }
+
+    /// What it did, as far as was known when the keyring was written.
+    pub(crate) fn used(&self) -> Used {
+        Used { seals: self.seals, bytes: self.sealed_bytes, last_at: self.last_used_at }
+    }
 }
 
 impl GroupKeys {
     /// The keys of a group that comes into being with its first key.
     pub(crate) fn first(wrapped: Envelope, created: Lsn, created_at: u64) -> Self {
-        let key = KeyEntry {
-            id: 1,
-            state: KeyState::Active,
-            created,
-            created_at,
-            seals: 0,
-            wrapped: Some(wrapped),
-        };
-        Self { created, next_key: 2, keys: vec![key] }
+        Self { created, next_key: 2, keys: vec![KeyEntry::active(1, wrapped, created, created_at)] }
     }
 
     pub(crate) fn active(&self) -> &KeyEntry {
@@ -96,11 +113,14 @@ impl Contents {
         let mut out = Writer::new();
         out.raw(&self.store.0).u64(self.generation).u32(self.epoch).u64(self.applied.0);
         out.u64(self.floor.segment).u64(self.floor.lsn.0);
-        out.u32(self.next_group).u32(count(self.groups.len()));
+        out.u32(self.next_group);
+        out.u8(self.reseal.paused.into()).u32(self.reseal.kib_per_second);
+        out.u32(count(self.groups.len()));
         for (id, group) in &self.groups {
             out.u32(id.0).u64(group.created.0).u32(group.next_key).u32(count(group.keys.len()));
             for key in &group.keys {
-                out.u32(key.id).u8(key.state as u8).u64(key.created.0).u64(key.created_at).u64(key.seals);
+                out.u32(key.id).u8(key.state as u8).u64(key.created.0).u64(key.created_at);
+                out.u64(key.seals).u64(key.sealed_bytes).u64(key.last_used_at).u64(key.until_segment);
                 out.bytes(&key.wrapped.as_ref().map(Envelope::encode).unwrap_or_default());
             }
         }
@@ -115,6 +135,10 @@ impl Contents {
         let applied = Lsn(input.u64("keyring's lsn")?);
         let floor = LogFloor { segment: input.u64("log's segment")?, lsn: Lsn(input.u64("log's lsn")?) };
         let next_group = input.u32("next group id")?;
+        let reseal = ResealSettings {
+            paused: input.flag("reseal paused")?,
+            kib_per_second: input.u32("reseal rate")?,
+        };
         let count = input.count(GROUP_LEN_MIN, "group count")?;
         check(count <= GROUPS_MAX, "group count")?;
         let mut groups = BTreeMap::new();
@@ -128,7 +152,7 @@ impl Contents {
         }
         check(groups.contains_key(&GroupId::SYSTEM), "system group")?;
         input.finish("keyring")?;
-        Ok(Self { store, generation, epoch, applied, floor, next_group, groups })
+        Ok(Self { store, generation, epoch, applied, floor, next_group, reseal, groups })
     }
 }
 
@@ -158,6 +182,10 @@ fn decode_key(input: &mut Reader<'_>) -> Result<KeyEntry, DecodeError> {
     let created = Lsn(input.u64("key's lsn")?);
     let created_at = input.u64("key's time")?;
     let seals = input.u64("key's seals")?;
+    let sealed_bytes = input.u64("key's sealed bytes")?;
+    let last_used_at = input.u64("key's last use")?;
+    let until_segment = input.u64("key's last segment")?;
+    check((until_segment == 0) == (state == KeyState::Active), "key's last segment")?;
     let wrapped = match input.bytes(ENVELOPE_LEN_MAX, "wrapped key")? {
         [] => None,
         bytes => {
@@ -166,7 +194,7 @@ fn decode_key(input: &mut Reader<'_>) -> Result<KeyEntry, DecodeError> {
         }
     };
     check(wrapped.is_none() == (state == KeyState::Retired), "wrapped key")?;
-    Ok(KeyEntry { id, state, created, created_at, seals, wrapped })
+    Ok(KeyEntry { id, state, created, created_at, seals, sealed_bytes, last_used_at, until_segment, wrapped })
 }
 
 fn check(holds: bool, field: &'static str) -> Result<(), DecodeError> {
@@ -190,10 +218,14 @@ mod tests {
         groups.insert(GroupId::SYSTEM, GroupKeys::first(envelope(7), Lsn(0), 1_700_000_000));
         let mut rotated = GroupKeys::first(envelope(8), Lsn(12), 1_700_000_001);
         rotated.keys[0].state = KeyState::Retired;
+        rotated.keys[0].until_segment = 2;
         rotated.keys[0].wrapped = None;
-        for (id, state) in [(3, KeyState::Readable), (4, KeyState::Active)] {
+        for (id, state, until_segment) in [(3, KeyState::Readable, UNTIL_UNKNOWN), (4, KeyState::Active, 0)] {
+            let counted =
+                KeyEntry { seals: 77, sealed_bytes: 78, last_used_at: 6, ..rotated.keys[0].clone() };
             let wrapped = Some(envelope(9));
-            rotated.keys.push(KeyEntry { id, state, created: Lsn(20), created_at: 5, seals: 77, wrapped });
+            let (created, created_at) = (Lsn(20), 5);
+            rotated.keys.push(KeyEntry { id, state, created, created_at, until_segment, wrapped, ..counted });
         }
         rotated.next_key = 5;
         groups.insert(GroupId(6), rotated);
@@ -205,6 +237,7 @@ mod tests {
             applied: Lsn(21),
             floor,
             next_group: 9,
+            reseal: ResealSettings { paused: true, kib_per_second: 9 },
             groups,
         }
     }
@@ -238,13 +271,15 @@ mod tests {
 
     #[test]
     fn a_keyring_that_breaks_a_rule_is_refused() {
-        let breakers: [fn(&mut Contents); 6] = [
+        let breakers: [fn(&mut Contents); 8] = [
             |c| c.next_group = 6,
             |c| drop(c.groups.remove(&GroupId::SYSTEM)),
             |c| c.groups.get_mut(&GroupId(6)).unwrap().next_key = 4,
             |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[1].state = KeyState::Active,
             |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[2].state = KeyState::Readable,
             |c| c.groups.get_mut(&GroupId(6)).unwrap().keys.swap(1, 2),
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[1].until_segment = 0,
+            |c| c.groups.get_mut(&GroupId(6)).unwrap().keys[2].until_segment = 3,
         ];
         for (index, break_it) in breakers.iter().enumerate() {
             let mut contents = example();

@@ -103,6 +103,7 @@ mod tests {
 
     use super::super::contents::{GroupKeys, LogFloor};
     use super::*;
+    use crate::keys::ResealSettings;
     use crate::{GroupId, Lsn};
 
     /// Lines of `name: value`; the values are numbers or hex.
@@ -136,8 +137,17 @@ mod tests {
             (GroupId(2), GroupKeys::first(envelope(0xa2), Lsn(17), 1_700_000_600)),
         ]);
         let floor = LogFloor { segment: 5, lsn: Lsn(40) };
-        let contents =
-            Contents { store, generation: 4, epoch: 2, applied: Lsn(18), floor, next_group: 3, groups };
+        let reseal = ResealSettings { paused: false, kib_per_second: 2048 };
+        let contents = Contents {
+            store,
+            generation: 4,
+            epoch: 2,
+            applied: Lsn(18),
+            floor,
+            next_group: 3,
+            reseal,
+            groups,
+        };
         (Header::new(store, envelope(0xee)), contents, KeyringKey::from_bytes(&mut [0x11; 32]))
     }
 

@@ -16,9 +16,11 @@ use self::cache::Cache;
 use self::file::Header;
 use crate::directory::{Directory, StoreId};
 use crate::disk::Disk;
-use crate::{Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
+use crate::keys::{KeyState, ResealSettings, RootKeyName};
+use crate::uses::KeyUses;
+use crate::{Clock, Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
-pub(crate) use self::contents::{Contents, GroupKeys, LogFloor};
+pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
 
 /// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
 pub(crate) struct Keyring {
@@ -33,6 +35,7 @@ pub(crate) struct Keyring {
     /// Replacements take turns. The newest generation that may be on the disk: no other content ever has its number.
     turn: Mutex<u64>,
     unwrapped: Mutex<Cache>,
+    uses: Arc<KeyUses>,
 }
 
 /// Why a group's key is not to be had.
@@ -62,24 +65,21 @@ pub(crate) struct Means {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) root_keys: Arc<dyn RootKeys>,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Keyring {
     /// Makes the keyring of a new store, with the system group.
-    pub(crate) fn create(
-        directory: &Directory,
-        store: StoreId,
-        means: &Means,
-        now: u64,
-    ) -> Result<Self, OpenError> {
+    pub(crate) fn create(directory: &Directory, store: StoreId, means: &Means) -> Result<Self, OpenError> {
         let key = KeyringKey::generate(&*means.random);
         let wrapped = means
             .root_keys
             .wrap(key.dangerous_expose(), &keyring_context(store))
             .map_err(|source| no_root_key(None, source))?;
+        let now = means.clock.now_seconds();
         let header = Header::new(store, wrapped);
-        let system =
-            fresh_key(store, GroupId::SYSTEM, 1, means).map_err(|source| no_root_key(None, source))?;
+        let system = fresh_key(store, GroupId::SYSTEM, 1, &*means.random, &*means.root_keys)
+            .map_err(|source| no_root_key(None, source))?;
         let groups = BTreeMap::from([(GroupId::SYSTEM, GroupKeys::first(system.wrapped, Lsn(0), now))]);
         let contents = Contents {
             store,
@@ -88,6 +88,7 @@ impl Keyring {
             applied: Lsn(0),
             floor: LogFloor::default(),
             next_group: 1,
+            reseal: ResealSettings::default(),
             groups,
         };
         let this = Self::assemble(directory, means, header, key, contents);
@@ -142,7 +143,8 @@ impl Keyring {
         key: KeyringKey,
         contents: Contents,
     ) -> Self {
-        let Means { disk, random, root_keys } = means.clone();
+        let Means { disk, random, root_keys, clock } = means.clone();
+        let uses = Arc::new(KeyUses::new(&contents, clock));
         Self {
             dir: directory.root().to_owned(),
             path: directory.keyring(),
@@ -154,12 +156,23 @@ impl Keyring {
             turn: Mutex::new(contents.generation),
             contents: RwLock::new(Arc::new(contents)),
             unwrapped: Mutex::default(),
+            uses,
         }
     }
 
     /// What the durable keyring holds.
     pub(crate) fn contents(&self) -> Arc<Contents> {
         Arc::clone(&self.contents.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The root key that wraps the keyring key.
+    pub(crate) fn root(&self) -> RootKeyName {
+        RootKeyName::from(&self.header.wrapped)
+    }
+
+    /// How often each key sealed.
+    pub(crate) fn uses(&self) -> &Arc<KeyUses> {
+        &self.uses
     }
 
     pub(crate) fn store(&self) -> StoreId {
@@ -189,14 +202,31 @@ impl Keyring {
         Ok(())
     }
 
+    /// Nothing needs this key any more: its wrapped form leaves the keyring, durably, and the key leaves memory. The
+    /// entry stays for reports. A key that is active, or not there, stays as it is.
+    #[allow(dead_code, reason = "re-sealing calls it")]
+    pub(crate) fn retire(&self, group: GroupId, key_id: u32) -> io::Result<()> {
+        self.replace(|contents| {
+            let keys = contents.groups.get_mut(&group).map(|keys| &mut keys.keys);
+            let key = keys.and_then(|keys| keys.iter_mut().find(|key| key.id == key_id));
+            if let Some(key) = key.filter(|key| key.state == KeyState::Readable) {
+                key.state = KeyState::Retired;
+                key.wrapped = None;
+            }
+        })?;
+        self.cache().remove_key(group, key_id);
+        Ok(())
+    }
+
+    /// How re-sealing goes on, durably.
+    #[allow(dead_code, reason = "re-sealing calls it")]
+    pub(crate) fn set_reseal(&self, settings: ResealSettings) -> io::Result<()> {
+        self.replace(|contents| contents.reseal = settings)
+    }
+
     /// A fresh key for a group that is about to be made. Asks the root key's provider.
     pub(crate) fn fresh_key(&self, group: GroupId) -> Result<FreshKey, RootKeyError> {
-        let means = Means {
-            disk: Arc::clone(&self.disk),
-            random: Arc::clone(&self.random),
-            root_keys: Arc::clone(&self.root_keys),
-        };
-        fresh_key(self.store(), group, 1, &means)
+        fresh_key(self.store(), group, 1, &*self.random, &*self.root_keys)
     }
 
     /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.
@@ -250,6 +280,7 @@ impl Keyring {
     /// Wipes what is in memory of a group's keys.
     pub(crate) fn forget(&self, group: GroupId) {
         self.cache().remove(group);
+        self.uses.forget(group);
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, Cache> {
@@ -263,9 +294,15 @@ impl fmt::Debug for Keyring {
     }
 }
 
-fn fresh_key(store: StoreId, group: GroupId, id: u32, means: &Means) -> Result<FreshKey, RootKeyError> {
-    let key = GroupKey::generate(&*means.random);
-    let wrapped = means.root_keys.wrap(key.dangerous_expose(), &group_context(store, group, id))?;
+fn fresh_key(
+    store: StoreId,
+    group: GroupId,
+    id: u32,
+    random: &dyn Random,
+    root_keys: &dyn RootKeys,
+) -> Result<FreshKey, RootKeyError> {
+    let key = GroupKey::generate(random);
+    let wrapped = root_keys.wrap(key.dangerous_expose(), &group_context(store, group, id))?;
     Ok(FreshKey { key, wrapped })
 }
 

@@ -9,6 +9,7 @@ use strongroom_seal::{Context, GroupKey, Label, PageKey, Random, derive};
 use super::entry::Entry;
 use super::geometry::{Sealed, Twin};
 use crate::GroupId;
+use crate::uses::{KeyUse, KeyUses};
 
 /// Keys that a table can have: the index shares a byte with the copy bit, and 0 means none.
 pub(super) const KEYS_MAX: usize = 127;
@@ -22,6 +23,8 @@ pub(crate) struct PageKeys {
     pub(crate) active: u32,
     /// All keys with their ids, the active one among them.
     pub(crate) keys: Vec<(u32, GroupKey)>,
+    /// Where their uses are counted.
+    pub(crate) uses: Arc<KeyUses>,
 }
 
 impl PageKeys {
@@ -103,6 +106,8 @@ pub(super) struct Ciphers {
     table: KeyTable,
     /// Beside `table.entries`; `None` where the group key is not there.
     ciphers: Vec<Option<Detached>>,
+    /// The uses of the key that seals.
+    sealing: Arc<KeyUse>,
     random: Arc<dyn Random>,
 }
 
@@ -120,7 +125,8 @@ impl Ciphers {
             Some(Detached::new(&key, random.as_ref()))
         };
         let ciphers = table.entries.iter().map(cipher).collect();
-        Self { file, table, ciphers, random }
+        let sealing = keys.uses.of(group, table.sealing_entry().id);
+        Self { file, table, ciphers, sealing, random }
     }
 
     pub(super) fn table(&self) -> &KeyTable {
@@ -133,6 +139,7 @@ impl Ciphers {
         let cipher = self.ciphers[usize::from(index) - 1].as_ref()?;
         let context = self.context(what, self.table.sealing_entry().id);
         let mark = cipher.seal(context.as_bytes(), page, self.random.as_ref());
+        self.sealing.add(1, page.len() as u64);
         let twin = match what {
             Sealed::Data(_) => Twin::A,
             Sealed::Lower(_, twin) | Sealed::Upper(_, twin) => twin,

@@ -30,7 +30,11 @@ fn random(seed: u64) -> Arc<dyn Random> {
 }
 
 fn keys() -> PageKeys {
-    PageKeys { active: 1, keys: vec![(1, GroupKey::generate(random(1).as_ref()))] }
+    PageKeys {
+        active: 1,
+        keys: vec![(1, GroupKey::generate(random(1).as_ref()))],
+        uses: crate::uses::KeyUses::for_test(),
+    }
 }
 
 fn put(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Write {

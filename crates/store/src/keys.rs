@@ -1,0 +1,132 @@
+//! Keys as their owner sees them: reports, rotation, change of the root key. `docs/spec/keyring.md`.
+
+use strongroom_seal::Envelope;
+
+use crate::engine::Engine;
+use crate::keyring::KeyEntry;
+use crate::uses::Used;
+use crate::{GroupId, Lsn, Store};
+
+/// What a group key may be used for (`docs/spec/keyring.md` §2, *States*).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum KeyState {
+    /// Seals and opens; each group has exactly one.
+    Active = 1,
+    /// Opens what it sealed before another key took its place.
+    Readable = 2,
+    /// Nothing needs it any more, and its wrapped form is gone.
+    Retired = 3,
+}
+
+/// A version of a root key, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootKeyName {
+    /// The provider that has it.
+    pub provider: String,
+    /// Its id there.
+    pub key_id: String,
+    /// Its version there; 0 if the provider does not tell.
+    pub key_version: u32,
+}
+
+/// What is known of one key of a group. Nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyReport {
+    /// Its id, counted from 1 in its group and never used again.
+    pub id: u32,
+    /// What it is used for.
+    pub state: KeyState,
+    /// The command that made it; 0 if it is as old as the store.
+    pub created_lsn: Lsn,
+    /// When it was made, in seconds since 1970.
+    pub created_at: u64,
+    /// How often it sealed. After a crash this can be more than it was, and never less.
+    pub seals: u64,
+    /// How many bytes it sealed. After a crash this can be more than it was, and never less.
+    pub sealed_bytes: u64,
+    /// When it last sealed, in seconds since 1970; 0 if it never did.
+    pub last_used_at: u64,
+    /// The root key that wraps it; `None` once it is retired.
+    pub root: Option<RootKeyName>,
+}
+
+/// A group's keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupReport {
+    /// Whose keys.
+    pub group: GroupId,
+    /// Ascending by id.
+    pub keys: Vec<KeyReport>,
+}
+
+/// All keys of a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeyringReport {
+    /// The root key that the store needs to open.
+    pub root: RootKeyName,
+    /// How often the keyring was replaced.
+    pub generation: u64,
+    /// Ascending by group.
+    pub groups: Vec<GroupReport>,
+}
+
+impl Store {
+    /// All keys with their states, ages and uses as of now.
+    pub fn key_report(&self) -> KeyringReport {
+        report(self.engine())
+    }
+
+    /// Counts what was sealed under a group key outside of the store: who wraps a value under [`Store::group_key`]
+    /// says so.
+    pub fn note_key_use(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {
+        self.engine().uses.of(group, key_id).add(seals, bytes);
+    }
+}
+
+fn report(engine: &Engine) -> KeyringReport {
+    let contents = engine.keyring.contents();
+    let groups = contents.groups.iter().map(|(group, keys)| GroupReport {
+        group: *group,
+        keys: keys.keys.iter().map(|key| key_report(key, engine.uses.used(*group, key.id))).collect(),
+    });
+    KeyringReport { root: engine.keyring.root(), generation: contents.generation, groups: groups.collect() }
+}
+
+/// What was counted since the store opened starts from what the keyring had then; a key that was not used since is as
+/// the keyring says.
+fn key_report(key: &KeyEntry, used: Option<Used>) -> KeyReport {
+    let used = used.unwrap_or_else(|| key.used());
+    KeyReport {
+        id: key.id,
+        state: key.state,
+        created_lsn: key.created,
+        created_at: key.created_at,
+        seals: used.seals,
+        sealed_bytes: used.bytes,
+        last_used_at: used.last_at,
+        root: key.wrapped.as_ref().map(RootKeyName::from),
+    }
+}
+
+impl From<&Envelope> for RootKeyName {
+    fn from(envelope: &Envelope) -> Self {
+        Self {
+            provider: envelope.provider.clone(),
+            key_id: envelope.key_id.clone(),
+            key_version: envelope.key_version,
+        }
+    }
+}
+
+/// How the moving of pages and values from readable keys to the active one goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ResealSettings {
+    /// Nothing is moved.
+    pub paused: bool,
+    /// How much is moved at most, in KiB/s; 0 if there is no limit.
+    pub kib_per_second: u32,
+}
