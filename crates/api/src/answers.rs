@@ -1,5 +1,7 @@
 //! What is sent back.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,19 +18,19 @@ struct Body {
 
 #[derive(Debug, Serialize)]
 struct ErrorBody {
-    code: &'static str,
-    message: &'static str,
+    code: Cow<'static, str>,
+    message: Cow<'static, str>,
     request_id: String,
 }
 
-/// An error that anybody may see.
+/// An error in the one shape that errors have here.
 pub(crate) fn error(
     status: StatusCode,
-    code: &'static str,
-    message: &'static str,
+    code: impl Into<Cow<'static, str>>,
+    message: impl Into<Cow<'static, str>>,
     id: RequestId,
 ) -> Response {
-    let error = ErrorBody { code, message, request_id: id.to_string() };
+    let error = ErrorBody { code: code.into(), message: message.into(), request_id: id.to_string() };
     (status, Json(Body { error })).into_response()
 }
 

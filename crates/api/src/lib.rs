@@ -6,10 +6,13 @@
 //! | `GET /health/ready` | 200 if every [`Check`] succeeded within the last seconds, else 503 and which did not |
 //! | `GET /metrics` | the metrics as Prometheus text |
 //!
-//! Everything else is a JSON error. The crate knows no file, no key and no bucket: what readiness means comes in
-//! as [`Check`]s. Nobody has to log in here, so an answer never holds more than names of parts and kinds of errors;
-//! the whole error goes to the log.
+//! Everything else is a JSON error. What changes the store is behind a door of its own: [`admin`].
+//!
+//! The crate knows no file, no key and no bucket: what readiness means comes in as [`Check`]s, what administration does
+//! as [`admin::Admin`]. Nobody has to log in at the TCP port, so an answer there never holds more than names of parts and
+//! kinds of errors; the whole error goes to the log.
 
+pub mod admin;
 mod answers;
 mod ready;
 mod routes;

@@ -48,8 +48,12 @@ pub(crate) fn router(deps: ApiDeps) -> Router {
 }
 
 /// Gives the request its id, and counts and logs it.
-async fn observe(State(deps): State<ApiDeps>, mut request: Request, next: Next) -> Response {
-    let id = (deps.request_ids)();
+async fn observe(State(deps): State<ApiDeps>, request: Request, next: Next) -> Response {
+    observed((deps.request_ids)(), request, next).await
+}
+
+/// Answers a request that has this id, and counts and logs it.
+pub(crate) async fn observed(id: RequestId, mut request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     // What a client made up is neither a label nor a log field.
     let route = path.unwrap_or_else(|| "other".to_owned());
@@ -122,7 +126,7 @@ async fn metrics_text(State(deps): State<ApiDeps>) -> Response {
     }
 }
 
-async fn not_found(Extension(id): Extension<RequestId>) -> Response {
+pub(crate) async fn not_found(Extension(id): Extension<RequestId>) -> Response {
     answers::error(StatusCode::NOT_FOUND, "NotFound", "There is nothing at this path.", id)
 }
 

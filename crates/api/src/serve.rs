@@ -13,7 +13,8 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use metrics::gauge;
 use strongroom_telemetry::names;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -27,15 +28,15 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What one client may take.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+pub(crate) struct Limits {
     /// Connections open at once; others wait until one of them ends.
-    connections: usize,
+    pub(crate) connections: usize,
     /// A client that takes longer to send a header is cut off, and so is a connection that is idle for as long.
-    header_time: Duration,
+    pub(crate) header_time: Duration,
     /// A connection's whole life: a client that does not read its answers must not stay for ever.
-    connection_time: Duration,
+    pub(crate) connection_time: Duration,
     /// How long open requests may take once shutdown has begun.
-    drain_time: Duration,
+    pub(crate) drain_time: Duration,
 }
 
 /// Far more than monitoring needs.
@@ -52,30 +53,58 @@ pub async fn serve(
     deps: ApiDeps,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(LIMITS, listener, deps, shutdown).await
+    serve_within(LIMITS, listener, router(deps), shutdown).await
 }
 
-async fn serve_within(
+/// Where connections come from.
+pub(crate) trait Listener {
+    /// One connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next one.
+    async fn next(&self) -> io::Result<Self::Stream>;
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // An answer is written at once, so waiting for more of it only costs time.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<UnixStream> {
+        Ok(self.accept().await?.0)
+    }
+}
+
+/// Serves `router` until `shutdown` completes.
+pub(crate) async fn serve_within(
     limits: Limits,
-    listener: TcpListener,
-    deps: ApiDeps,
+    listener: impl Listener,
+    router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let router = router(deps);
     let places = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
             let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
-            (place, listener.accept().await)
+            (place, listener.next().await)
         };
         let (place, accepted) = tokio::select! {
             () = &mut shutdown => break,
             next = next => next,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 tokio::spawn(connection(stream, router.clone(), graceful.watcher(), limits, place));
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -96,18 +125,13 @@ async fn serve_within(
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     watcher: Watcher,
     limits: Limits,
     place: OwnedSemaphorePermit,
 ) {
     let _open = Open::new(place);
-    // An answer is written at once, so waiting for more of it only costs time.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "a connection ended before it began");
-        return;
-    }
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
@@ -139,8 +163,14 @@ impl Drop for Open {
 
 /// Whether accepting failed because that one client went away.
 fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, InvalidInput, NotConnected,
+    };
+    // The last two are what a connection that is gone already says to its options.
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | InvalidInput | NotConnected
+    )
 }
 
 #[cfg(test)]
@@ -168,7 +198,7 @@ mod tests {
             metrics: Metrics::install().unwrap(),
             request_ids: Arc::new(|| RequestId::from_random([7; 16])),
         };
-        let served = tokio::spawn(serve_within(limits, listener, deps, async move {
+        let served = tokio::spawn(serve_within(limits, listener, router(deps), async move {
             let _ = stopped.await;
         }));
         (address, async move {

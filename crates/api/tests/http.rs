@@ -223,3 +223,16 @@ async fn shutdown_finishes_open_requests_and_takes_no_new_ones() {
     server.ended().await;
     drop(idle);
 }
+
+#[tokio::test]
+async fn administration_is_not_on_the_tcp_port() {
+    let server = Server::start(vec![good("store")]).await;
+    for (method, path) in [
+        ("GET", "/api/v1/admin/keys/groups"),
+        ("POST", "/api/v1/admin/keys/rotate"),
+        ("GET", "/api/v1/admin"),
+    ] {
+        let answer = request(server.address, method, path).await;
+        assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &"NotFound".into()), "{path}");
+    }
+}

@@ -221,8 +221,9 @@ fn classify(dir: &Path, names: &[String]) -> Result<Kind, OpenError> {
 
 fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {
     let mut names = disk.list(dir).map_err(|error| io_error(dir, error))?;
-    // What mkfs puts at the top of a fresh volume is nobody's file, and the local KMS and the blobs are other crates'.
-    names.retain(|name| !["lost+found", "kms", "blobs"].contains(&name.as_str()));
+    // What mkfs puts at the top of a fresh volume is nobody's file, and the local KMS, the blobs and the administrator's socket are
+    // other crates'.
+    names.retain(|name| !["lost+found", "kms", "blobs", "admin.sock"].contains(&name.as_str()));
     Ok(names)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// An answer, taken apart.
@@ -20,14 +20,20 @@ impl Answer {
     }
 }
 
+#[allow(dead_code, reason = "each test file uses its part")]
 /// Sends `method path` on a connection of its own and reads to the end.
 pub(crate) async fn request(to: std::net::SocketAddr, method: &str, path: &str) -> Answer {
     raw(to, &format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")).await
 }
 
+#[allow(dead_code, reason = "each test file uses its part")]
 /// Sends these bytes and reads to the end.
 pub(crate) async fn raw(to: std::net::SocketAddr, bytes: &str) -> Answer {
-    let mut stream = TcpStream::connect(to).await.unwrap();
+    exchange(TcpStream::connect(to).await.unwrap(), bytes).await
+}
+
+/// Sends these bytes on this connection and reads to the end.
+pub(crate) async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &str) -> Answer {
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut text = Vec::new();
     stream.read_to_end(&mut text).await.unwrap();

@@ -1,0 +1,54 @@
+//! What the server can be told to do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use strongroom_telemetry::RequestId;
+
+use super::{
+    AdminError, ChangeReseal, ChangeRootKey, Checkpoint, KeyReport, ResealStatus, RootKey, RootKeyChange,
+    RotateKeys, RotatedKeys,
+};
+
+/// What the server does for whoever is let in. The binary implements it.
+///
+/// A call that changes something is carried out even if its caller goes away.
+#[async_trait]
+pub trait Admin: Send + Sync + 'static {
+    /// The keys of all groups, or those of one bucket's group.
+    async fn key_report(&self, bucket: Option<String>) -> Result<KeyReport, AdminError>;
+
+    /// Gives groups a new key. New writes use it at once; what older keys sealed is moved in the background.
+    async fn rotate_keys(&self, which: RotateKeys) -> Result<RotatedKeys, AdminError>;
+
+    /// The root key that wraps the groups' keys, as the store and as the KMS know it.
+    async fn root_key(&self) -> Result<RootKey, AdminError>;
+
+    /// Wraps all groups' keys anew, under another root key or version.
+    async fn change_root_key(&self, change: ChangeRootKey) -> Result<RootKeyChange, AdminError>;
+
+    /// How far re-sealing is.
+    async fn reseal_status(&self) -> Result<ResealStatus, AdminError>;
+
+    /// Pauses or resumes re-sealing, or sets its rate. Holds over restarts.
+    async fn change_reseal(&self, change: ChangeReseal) -> Result<ResealStatus, AdminError>;
+
+    /// Makes the pages durable and gives back log that is not needed any more.
+    async fn checkpoint(&self) -> Result<Checkpoint, AdminError>;
+}
+
+/// What the door works with.
+#[derive(Clone)]
+pub struct AdminDeps {
+    /// Does what is asked for.
+    pub admin: Arc<dyn Admin>,
+    /// Makes the id of the next request.
+    pub request_ids: Arc<dyn Fn() -> RequestId + Send + Sync>,
+}
+
+impl fmt::Debug for AdminDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdminDeps").finish_non_exhaustive()
+    }
+}
