@@ -78,6 +78,13 @@ impl Directory {
         Ok(matches!(classify(dir, &names(disk, dir)?)?, Kind::Store))
     }
 
+    /// The directory of a store that is there and the store's id, without locking it.
+    pub(crate) fn existing(dir: &Path, disk: &Arc<dyn Disk>) -> Result<(Self, StoreId), OpenError> {
+        let this = Self { dir: dir.to_owned(), disk: Arc::clone(disk) };
+        let id = this.read_format()?;
+        Ok((this, id))
+    }
+
     /// The making is done: everything else is durable, so the directory may be called a store.
     pub(crate) fn complete(&self) -> Result<(), OpenError> {
         self.sync()?;

@@ -9,6 +9,7 @@ mod encode;
 mod engine;
 mod error;
 mod groups;
+pub mod inspect;
 mod keyring;
 mod keys;
 #[allow(
@@ -38,7 +39,9 @@ pub use command::{
 };
 pub use error::{Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyError, StoreError};
 pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyName};
-pub use log::{LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline};
+pub use log::{
+    ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
+};
 pub use options::{Clock, RootKeys, StoreOptions, SystemClock};
 pub use reading::{Range, Reading, Value};
 pub use recovery::Recovery;

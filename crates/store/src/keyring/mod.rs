@@ -3,6 +3,7 @@
 mod cache;
 mod contents;
 mod file;
+mod outline;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,6 +22,8 @@ use crate::uses::KeyUses;
 use crate::{Clock, Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
 pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
+pub use self::outline::KeyringHeader;
+pub(crate) use self::outline::outline;
 
 /// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
 pub(crate) struct Keyring {
@@ -101,19 +104,8 @@ impl Keyring {
     pub(crate) fn open(directory: &Directory, store: StoreId, means: &Means) -> Result<Self, OpenError> {
         let path = directory.keyring();
         let damage = |why| OpenError::from(Damage { file: path.clone(), at: Place::Whole, why });
-        let bytes = crate::directory::read_whole(&*means.disk, &path, file::LEN_MAX)?
-            .ok_or_else(|| damage("it is longer than a keyring can be"))?;
-        let (header, body) = Header::parse(&bytes).map_err(|error| match error {
-            file::HeaderError::TooNew { version } => OpenError::TooNew {
-                dir: path.clone(),
-                found: version.into(),
-                supported: file::VERSION.into(),
-            },
-            file::HeaderError::Malformed { why } => damage(why),
-        })?;
-        if header.store != store {
-            return Err(damage("it is the keyring of another store"));
-        }
+        let bytes = outline::bytes(&*means.disk, &path)?;
+        let (header, body) = outline::parse(&path, store, &bytes)?;
         let unwrapped = means.root_keys.unwrap(&header.wrapped, &keyring_context(store));
         let mut unwrapped = unwrapped.map_err(|source| no_root_key(Some(&header.wrapped), source))?;
         let key = KeyringKey::from_bytes(&mut unwrapped);

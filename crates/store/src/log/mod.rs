@@ -24,7 +24,7 @@ pub(crate) use format::Kind;
 pub use format::SegmentId;
 pub use keys::LogKeyError;
 pub(crate) use keys::LogKeys;
-pub use outline::{Outline, OutlineItem, outline};
+pub use outline::{ChainBreak, Outline, OutlineItem, outline};
 pub(crate) use recover::{Checkpoint, Record, Scanned};
 pub(crate) use segment::Surroundings;
 pub(crate) use writer::{Entry, Log, LogOptions};

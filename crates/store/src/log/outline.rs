@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use super::error::LogError;
 use super::format::{
-    FRAME_HEADER_LEN, FrameHeader, SEGMENT_HEADER_LEN, SegmentHeader, SegmentHeaderFault, SegmentId,
+    FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, Link, Previous, SEGMENT_HEADER_LEN, SegmentHeader,
+    SegmentHeaderFault, SegmentId,
 };
 use crate::disk::{Disk, DiskFile};
 use crate::{GroupId, Lsn};
+
+/// How much of a gap is searched at a time.
+const WINDOW_LEN: u64 = 1 << 20;
 
 /// One thing in a log. Nothing of it is authenticated, since that takes keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub enum OutlineItem {
         segment: SegmentId,
         /// The LSN of the first record that can stand in it.
         base: Lsn,
+        /// Which of the system group's keys its header is under.
+        key_id: u32,
         /// The file's length in bytes.
         len: u64,
     },
@@ -41,7 +47,25 @@ pub enum OutlineItem {
         /// How long the sealed records are, in bytes.
         sealed_len: u32,
     },
-    /// The rest of a segment is not a frame.
+    /// What comes next does not continue what came before.
+    Break {
+        /// In which segment.
+        segment: SegmentId,
+        /// Where what comes next starts, in bytes.
+        offset: u64,
+        /// In which way.
+        what: ChainBreak,
+    },
+    /// Bytes that are no frame, with frames behind them.
+    Gap {
+        /// In which segment.
+        segment: SegmentId,
+        /// Where it starts, in bytes.
+        offset: u64,
+        /// How long it is, in bytes.
+        len: u64,
+    },
+    /// The rest of a segment is not a frame. In the newest segment that is what a crash leaves.
     Tail {
         /// In which segment.
         segment: SegmentId,
@@ -49,6 +73,29 @@ pub enum OutlineItem {
         offset: u64,
         /// How long it is, in bytes.
         len: u64,
+        /// Whether it is the newest segment.
+        newest: bool,
+    },
+}
+
+/// In which way the chain of segments and frames is broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChainBreak {
+    /// The ids of segments have a gap.
+    #[error("a segment before this one is missing")]
+    MissingSegment,
+    /// The segment's header names another predecessor, or another end of it.
+    #[error("this segment does not continue the one before it")]
+    Segment,
+    /// The frame names another predecessor.
+    #[error("this frame does not follow the one before it")]
+    Frame,
+    /// Records are missing or there twice.
+    #[error("LSN {expected} should be next")]
+    Lsn {
+        /// The LSN that should be next.
+        expected: Lsn,
     },
 }
 
@@ -59,7 +106,14 @@ pub enum OutlineItem {
 pub fn outline(disk: Arc<dyn Disk>, dir: &Path) -> Result<Outline, LogError> {
     let names = disk.list(dir).map_err(LogError::io("list", dir))?;
     let segments = names.iter().filter_map(|name| SegmentId::from_file_name(name)).collect();
-    Ok(Outline { disk, dir: dir.to_path_buf(), segments, current: None })
+    Ok(Outline {
+        disk,
+        dir: dir.to_path_buf(),
+        segments,
+        current: None,
+        before: None,
+        ready: VecDeque::new(),
+    })
 }
 
 /// The items of a log. Made by [`outline`].
@@ -69,6 +123,10 @@ pub struct Outline {
     dir: PathBuf,
     segments: VecDeque<SegmentId>,
     current: Option<Current>,
+    /// Where the segment before ended, by its frames.
+    before: Option<(SegmentId, Place)>,
+    /// Items that were found and not given yet.
+    ready: VecDeque<OutlineItem>,
 }
 
 #[derive(Debug)]
@@ -76,62 +134,158 @@ struct Current {
     segment: SegmentId,
     path: PathBuf,
     file: Arc<dyn DiskFile>,
-    offset: u64,
+    at: Place,
     len: u64,
+    newest: bool,
+}
+
+/// A place between frames.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: u64,
+    link: Link,
+    next: Lsn,
 }
 
 impl Iterator for Outline {
     type Item = Result<OutlineItem, LogError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(mut current) = self.current.take()
-            && current.offset < current.len
-        {
-            let item = current.item();
-            self.current = Some(current);
-            return Some(item);
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            let result = match self.current.take() {
+                Some(mut current) if current.at.offset < current.len => {
+                    let result = current.read(&mut self.ready);
+                    self.current = Some(current);
+                    result
+                }
+                Some(current) => {
+                    self.before = Some((current.segment, current.at));
+                    continue;
+                }
+                None => {
+                    let segment = self.segments.pop_front()?;
+                    self.enter(segment)
+                }
+            };
+            if let Err(error) = result {
+                return Some(Err(error));
+            }
         }
-        let segment = self.segments.pop_front()?;
-        Some(self.enter(segment))
     }
 }
 
 impl Outline {
-    fn enter(&mut self, segment: SegmentId) -> Result<OutlineItem, LogError> {
+    fn enter(&mut self, segment: SegmentId) -> Result<(), LogError> {
         let path = self.dir.join(segment.file_name());
         let file = self.disk.open(&path).map_err(LogError::io("open", &path))?;
         let len = file.len().map_err(LogError::io("read", &path))?;
+        let newest = self.segments.is_empty();
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         if len >= SEGMENT_HEADER_LEN as u64 {
             file.read_at(&mut bytes, 0).map_err(LogError::io("read", &path))?;
         }
-        let (base, offset) = match SegmentHeader::decode(&bytes) {
-            Ok((header, _)) => (header.base, SEGMENT_HEADER_LEN as u64),
+        let (header, seal) = match SegmentHeader::decode(&bytes) {
+            Ok(decoded) => decoded,
             Err(SegmentHeaderFault::TooNew(version)) => return Err(LogError::TooNew { path, version }),
-            Err(SegmentHeaderFault::NotOne) => return Ok(OutlineItem::Tail { segment, offset: 0, len }),
+            Err(SegmentHeaderFault::NotOne) => {
+                self.before = None;
+                self.ready.push_back(OutlineItem::Tail { segment, offset: 0, len, newest });
+                return Ok(());
+            }
         };
-        self.current = Some(Current { segment, path, file, offset, len });
-        Ok(OutlineItem::Segment { segment, base, len })
+        if let Some((before, end)) = self.before.take() {
+            let previous = Previous { segment: before.0, end: end.offset, link: end.link };
+            let what = if before.next() != segment {
+                Some(ChainBreak::MissingSegment)
+            } else if header.previous != previous {
+                Some(ChainBreak::Segment)
+            } else if header.base != end.next {
+                Some(ChainBreak::Lsn { expected: end.next })
+            } else {
+                None
+            };
+            self.ready.extend(what.map(|what| OutlineItem::Break { segment, offset: 0, what }));
+        }
+        let SegmentHeader { key_id, base, .. } = header;
+        self.ready.push_back(OutlineItem::Segment { segment, base, key_id, len });
+        let at = Place { offset: SEGMENT_HEADER_LEN as u64, link: Link(seal.tag), next: base };
+        self.current = Some(Current { segment, path, file, at, len, newest });
+        Ok(())
     }
 }
 
 impl Current {
-    fn item(&mut self) -> Result<OutlineItem, LogError> {
-        let (segment, offset) = (self.segment, self.offset);
-        let tail = OutlineItem::Tail { segment, offset, len: self.len - offset };
-        self.offset = self.len;
+    /// Reads what stands at the place, and goes on behind it.
+    fn read(&mut self, found: &mut VecDeque<OutlineItem>) -> Result<(), LogError> {
+        let (segment, offset) = (self.segment, self.at.offset);
+        let Some((header, link)) = self.header_at(offset)? else {
+            let next = self.next_frame(offset + 1)?;
+            let len = next.unwrap_or(self.len) - offset;
+            found.push_back(match next {
+                Some(_) => OutlineItem::Gap { segment, offset, len },
+                None => OutlineItem::Tail { segment, offset, len, newest: self.newest },
+            });
+            self.at.offset = offset + len;
+            return Ok(());
+        };
+        let expected = self.at.next;
+        let what = if header.previous != self.at.link {
+            Some(ChainBreak::Frame)
+        } else if header.first != expected {
+            Some(ChainBreak::Lsn { expected })
+        } else {
+            None
+        };
+        found.extend(what.map(|what| OutlineItem::Break { segment, offset, what }));
+        let next = Lsn(header.last().0.saturating_add(1));
+        self.at = Place { offset: offset + header.frame_len(), link, next };
+        let FrameHeader { first, count, group, key_id, body_len, .. } = header;
+        found.push_back(OutlineItem::Frame {
+            segment,
+            offset,
+            first,
+            count,
+            group,
+            key_id,
+            sealed_len: body_len,
+        });
+        Ok(())
+    }
+
+    /// The header of a frame that lies within the file.
+    fn header_at(&self, offset: u64) -> Result<Option<(FrameHeader, Link)>, LogError> {
         if offset + FRAME_HEADER_LEN as u64 > self.len {
-            return Ok(tail);
+            return Ok(None);
         }
         let mut bytes = [0; FRAME_HEADER_LEN];
         self.file.read_at(&mut bytes, offset).map_err(LogError::io("read", &self.path))?;
-        let Some((header, _)) = FrameHeader::decode(&bytes) else { return Ok(tail) };
-        let end = offset + header.frame_len();
-        if end > self.len {
-            return Ok(tail);
+        let found = FrameHeader::decode(&bytes);
+        Ok(found
+            .filter(|(header, _)| offset + header.frame_len() <= self.len)
+            .map(|(header, seal)| (header, Link(seal.tag))))
+    }
+
+    /// Where the next thing is that looks like a frame.
+    fn next_frame(&self, from: u64) -> Result<Option<u64>, LogError> {
+        let mut window = Vec::new();
+        let mut start = from;
+        while start + FRAME_HEADER_LEN as u64 <= self.len {
+            let len = (self.len - start).min(WINDOW_LEN);
+            window.resize(usize::try_from(len).expect("a window is small"), 0);
+            self.file.read_at(&mut window, start).map_err(LogError::io("read", &self.path))?;
+            for (at, _) in window.windows(FRAME_MAGIC.len()).enumerate().filter(|(_, w)| w == FRAME_MAGIC) {
+                if self.header_at(start + at as u64)?.is_some() {
+                    return Ok(Some(start + at as u64));
+                }
+            }
+            if len < WINDOW_LEN {
+                break;
+            }
+            start += len - (FRAME_MAGIC.len() as u64 - 1);
         }
-        self.offset = end;
-        let FrameHeader { first, count, group, key_id, body_len, .. } = header;
-        Ok(OutlineItem::Frame { segment, offset, first, count, group, key_id, sealed_len: body_len })
+        Ok(None)
     }
 }

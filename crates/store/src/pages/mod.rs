@@ -10,6 +10,7 @@
 //! | `root` | the two root slots: encoding, choice of the newest |
 //! | `tree` | the tag tree in memory: lookups, changes, bounded cache, copy-on-write flush |
 //! | `file` | one page file as a redb storage backend |
+//! | `outline` | what a file shows without keys |
 //! | `group` | rows: apply, checkpoint, read |
 
 mod entry;
@@ -18,6 +19,7 @@ mod file;
 mod geometry;
 mod group;
 mod keys;
+mod outline;
 mod reading;
 mod root;
 mod tree;
@@ -28,5 +30,7 @@ mod tests;
 pub(crate) use error::PagesError;
 pub(crate) use group::{Checkpointed, GroupDb, Verified};
 pub(crate) use keys::PageKeys;
+pub(crate) use outline::outline;
+pub use outline::{PageFileOutline, SlotOutline, SlotState};
 pub(crate) use reading::{Range, Reading, Value};
 pub(crate) use root::RootSeq;

@@ -13,11 +13,11 @@ use super::keys::{FileId, KEYS_MAX, KeyEntry, KeyTable, PageKeys};
 use crate::disk::DiskFile;
 use crate::{GroupId, Place};
 
-const MAGIC: [u8; 8] = *b"SR-PAGES";
+pub(super) const MAGIC: [u8; 8] = *b"SR-PAGES";
 pub(super) const VERSION: u32 = 1;
-const HEADER_LEN: usize = 64;
+pub(super) const HEADER_LEN: usize = 64;
 const RESERVED_LEN: usize = 16;
-const RECORD_LEN_MAX: usize = SLOT_LEN - HEADER_LEN;
+pub(super) const RECORD_LEN_MAX: usize = SLOT_LEN - HEADER_LEN;
 
 // The fullest root fits its slot: fixed fields, 127 keys, all of page 0, 8192 entries.
 const _: () = assert!(
@@ -59,13 +59,14 @@ pub(super) struct Found {
     pub(super) root: Root,
 }
 
+/// The part of a slot that is not sealed.
 #[derive(Debug, Clone, Copy)]
-struct Header {
-    group: GroupId,
-    file: FileId,
-    seq: RootSeq,
-    key_id: u32,
-    record_len: u32,
+pub(super) struct Header {
+    pub(super) group: GroupId,
+    pub(super) file: FileId,
+    pub(super) seq: RootSeq,
+    pub(super) key_id: u32,
+    pub(super) record_len: u32,
 }
 
 impl Header {
@@ -77,7 +78,7 @@ impl Header {
     }
 
     /// The fields after magic and version.
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Reader::new(bytes);
         let header = Self {
             group: GroupId(fields.u32("group")?),

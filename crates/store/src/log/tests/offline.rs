@@ -1,7 +1,7 @@
 //! Reading with fewer keys than the log was written with, or with none.
 
 use super::*;
-use crate::log::{LogFault, OutlineItem, outline};
+use crate::log::{ChainBreak, LogFault, OutlineItem, outline};
 
 #[test]
 fn records_of_a_forgotten_group_are_passed_over() {
@@ -104,19 +104,71 @@ fn without_keys_the_outline_shows_places_and_lengths_only() {
         key_id: 1,
         sealed_len,
     };
-    let start =
-        |segment, base, len| OutlineItem::Segment { segment: SegmentId(segment), base: Lsn(base), len };
+    let start = |segment, base, len| OutlineItem::Segment {
+        segment: SegmentId(segment),
+        base: Lsn(base),
+        key_id: 1,
+        len,
+    };
     let expected = [
         start(1, 1, 140 + 108 + 29 + 108 + 17),
         frame(1, 140, 1, 2, 1, 29),
         frame(1, 277, 3, 1, 3, 17),
         start(2, 4, 140 + 108 + 16 + 5),
         frame(2, 140, 4, 1, 0, 16),
-        OutlineItem::Tail { segment: SegmentId(2), offset: 264, len: 5 },
+        OutlineItem::Tail { segment: SegmentId(2), offset: 264, len: 5, newest: true },
     ];
     assert_eq!(items, expected);
     for path in disk.files() {
         let bytes = disk.bytes(&path).unwrap();
         assert!(!bytes.windows(6).any(|window| window == b"canary"), "{path:?} shows a record");
     }
+}
+
+fn items_of(around: &Surroundings) -> Vec<OutlineItem> {
+    outline(Arc::clone(&around.disk), &log_dir()).unwrap().map(|item| item.unwrap()).collect()
+}
+
+fn breaks(items: &[OutlineItem]) -> Vec<(u64, u64, ChainBreak)> {
+    let broken = |item: &OutlineItem| match item {
+        OutlineItem::Break { segment, offset, what } => Some((segment.0, *offset, *what)),
+        _ => None,
+    };
+    items.iter().filter_map(broken).collect()
+}
+
+#[test]
+fn without_keys_gaps_and_broken_chains_are_seen_and_what_follows_is_listed() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    for payload in [b"one", b"two", b"six"] {
+        append(&mut log, &[(1, payload)]);
+    }
+    log.rotate().unwrap();
+    append(&mut log, &[(1, b"ten")]);
+    log.sync().unwrap();
+    assert_eq!(breaks(&items_of(&around)), []);
+    let frame = 108 + 8;
+    let good = disk.bytes(&segment_file(1)).unwrap();
+
+    // The second frame is no frame any more.
+    let mut bytes = good.clone();
+    bytes[140 + frame] ^= 1;
+    disk.put(&segment_file(1), Some(bytes));
+    let items = items_of(&around);
+    let gap = OutlineItem::Gap { segment: SegmentId(1), offset: 140 + frame as u64, len: frame as u64 };
+    assert!(items.contains(&gap), "{items:?}");
+    assert_eq!(breaks(&items), [(1, 140 + 2 * frame as u64, ChainBreak::Frame)]);
+
+    // It is gone, as if it had never been.
+    let mut bytes = good.clone();
+    bytes.drain(140 + frame..140 + 2 * frame);
+    disk.put(&segment_file(1), Some(bytes));
+    assert_eq!(
+        breaks(&items_of(&around)),
+        [(1, 140 + frame as u64, ChainBreak::Frame), (2, 0, ChainBreak::Segment)]
+    );
+
+    disk.put(&segment_file(1), None);
+    assert_eq!(breaks(&items_of(&around)), [], "what was released is not missed");
 }
