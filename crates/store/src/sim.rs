@@ -1,26 +1,35 @@
 //! A disk in memory that fails and crashes as real ones do, the same way for the same seed.
 //!
-//! [`SimDisk`] implements [`Disk`]. A test runs its workload on it, plans trouble ([`SimDisk::plan`],
-//! [`SimDisk::limit`], [`SimDisk::cut_power_after`]), then crashes it: [`SimDisk::cut_power`] loses what no sync
-//! covered, [`SimDisk::kill`] loses nothing but the process. What the model allows after a power cut:
+//! [`SimDisk`] implements [`Disk`](crate::disk::Disk). A test runs its workload on it, plans trouble
+//! ([`SimDisk::plan`], [`SimDisk::limit`], [`SimDisk::full_between`], [`SimDisk::cut_power_after`]), then crashes it:
+//! [`SimDisk::cut_power`] loses what no sync covered, [`SimDisk::kill`] loses nothing but the process. Or it lets the
+//! disk take a picture before each call ([`SimDisk::record`]) and crashes every one of those afterwards: one run of a
+//! workload then yields as many crashes as it made calls, and more with other seeds. What the model allows after a
+//! power cut:
 //!
 //! * Each 512-byte sector written since the file's last sync holds one of the contents it had since then, the old one
 //!   included, whatever became of its neighbours: writes tear and overtake one another.
 //! * A file's length is one it had since its last sync. Bytes within it that never arrived are zero.
-//! * Of the creations, renames and removals since a directory's last sync, some of the first happened.
+//! * Of the creations, renames and removals since a directory's last sync, any happened, in any order between names;
+//!   those of one name happen in their order.
 //! * What was synced is there. Directories themselves are never lost.
 //! * After a failed sync nothing is pending any more, although an unknown part never reached the disk: another sync
-//!   succeeds and proves nothing.
+//!   succeeds and proves nothing. A directory's changes stay pending: a file system whose journal fails stops for good,
+//!   and one that goes on has them still.
+//!
+//! A failed write may have happened up to the end of some sector; a failed read may have filled a part of what it was
+//! given.
 
+mod content;
+mod disk;
 mod files;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::files::{Files, Inode, NameChange, Pending};
-use crate::disk::{Disk, DiskFile};
+use self::disk::World;
+use self::files::Files;
 
 const SECTOR_LEN: usize = 512;
 
@@ -48,6 +57,11 @@ impl Dice {
         usize::try_from(self.roll() % (bound.max(1) as u64)).unwrap_or(0)
     }
 
+    /// A number in `0..bound`; 0 if there is none.
+    pub fn under(&mut self, bound: u64) -> u64 {
+        self.roll() % bound.max(1)
+    }
+
     /// Whether something with this chance happens.
     pub fn chance(&mut self, percent: u8) -> bool {
         self.below(100) < usize::from(percent)
@@ -58,21 +72,21 @@ impl Dice {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Call {
-    /// [`DiskFile::read_at`].
+    /// [`crate::disk::DiskFile::read_at`].
     Read,
-    /// [`DiskFile::write_at`].
+    /// [`crate::disk::DiskFile::write_at`].
     Write,
-    /// [`DiskFile::set_len`].
+    /// [`crate::disk::DiskFile::set_len`].
     SetLen,
-    /// [`DiskFile::sync`].
+    /// [`crate::disk::DiskFile::sync`].
     Sync,
-    /// [`Disk::create_new`].
+    /// [`crate::disk::Disk::create_new`].
     Create,
-    /// [`Disk::rename`].
+    /// [`crate::disk::Disk::rename`].
     Rename,
-    /// [`Disk::remove`].
+    /// [`crate::disk::Disk::remove`].
     Remove,
-    /// [`Disk::sync_dir`].
+    /// [`crate::disk::Disk::sync_dir`].
     SyncDir,
 }
 
@@ -89,43 +103,64 @@ pub struct Trouble {
     pub lasting: bool,
 }
 
+/// What survives of what was not synced when the power goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Survival {
+    /// Nothing.
+    Nothing,
+    /// All of it, as after a kill.
+    Everything,
+    /// Whatever the disk's dice say.
+    ByLot,
+}
+
+impl Survival {
+    /// The chance of each piece.
+    fn percent(self, dice: &mut Dice) -> u8 {
+        match self {
+            Self::Nothing => 0,
+            Self::Everything => 100,
+            Self::ByLot => match dice.below(4) {
+                0 => 0,
+                1 => 100,
+                _ => u8::try_from(10 + dice.below(81)).unwrap_or(50),
+            },
+        }
+    }
+}
+
 /// A simulated disk. Clones are the same disk.
 #[derive(Debug, Clone)]
 pub struct SimDisk(Arc<Mutex<World>>);
 
-/// All files of a [`SimDisk`] at one moment.
+/// All files of a [`SimDisk`] at one moment. Cheap to take, to copy and to keep.
 #[derive(Debug, Clone)]
 pub struct Snapshot(Files);
 
-#[derive(Debug)]
-struct World {
-    files: Files,
-    dice: Dice,
-    troubles: Vec<Trouble>,
-    capacity: Option<u64>,
-    /// Calls that change something until the power goes.
-    power_left: Option<u64>,
-    /// Counts crashes: handles of an earlier process are dead.
-    boot: u64,
-    handles: u64,
-    calls: BTreeMap<Call, u64>,
+/// A picture that [`SimDisk::record`] had taken.
+#[derive(Debug, Clone)]
+pub struct Picture {
+    /// How many calls that change something came before it.
+    pub call: u64,
+    /// What [`SimDisk::label`] said at the time.
+    pub label: u64,
+    /// The files.
+    pub files: Snapshot,
+}
+
+impl Snapshot {
+    /// A disk that holds this, whose accidents follow from `seed`.
+    pub fn disk(&self, seed: u64) -> SimDisk {
+        SimDisk(Arc::new(Mutex::new(World::new(self.0.clone(), seed))))
+    }
 }
 
 impl SimDisk {
     /// An empty disk whose accidents follow from `seed`.
     pub fn from_seed(seed: u64) -> Self {
         let mut files = Files::default();
-        files.dirs.insert(PathBuf::from("/"));
-        Self(Arc::new(Mutex::new(World {
-            files,
-            dice: Dice::from_seed(seed),
-            troubles: Vec::new(),
-            capacity: None,
-            power_left: None,
-            boot: 0,
-            handles: 0,
-            calls: BTreeMap::new(),
-        })))
+        Arc::make_mut(&mut files.dirs).insert(PathBuf::from("/"));
+        Snapshot(files).disk(seed)
     }
 
     /// Lets a call fail.
@@ -137,12 +172,19 @@ impl SimDisk {
     pub fn heal(&self) {
         let mut world = self.world();
         world.troubles.clear();
-        (world.capacity, world.power_left) = (None, None);
+        (world.capacity, world.full, world.power_left) = (None, None, None);
     }
 
-    /// Lets writes fail for lack of space once all files together have `bytes`; `None` lifts the limit.
+    /// Lets writes fail for lack of space once all files together take `bytes` in blocks of 4096; `None` lifts the
+    /// limit. What has its place can be written over, and a length takes no space.
     pub fn limit(&self, bytes: Option<u64>) {
         self.world().capacity = bytes;
+    }
+
+    /// Lets the disk be full from `from` calls that change something from now on until `to` calls from now.
+    pub fn full_between(&self, from: u64, to: u64) {
+        let mut world = self.world();
+        world.full = Some(world.changes + from..world.changes + to);
     }
 
     /// Lets `calls` more calls that change something succeed, and none after them, until [`Self::cut_power`].
@@ -152,22 +194,38 @@ impl SimDisk {
 
     /// Power goes and comes back: what no sync covered may be lost, in part. All handles are dead, trouble is over.
     pub fn cut_power(&self) {
+        self.cut_power_keeping(Survival::ByLot);
+    }
+
+    /// [`Self::cut_power`] that leaves nothing to chance.
+    pub fn cut_power_keeping(&self, survival: Survival) {
         let mut world = self.world();
         let world = &mut *world;
-        world.files.lose_names(&mut world.dice);
-        let names: BTreeSet<u64> = world.files.names.values().copied().collect();
-        world.files.inodes.retain(|inode, _| names.contains(inode));
-        for inode in world.files.inodes.values_mut() {
-            inode.durable = inode.left_by_power_cut(&mut world.dice);
-            inode.content.clone_from(&inode.durable);
-            inode.pending.clear();
-        }
+        world.files.cut_power(survival, &mut world.dice);
         world.restart();
     }
 
     /// The process dies: everything written stays. All handles are dead, trouble is over.
     pub fn kill(&self) {
         self.world().restart();
+    }
+
+    /// Takes a picture before each call that changes something, until [`Self::pictures`].
+    pub fn record(&self) {
+        self.world().pictures = Some(Vec::new());
+    }
+
+    /// Says what the test knows by now; pictures carry it.
+    pub fn label(&self, label: u64) {
+        self.world().label = label;
+    }
+
+    /// The pictures taken since [`Self::record`], and one of now. No more are taken.
+    pub fn pictures(&self) -> Vec<Picture> {
+        let mut world = self.world();
+        let mut pictures = world.pictures.take().unwrap_or_default();
+        pictures.push(world.picture());
+        pictures
     }
 
     /// All files as they are, with what is durable of them.
@@ -187,6 +245,11 @@ impl SimDisk {
         self.world().calls.get(&call).copied().unwrap_or(0)
     }
 
+    /// How many calls that change something were made so far.
+    pub fn changes(&self) -> u64 {
+        self.world().changes
+    }
+
     /// The paths of all files, sorted.
     pub fn files(&self) -> Vec<PathBuf> {
         self.world().files.names.keys().cloned().collect()
@@ -195,26 +258,13 @@ impl SimDisk {
     /// A file's bytes; `None` if there is none.
     pub fn bytes(&self, path: &Path) -> Option<Vec<u8>> {
         let world = self.world();
-        world.files.names.get(path).and_then(|inode| world.files.inodes.get(inode)).map(|i| i.content.clone())
+        let inode = world.files.names.get(path).and_then(|inode| world.files.inodes.get(inode));
+        inode.map(|inode| inode.content.to_vec())
     }
 
     /// Puts a file there behind everybody's back, durably; `None` removes it.
     pub fn put(&self, path: &Path, bytes: Option<Vec<u8>>) {
-        let mut world = self.world();
-        let files = &mut world.files;
-        let Some(bytes) = bytes else {
-            files.names.remove(path);
-            files.durable_names.remove(path);
-            return;
-        };
-        let inode = match files.names.get(path) {
-            Some(&inode) => inode,
-            None => files.new_inode(),
-        };
-        files.names.insert(path.to_path_buf(), inode);
-        files.durable_names.insert(path.to_path_buf(), inode);
-        let content = Inode { durable: bytes.clone(), content: bytes, ..Inode::default() };
-        files.inodes.insert(inode, content);
+        self.world().files.put(path, bytes.as_deref());
     }
 
     /// Flips one bit of a file that is there, durably.
@@ -222,6 +272,16 @@ impl SimDisk {
         let mut bytes = self.bytes(path).expect("the test names a file that is there");
         bytes[bit / 8] ^= 1 << (bit % 8);
         self.put(path, Some(bytes));
+    }
+
+    /// Where bits of a file can rot: the places of its blocks of 4096 bytes that were written, each with its length.
+    pub fn written_blocks(&self, path: &Path) -> Vec<(usize, usize)> {
+        let world = self.world();
+        let inode = world.files.names.get(path).and_then(|inode| world.files.inodes.get(inode));
+        let Some(content) = inode.map(|inode| &inode.content) else { return Vec::new() };
+        let place = |block: usize| (block * content::BLOCK_LEN, content.len());
+        let within = |(at, len): (usize, usize)| (at, (len - at).min(content::BLOCK_LEN));
+        content.blocks().map(place).filter(|(at, len)| at < len).map(within).collect()
     }
 
     /// Cuts or grows a file that is there, durably.
@@ -233,235 +293,6 @@ impl SimDisk {
 
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handle(&self, world: &mut World, inode: u64) -> Arc<dyn DiskFile> {
-        world.handles += 1;
-        Arc::new(SimFile { disk: self.clone(), inode, boot: world.boot, handle: world.handles })
-    }
-}
-
-impl World {
-    fn restart(&mut self) {
-        self.boot += 1;
-        self.troubles.clear();
-        self.power_left = None;
-        for inode in self.files.inodes.values_mut() {
-            inode.locked_by = None;
-        }
-    }
-
-    /// Counts a call, and fails it if that was planned.
-    fn call(&mut self, call: Call) -> io::Result<()> {
-        *self.calls.entry(call).or_default() += 1;
-        if call != Call::Read {
-            match &mut self.power_left {
-                Some(0) => return Err(io::Error::other("the power is off")),
-                Some(left) => *left -= 1,
-                None => {}
-            }
-        }
-        let counts = |trouble: &Trouble| trouble.call.map_or(call != Call::Read, |of| of == call);
-        let mut failed = None;
-        for trouble in self.troubles.iter_mut().filter(|trouble| counts(trouble)) {
-            match trouble.after.checked_sub(1) {
-                Some(after) => trouble.after = after,
-                None => failed = failed.or(Some(trouble.error)),
-            }
-            if trouble.lasting && failed.is_some() {
-                trouble.after = 0;
-            }
-        }
-        match failed {
-            None => Ok(()),
-            Some(kind) => {
-                self.troubles.retain(|t| t.lasting || !counts(t) || t.after > 0);
-                Err(kind.into())
-            }
-        }
-    }
-
-    fn inode(&mut self, of: &SimFile) -> io::Result<&mut Inode> {
-        if of.boot != self.boot {
-            return Err(io::Error::other("the process that opened this file is gone"));
-        }
-        self.files.inodes.get_mut(&of.inode).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    /// How much of `data` there is room for.
-    fn room_for(&self, file: &SimFile, data: &[u8], at: usize) -> usize {
-        let Some(capacity) = self.capacity else { return data.len() };
-        let used: u64 = self.files.inodes.values().map(|inode| inode.content.len() as u64).sum();
-        let len = self.files.inodes.get(&file.inode).map_or(0, |inode| inode.content.len());
-        let left = usize::try_from(capacity.saturating_sub(used)).unwrap_or(usize::MAX);
-        data.len().min((len.saturating_add(left)).saturating_sub(at))
-    }
-}
-
-impl Disk for SimDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut world = self.world();
-        let inode = *world.files.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        Ok(self.handle(&mut world, inode))
-    }
-
-    fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut world = self.world();
-        world.call(Call::Create)?;
-        if world.files.names.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        if !path.parent().is_some_and(|dir| world.files.dirs.contains(dir)) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let inode = world.files.new_inode();
-        world.files.change(NameChange::Link { path: path.to_path_buf(), inode });
-        Ok(self.handle(&mut world, inode))
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.call(Call::Rename)?;
-        if !world.files.names.contains_key(from) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        world.files.change(NameChange::Rename { from: from.to_path_buf(), to: to.to_path_buf() });
-        Ok(())
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.call(Call::Remove)?;
-        if !world.files.names.contains_key(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        world.files.change(NameChange::Unlink { path: path.to_path_buf() });
-        Ok(())
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let dirs = path.ancestors().map(Path::to_path_buf);
-        self.world().files.dirs.extend(dirs);
-        Ok(())
-    }
-
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world();
-        world.call(Call::SyncDir)?;
-        world.files.sync_dir(path);
-        Ok(())
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<String>> {
-        let world = self.world();
-        if !world.files.dirs.contains(path) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let children = world.files.names.keys().chain(&world.files.dirs).filter(|p| p.parent() == Some(path));
-        let mut names: Vec<_> = children
-            .filter_map(|child| child.file_name())
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        names.sort();
-        Ok(names)
-    }
-
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        let world = self.world();
-        Ok(world.files.names.contains_key(path) || world.files.dirs.contains(path))
-    }
-}
-
-#[derive(Debug)]
-struct SimFile {
-    disk: SimDisk,
-    inode: u64,
-    boot: u64,
-    handle: u64,
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        let mut world = self.disk.world();
-        let handle = self.handle;
-        if let Ok(inode) = world.inode(self)
-            && inode.locked_by == Some(handle)
-        {
-            inode.locked_by = None;
-        }
-    }
-}
-
-impl DiskFile for SimFile {
-    fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.call(Call::Read)?;
-        let content = &world.inode(self)?.content;
-        let start = usize::try_from(at).unwrap_or(usize::MAX);
-        let found = start.checked_add(out.len()).and_then(|end| content.get(start..end));
-        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn write_at(&self, data: &[u8], at: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.inode(self)?;
-        let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let called = world.call(Call::Write);
-        let mut taken = world.room_for(self, data, at);
-        if called.is_err() {
-            // It may have happened up to the end of some sector.
-            let end = (at + world.dice.below(taken + 1)) / SECTOR_LEN * SECTOR_LEN;
-            taken = end.saturating_sub(at);
-        }
-        if taken > 0 {
-            world.inode(self)?.change(Pending::Write { at, data: data[..taken].to_vec() });
-        }
-        called?;
-        if taken < data.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
-    }
-
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.disk.world().inode(self)?.content.len() as u64)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.inode(self)?;
-        world.call(Call::SetLen)?;
-        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        world.inode(self)?.change(Pending::SetLen(len));
-        Ok(())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        let mut world = self.disk.world();
-        world.inode(self)?;
-        let called = world.call(Call::Sync);
-        let mut dice = world.dice.clone();
-        let power_is_off = world.power_left == Some(0) && called.is_err();
-        let inode = world.inode(self)?;
-        match &called {
-            Ok(()) => inode.sync(),
-            Err(_) if power_is_off => {}
-            Err(_) => {
-                inode.durable = inode.left_by_power_cut(&mut dice);
-                inode.pending.clear();
-            }
-        }
-        world.dice = dice;
-        called
-    }
-
-    fn try_lock(&self) -> io::Result<bool> {
-        let handle = self.handle;
-        let mut world = self.disk.world();
-        let inode = world.inode(self)?;
-        let free = inode.locked_by.is_none_or(|by| by == handle);
-        if free {
-            inode.locked_by = Some(handle);
-        }
-        Ok(free)
     }
 }
 

@@ -1,4 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::disk::{Disk, DiskFile};
 
 fn disk(seed: u64) -> (SimDisk, Arc<dyn DiskFile>) {
     let disk = SimDisk::from_seed(seed);
@@ -61,15 +64,81 @@ fn a_killed_process_loses_nothing_but_its_locks() {
 }
 
 #[test]
-fn a_full_disk_takes_what_fits_and_says_so() {
+fn names_of_one_directory_are_lost_one_by_one() {
+    let mut seen = BTreeSet::new();
+    for seed in 0..200 {
+        let (disk, _) = disk(seed);
+        for name in ["/a", "/b"] {
+            disk.create_new(Path::new(name)).unwrap();
+        }
+        disk.remove(Path::new("/f")).unwrap();
+        disk.cut_power();
+        seen.insert(disk.files());
+    }
+    assert_eq!(seen.len(), 8, "any of the three changes may have happened");
+}
+
+#[test]
+fn a_full_disk_takes_whole_blocks_that_fit_and_says_so() {
     let (disk, file) = disk(1);
-    disk.limit(Some(10));
-    file.write_at(&[1; 8], 0).unwrap();
-    assert_eq!(file.write_at(&[2; 8], 8).unwrap_err().kind(), io::ErrorKind::StorageFull);
-    assert_eq!(disk.bytes(Path::new("/f")).unwrap(), [1, 1, 1, 1, 1, 1, 1, 1, 2, 2]);
-    file.write_at(&[3; 10], 0).unwrap();
+    disk.limit(Some(3 * 4096));
+    file.write_at(&[1; 5000], 0).unwrap();
+    assert_eq!(file.write_at(&[2; 8000], 5000).unwrap_err().kind(), io::ErrorKind::StorageFull);
+    let bytes = disk.bytes(Path::new("/f")).unwrap();
+    assert!(bytes.len() == 3 * 4096 && bytes[5000..].iter().all(|byte| *byte == 2));
+    file.write_at(&[3; 4096], 4096).unwrap();
+    assert_eq!(disk.create_new(Path::new("/g")).unwrap_err().kind(), io::ErrorKind::StorageFull);
     disk.limit(None);
-    file.write_at(&[2; 8], 8).unwrap();
+    file.write_at(&[2; 8000], 5000).unwrap();
+}
+
+#[test]
+fn space_goes_and_comes_back_at_the_calls_that_were_said() {
+    let (disk, file) = disk(1);
+    disk.full_between(1, 3);
+    let outcomes: Vec<bool> = (0..4).map(|block| file.write_at(&[1], block * 4096).is_ok()).collect();
+    assert_eq!(outcomes, [true, false, false, true]);
+}
+
+#[test]
+fn holes_are_zeros_and_cut_bytes_do_not_come_back() {
+    let (disk, file) = disk(1);
+    file.write_at(&[1; 3], 9000).unwrap();
+    file.set_len(9002).unwrap();
+    file.set_len(20_000).unwrap();
+    let mut expected = vec![0; 20_000];
+    expected[9000..9002].fill(1);
+    assert!(disk.bytes(Path::new("/f")).unwrap() == expected);
+    assert_eq!(disk.written_blocks(Path::new("/f")), [(8192, 4096)]);
+    let mut read = [7; 10];
+    file.read_at(&mut read, 8998).unwrap();
+    assert_eq!(read, [0, 0, 1, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(file.read_at(&mut read, 19_995).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[test]
+fn each_picture_is_the_disk_before_a_call_and_crashes_on_its_own() {
+    let (disk, file) = disk(1);
+    disk.record();
+    for round in 0..5_u8 {
+        disk.label(u64::from(round));
+        file.write_at(&[round + 1; 512], 0).unwrap();
+        file.sync().unwrap();
+    }
+    let pictures = disk.pictures();
+    assert_eq!(pictures.len(), 11);
+    for (index, picture) in pictures.iter().enumerate() {
+        assert_eq!(picture.label, (index as u64 / 2).min(4));
+        let crashed = picture.files.disk(9);
+        crashed.cut_power_keeping(Survival::Nothing);
+        let found = crashed.bytes(Path::new("/f")).unwrap();
+        assert_eq!(
+            found,
+            vec![u8::try_from(index / 2).unwrap(); if index < 2 { 0 } else { 512 }],
+            "picture {index}"
+        );
+    }
+    file.write_at(b"on it goes", 0).unwrap();
 }
 
 #[test]

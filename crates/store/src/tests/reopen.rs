@@ -1,8 +1,7 @@
 //! A read that fails: what is damaged fails by name, and all else stays readable.
 //!
-//! With debug assertions redb reads every page of a database when it opens it, so that one damaged page fails the
-//! opening. The tests that damage a file need it as it is shipped:
-//! `cargo test -p strongroom-store --config profile.dev.package.redb.debug-assertions=false reopen -- --ignored`.
+//! With its debug assertions redb reads every page of a database when it opens it, so that one damaged page would fail the
+//! opening. The workspace builds it without them.
 
 use std::fs;
 use std::io;
@@ -93,7 +92,6 @@ impl Damaged {
 }
 
 #[test]
-#[ignore = "needs redb without debug assertions"]
 fn a_damaged_page_takes_only_its_own_rows_with_it() {
     let damaged = Damaged::new();
     let Damaged { group, file, rows, .. } = &damaged;
@@ -108,7 +106,6 @@ fn a_damaged_page_takes_only_its_own_rows_with_it() {
 }
 
 #[test]
-#[ignore = "needs redb without debug assertions"]
 fn others_who_read_at_the_time_are_waited_for() {
     let damaged = Damaged::new();
     let Damaged { group, rows, .. } = &damaged;
@@ -123,7 +120,6 @@ fn others_who_read_at_the_time_are_waited_for() {
 }
 
 #[test]
-#[ignore = "needs redb without debug assertions"]
 fn rows_that_are_only_in_the_log_are_not_given_up_for_it() {
     let damaged = Damaged::new();
     let Damaged { group, file, rows, .. } = &damaged;
@@ -147,7 +143,6 @@ fn rows_that_are_only_in_the_log_are_not_given_up_for_it() {
 }
 
 #[test]
-#[ignore = "needs redb without debug assertions"]
 fn a_damaged_group_can_make_room_for_others() {
     let damaged = Damaged::new();
     let bounded = StoreOptions { groups_open_max: 2, ..options(damaged.dir.path(), &damaged.keys) };

@@ -12,10 +12,11 @@ fn a_full_disk_refuses_the_batch_and_the_log_goes_on_when_there_is_space() {
     let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
     let mut expected = append(&mut log, &[(1, b"before")]);
     log.sync().unwrap();
-    let used: usize = disk.files().iter().map(|path| disk.bytes(path).unwrap().len()).sum();
-    disk.limit(Some(used as u64 + 300));
+    let blocks: usize = disk.files().iter().map(|path| disk.written_blocks(path).len()).sum();
+    // What is left of the segment's last block, and no other.
+    disk.limit(Some(blocks as u64 * 4096));
     let next = log.next_lsn();
-    let entry = Entry { lsn: next, group: GroupId(1), payload: &[1; 1000] };
+    let entry = Entry { lsn: next, group: GroupId(1), payload: &[1; 4000] };
     let error = log.append(&[entry]).unwrap_err();
     assert!(
         matches!(&error, WriteError::NotWritten { source } if source.kind() == io::ErrorKind::StorageFull)
@@ -24,7 +25,7 @@ fn a_full_disk_refuses_the_batch_and_the_log_goes_on_when_there_is_space() {
     expected.extend(append(&mut log, &[(2, b"this fits")]));
     log.sync().unwrap();
     disk.limit(None);
-    expected.extend(append(&mut log, &[(1, &[1; 1000])]));
+    expected.extend(append(&mut log, &[(1, &[1; 4000])]));
     log.sync().unwrap();
     disk.cut_power();
     assert_eq!(scan(&around).unwrap().1, expected);

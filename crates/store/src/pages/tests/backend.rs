@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::super::file::{PageFile, Setting};
 use super::super::geometry::{FAN, PAGE, PAGE_LEN};
-use super::sim::{Dice, SimDisk, Survival, Trouble};
 use super::*;
+use crate::sim::{Dice, SimDisk};
 
-const PATH: &str = "bare.pages";
+const PATH: &str = "/bare.pages";
 
 fn setting(keys: &PageKeys, seed: u64) -> Setting<'_> {
     Setting { path: Path::new(PATH), group: GROUP, keys, random: random(seed), tag_pages_max: 2 }
@@ -19,7 +19,7 @@ fn open(sim: &SimDisk, seed: u64, expect: RootSeq) -> Result<PageFile, PagesErro
 
 fn create(sim: &SimDisk) -> PageFile {
     let disk_file = sim.create_new(Path::new(PATH)).unwrap();
-    sim.sync_dir(Path::new(".")).unwrap();
+    sim.sync_dir(Path::new("/")).unwrap();
     PageFile::create(disk_file, &setting(&keys(), 0)).unwrap()
 }
 
@@ -41,7 +41,7 @@ fn read(file: &PageFile, page: u64) -> Result<u8, PagesError> {
 
 #[test]
 fn pages_never_written_are_zero_and_extents_span_leaves() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let file = create(&sim);
     file.set_length(3 * FAN * PAGE).unwrap();
     write(&file, FAN - 3, 8, 5).unwrap();
@@ -60,12 +60,12 @@ fn calls_outside_the_length_or_across_page_borders_are_refused() {
     for (offset, length) in
         [(10 * PAGE, PAGE_LEN), (9 * PAGE, 2 * PAGE_LEN), (PAGE + 1, 10), (0, 2 * PAGE_LEN), (PAGE, 9)]
     {
-        let sim = SimDisk::new();
+        let sim = SimDisk::from_seed(1);
         let file = create(&sim);
         file.set_length(10 * PAGE).unwrap();
         assert!(matches!(file.read(offset, &mut vec![0; length]).unwrap_err(), PagesError::Io { .. }));
     }
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let file = create(&sim);
     assert!(matches!(file.set_length(u64::MAX / PAGE * PAGE).unwrap_err(), PagesError::Full { .. }));
 }
@@ -73,7 +73,7 @@ fn calls_outside_the_length_or_across_page_borders_are_refused() {
 #[test]
 fn pages_that_were_cut_come_back_as_zeros() {
     for keep in [1, 2, 100, FAN - 1, FAN, FAN + 1, 2 * FAN, FAN * FAN - 1, FAN * FAN, FAN * FAN + 5, 0] {
-        let sim = SimDisk::new();
+        let sim = SimDisk::from_seed(1);
         let file = create(&sim);
         let whole = FAN * FAN + 300;
         file.set_length(whole * PAGE).unwrap();
@@ -111,8 +111,8 @@ struct Model {
 #[test]
 fn pages_left_alone_since_a_sync_survive_a_crash_at_any_call() {
     for seed in 0..100 {
-        let mut dice = Dice(seed);
-        let sim = SimDisk::new();
+        let mut dice = Dice::from_seed(seed);
+        let sim = SimDisk::from_seed(seed);
         let mut file = create(&sim);
         file.set_length(PAGE).unwrap();
         file.sync().unwrap();
@@ -121,12 +121,12 @@ fn pages_left_alone_since_a_sync_survive_a_crash_at_any_call() {
             let mut live = durable.fills.clone();
             let mut candidates = vec![durable.clone()];
             let mut seq = file.seq();
-            sim.trouble_at(dice.below(120), Trouble::PowerOff);
+            sim.cut_power_after(dice.under(120));
             let mut steps = || -> Result<(), PagesError> {
                 loop {
-                    match dice.below(8) {
+                    match dice.under(8) {
                         0 => {
-                            let length = 1 + dice.below(3 * FAN);
+                            let length = 1 + dice.under(3 * FAN);
                             let shrinks = (length as usize) < live.len();
                             live.resize(length as usize, 0);
                             if shrinks {
@@ -147,9 +147,9 @@ fn pages_left_alone_since_a_sync_survive_a_crash_at_any_call() {
                             seq = file.seq();
                         }
                         _ if live.len() > 1 => {
-                            let page = 1 + dice.below(live.len() as u64 - 1);
-                            let count = (1 + dice.below(4)).min(live.len() as u64 - page);
-                            let fill = dice.below(255) as u8 + 1;
+                            let page = 1 + dice.under(live.len() as u64 - 1);
+                            let count = (1 + dice.under(4)).min(live.len() as u64 - page);
+                            let fill = dice.under(255) as u8 + 1;
                             for page in page..page + count {
                                 live[page as usize] = fill;
                                 for model in &mut candidates {
@@ -164,7 +164,7 @@ fn pages_left_alone_since_a_sync_survive_a_crash_at_any_call() {
             };
             steps().unwrap_err();
             drop(file);
-            sim.power_on(Survival::Lot(Dice(seed * 10 + round)));
+            sim.cut_power();
             file = open(&sim, seed * 10 + round, seq).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             // At most one root was being written.
             let found = if file.seq() == seq { candidates[0].clone() } else { candidates.pop().unwrap() };

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 use redb::{Database, Durability, TableDefinition};
 
-use super::sim::Dice;
 use super::*;
 use crate::disk::OsDisk;
+use crate::sim::Dice;
 
 const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("rows");
 
 /// The same batches for both.
 fn batch(dice: &mut Dice, rows: usize, length: u64) -> Command {
     let row = |_| {
-        let mut key = dice.next().to_be_bytes().to_vec();
-        key.extend(dice.next().to_be_bytes());
-        put(key, vec![dice.next() as u8; (length / 2 + dice.below(length)) as usize])
+        let mut key = dice.roll().to_be_bytes().to_vec();
+        key.extend(dice.roll().to_be_bytes());
+        put(key, vec![dice.roll() as u8; (length / 2 + dice.under(length)) as usize])
     };
     command((0..rows).map(row).collect())
 }
@@ -57,7 +57,7 @@ fn the_file_takes_at_most_one_and_a_half_percent_more_space_than_plain_redb() {
     place.cache = 16 << 20;
     let db = place.create(1).unwrap();
     let plain = Plain::create(&plain_path, place.cache);
-    let mut dice = Dice(1);
+    let mut dice = Dice::from_seed(1);
     for step in 0..24u64 {
         let command = batch(&mut dice, 2000, 600);
         db.apply(&[(Lsn(step + 1), &command)]).unwrap();
@@ -87,7 +87,7 @@ fn time_beside_plain_redb() {
         place.cache = 64 << 20;
         let db = place.create(1).unwrap();
         let plain = Plain::create(&dir.path().join("plain.redb"), place.cache);
-        let mut dice = Dice(1);
+        let mut dice = Dice::from_seed(1);
         let mut lsn = 0;
         let mut samples: [Vec<Duration>; 4] = Default::default();
         let mut time = |kind: usize, work: &mut dyn FnMut()| {

@@ -1,22 +1,24 @@
 //! Power fails at any call: what the last successful checkpoint held, or the one under way, is there; nothing less and
 //! nothing else.
 
-use super::sim::{Dice, SimDisk, Survival, Trouble};
+use crate::sim::{Dice, SimDisk, Trouble};
+use std::io;
+
 use super::*;
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// One command's worth of random changes.
 fn changes(dice: &mut Dice) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
-    (0..=dice.below(6))
+    (0..=dice.under(6))
         .map(|_| {
-            let key = vec![b'k', dice.below(64) as u8];
-            let length = match dice.below(8) {
-                0 => dice.below(40_000),
+            let key = vec![b'k', dice.under(64) as u8];
+            let length = match dice.under(8) {
+                0 => dice.under(40_000),
                 1 => return (key, None),
-                _ => dice.below(400),
+                _ => dice.under(400),
             };
-            (key, Some(vec![dice.below(256) as u8; length as usize]))
+            (key, Some(vec![dice.under(256) as u8; length as usize]))
         })
         .collect()
 }
@@ -48,7 +50,7 @@ impl Run {
                     None => self.live.remove(&key),
                 };
             }
-            if dice.below(3) == 0 {
+            if dice.under(3) == 0 {
                 self.begun.insert(lsn, self.live.clone());
                 let checkpointed = db.checkpoint()?;
                 assert_eq!(checkpointed.applied, lsn);
@@ -71,12 +73,12 @@ impl Run {
 }
 
 fn crash_and_recover(seed: u64) {
-    let mut dice = Dice(seed);
-    let sim = SimDisk::new();
-    let mut place = Place::new(Arc::new(sim.clone()), "group.pages");
+    let mut dice = Dice::from_seed(seed);
+    let sim = SimDisk::from_seed(seed);
+    let mut place = Place::new(Arc::new(sim.clone()), "/group.pages");
     // Half of the runs write pages before the checkpoint, because the cache is too small to hold them.
-    place.cache = if dice.below(2) == 0 { 48 << 10 } else { 4 << 20 };
-    let mut db = place.create(dice.next()).unwrap();
+    place.cache = if dice.under(2) == 0 { 48 << 10 } else { 4 << 20 };
+    let mut db = place.create(dice.roll()).unwrap();
     let mut run = Run {
         live: Model::new(),
         lsn: Lsn(0),
@@ -84,25 +86,25 @@ fn crash_and_recover(seed: u64) {
         done: (Lsn(0), db.root()),
     };
     for _ in 0..3 {
-        let begun = dice.below(500);
-        sim.trouble_at(begun, Trouble::PowerOff);
+        let begun = dice.under(500);
+        sim.cut_power_after(begun);
         let end = run.go(&db, &mut dice, 60);
         if end.is_ok() {
-            sim.power_off();
+            sim.cut_power_after(0);
         }
         drop(db);
         // The way back may be cut short too.
-        for _ in 0..dice.below(3) {
-            sim.power_on(Survival::Lot(Dice(dice.next())));
-            sim.trouble_at(dice.below(8), Trouble::PowerOff);
-            let opened = place.open(dice.next(), run.done.1);
-            sim.power_off();
+        for _ in 0..dice.under(3) {
+            sim.cut_power();
+            sim.cut_power_after(dice.under(8));
+            let opened = place.open(dice.roll(), run.done.1);
+            sim.cut_power_after(0);
             drop(opened);
         }
-        sim.power_on(Survival::Lot(Dice(dice.next())));
-        db = place.open(dice.next(), run.done.1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        sim.cut_power();
+        db = place.open(dice.roll(), run.done.1).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         run.resume(&db, seed);
-        if dice.below(4) == 0 {
+        if dice.under(4) == 0 {
             let verified = db.verify().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert_eq!(verified.rows, run.live.len() as u64, "seed {seed}");
             run.begun.insert(run.lsn, run.live.clone());
@@ -125,20 +127,20 @@ fn a_crash_at_any_call_leaves_a_checkpoint_soak() {
 #[test]
 fn a_crash_during_creation_leaves_no_file_or_a_whole_one() {
     let calls = {
-        let sim = SimDisk::new();
-        Place::new(Arc::new(sim.clone()), "group.pages").create(1).unwrap();
-        sim.calls()
+        let sim = SimDisk::from_seed(1);
+        Place::new(Arc::new(sim.clone()), "/group.pages").create(1).unwrap();
+        sim.changes()
     };
     for at in 0..calls {
         for lot in 0..6 {
-            let sim = SimDisk::new();
-            let place = Place::new(Arc::new(sim.clone()), "group.pages");
-            sim.trouble_at(at, Trouble::PowerOff);
+            let sim = SimDisk::from_seed(at * 100 + lot);
+            let place = Place::new(Arc::new(sim.clone()), "/group.pages");
+            sim.cut_power_after(at);
             // The last calls only close the file that is there already.
             let made = place.create(1);
-            sim.power_off();
+            sim.cut_power_after(0);
             drop(made);
-            sim.power_on(Survival::Lot(Dice(at * 100 + lot)));
+            sim.cut_power();
             let db = match sim.exists(&place.path).unwrap() {
                 true => place.open(2, RootSeq(0)),
                 false => place.create(2),
@@ -155,9 +157,10 @@ fn a_crash_during_creation_leaves_no_file_or_a_whole_one() {
 fn after_a_failed_call_every_later_one_fails_and_the_last_checkpoint_is_there() {
     let mut seen = [false; 2];
     for at in 0..160 {
-        for trouble in [Trouble::Error, Trouble::Full] {
-            let sim = SimDisk::new();
-            let mut place = Place::new(Arc::new(sim.clone()), "group.pages");
+        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
+            let full = error == io::ErrorKind::StorageFull;
+            let sim = SimDisk::from_seed(1);
+            let mut place = Place::new(Arc::new(sim.clone()), "/group.pages");
             place.cache = 48 << 10;
             let db = place.create(1).unwrap();
             let mut run = Run {
@@ -166,20 +169,20 @@ fn after_a_failed_call_every_later_one_fails_and_the_last_checkpoint_is_there() 
                 begun: [(Lsn(0), Model::new())].into(),
                 done: (Lsn(0), db.root()),
             };
-            sim.trouble_at(at, trouble);
-            let Err(error) = run.go(&db, &mut Dice(at), 40) else { continue };
-            match (trouble, &error) {
-                (Trouble::Full, PagesError::NoSpace { .. }) => seen[0] = true,
-                (Trouble::Error, PagesError::Io { .. }) => seen[1] = true,
+            sim.plan(Trouble { call: None, after: at, error, lasting: full });
+            let Err(error) = run.go(&db, &mut Dice::from_seed(at), 40) else { continue };
+            match (full, &error) {
+                (true, PagesError::NoSpace { .. }) => seen[0] = true,
+                (false, PagesError::Io { .. }) => seen[1] = true,
                 _ => panic!("{at}: {error:?}"),
             }
-            sim.no_trouble();
+            sim.heal();
             let again = db.apply(&[(Lsn(1000), &command(vec![put("x", "y")]))]).and_then(|_| db.checkpoint());
             assert_eq!(again.unwrap_err().to_string(), error.to_string(), "the first failure is the answer");
             assert_eq!(db.fault().unwrap().to_string(), error.to_string());
-            let calls = sim.calls();
+            let calls = sim.changes();
             drop(db);
-            assert_eq!(sim.calls(), calls, "nothing is written after a failure");
+            assert_eq!(sim.changes(), calls, "nothing is written after a failure");
             let db = place.open(2, run.done.1).unwrap();
             run.resume(&db, at);
         }

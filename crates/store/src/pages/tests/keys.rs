@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::sim::{SimDisk, Survival};
 use super::*;
+use crate::sim::{SimDisk, Survival};
 
 fn on(sim: &SimDisk) -> Place {
-    Place::new(Arc::new(sim.clone()), "group.pages")
+    Place::new(Arc::new(sim.clone()), "/group.pages")
 }
 
 fn filler(round: u8) -> Vec<Write> {
@@ -15,7 +15,7 @@ fn filler(round: u8) -> Vec<Write> {
 
 #[test]
 fn pages_under_an_older_key_stay_readable_and_new_ones_are_under_the_active_key() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let mut place = on(&sim);
     let db = place.create(1).unwrap();
     apply(&db, filler(0));
@@ -49,7 +49,7 @@ fn pages_under_an_older_key_stay_readable_and_new_ones_are_under_the_active_key(
 
 #[test]
 fn another_key_of_the_same_id_opens_nothing() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let mut place = on(&sim);
     let done = place.create(1).unwrap().close().unwrap();
     place.keys.keys[0].1 = GroupKey::generate(random(77).as_ref());
@@ -58,7 +58,7 @@ fn another_key_of_the_same_id_opens_nothing() {
 
 #[test]
 fn a_key_table_that_is_full_reuses_the_place_of_a_key_without_pages() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let mut place = on(&sim);
     let mut done = place.create(0).unwrap().close().unwrap();
     for key_id in 2..=140u32 {
@@ -76,17 +76,17 @@ fn a_key_table_that_is_full_reuses_the_place_of_a_key_without_pages() {
 
 #[test]
 fn no_nonce_seals_twice_even_when_the_file_is_put_back_to_an_older_state() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let place = on(&sim);
     let db = place.create(1).unwrap();
     apply(&db, filler(0));
     let done = db.close().unwrap();
-    let backup = sim.bytes(&place.path);
+    let backup = sim.bytes(&place.path).unwrap();
     let mut sealed: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
     let mut total = 0;
     for round in 1..20u8 {
-        sim.power_on(Survival::All);
-        sim.replace(&place.path, backup.clone());
+        sim.cut_power_keeping(Survival::Everything);
+        sim.put(&place.path, Some(backup.clone()));
         let db = place.open(100 + u64::from(round), done.root).unwrap();
         // The same rows in the same places each time, with other content.
         apply(&db, filler(round));
@@ -100,14 +100,14 @@ fn no_nonce_seals_twice_even_when_the_file_is_put_back_to_an_older_state() {
                 total += 1;
             })
             .unwrap();
-        sim.power_off();
+        sim.cut_power_after(0);
     }
     assert!(sealed.len() > 20 * 19 && total > sealed.len(), "{} {total}", sealed.len());
 }
 
 #[test]
 fn a_file_in_use_is_not_opened_again() {
-    let sim = SimDisk::new();
+    let sim = SimDisk::from_seed(1);
     let place = on(&sim);
     let db = place.create(1).unwrap();
     assert!(matches!(place.open(2, RootSeq(0)).unwrap_err(), PagesError::InUse { .. }));

@@ -7,7 +7,6 @@ mod cost;
 mod crash;
 mod keys;
 mod rows;
-mod sim;
 mod tamper;
 mod threads;
 

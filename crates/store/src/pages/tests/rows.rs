@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::sim::{SimDisk, Survival};
 use super::*;
 use crate::disk::OsDisk;
+use crate::sim::{SimDisk, Survival};
 use crate::{Check, Outcome};
 
 fn os_place(dir: &tempfile::TempDir) -> Place {
@@ -13,16 +13,16 @@ fn os_place(dir: &tempfile::TempDir) -> Place {
 
 #[test]
 fn what_a_checkpoint_holds_is_there_after_a_kill_and_what_came_later_is_not() {
-    let sim = SimDisk::new();
-    let place = Place::new(Arc::new(sim.clone()), "group.pages");
+    let sim = SimDisk::from_seed(1);
+    let place = Place::new(Arc::new(sim.clone()), "/group.pages");
     let db = place.create(10).unwrap();
     apply(&db, vec![put("a", "1"), put("b", vec![7; 300_000])]);
     let first = db.checkpoint().unwrap();
     apply(&db, vec![put("c", "3")]);
     assert_eq!(db.read().unwrap().get(b"c").unwrap().unwrap().as_ref(), b"3");
-    sim.power_off();
+    sim.cut_power_after(0);
     drop(db);
-    sim.power_on(Survival::None);
+    sim.cut_power_keeping(Survival::Nothing);
     let db = place.open(11, first.root).unwrap();
     assert_eq!(db.applied(), Lsn(1));
     assert_eq!(db.read().unwrap().lsn(), Lsn(1));

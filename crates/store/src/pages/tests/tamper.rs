@@ -1,9 +1,9 @@
 //! Whoever can write the disk can make the file unreadable, and can never make it tell something else.
 
 use super::super::geometry::{FAN, PAGE, PAGE_LEN, SLOT_LEN, Sealed, Twin, lowers, uppers};
-use super::sim::{Dice, SimDisk, Survival};
 use super::*;
 use crate::Place as At;
+use crate::sim::{Dice, SimDisk, Survival};
 
 const CANARY: &str = "the quick brown canary";
 
@@ -24,8 +24,8 @@ impl Subject {
     }
 
     fn of(group: GroupId, seed: u64) -> Self {
-        let sim = SimDisk::new();
-        let mut place = Place::new(Arc::new(sim.clone()), "group.pages");
+        let sim = SimDisk::from_seed(1);
+        let mut place = Place::new(Arc::new(sim.clone()), "/group.pages");
         place.group = group;
         let db = place.create(seed).unwrap();
         let mut old = None;
@@ -41,11 +41,11 @@ impl Subject {
                 apply(&db, (0..12).map(row).collect());
             }
             let done = db.checkpoint().unwrap();
-            old.get_or_insert((sim.bytes(&place.path), done.root));
+            old.get_or_insert((sim.bytes(&place.path).unwrap(), done.root));
         }
         let rows = rows(&db).unwrap();
         let closed = db.close().unwrap();
-        let new = (sim.bytes(&place.path), closed.root);
+        let new = (sim.bytes(&place.path).unwrap(), closed.root);
         Self { sim, place, rows, old: old.unwrap(), new }
     }
 
@@ -59,8 +59,8 @@ impl Subject {
         bytes: Vec<u8>,
         expect: RootSeq,
     ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, PagesError> {
-        self.sim.power_on(Survival::All);
-        self.sim.replace(&self.place.path, bytes);
+        self.sim.cut_power_keeping(Survival::Everything);
+        self.sim.put(&self.place.path, Some(bytes));
         let mut db = self.place.open(99, expect)?;
         let rows = rows(&db);
         db.verify()?;
@@ -119,11 +119,11 @@ fn no_row_is_readable_in_the_file() {
 #[test]
 fn a_flipped_bit_in_any_page_is_named_or_in_a_page_that_nothing_refers_to() {
     let subject = Subject::new();
-    let mut dice = Dice(1);
+    let mut dice = Dice::from_seed(1);
     let (mut data, mut tags) = (0, 0);
     for sealed in written(&subject.new.0) {
         let mut bytes = subject.new.0.clone();
-        bytes[sealed.place() as usize + dice.below(PAGE) as usize] ^= 1 << dice.below(8);
+        bytes[sealed.place() as usize + dice.under(PAGE) as usize] ^= 1 << dice.under(8);
         match subject.with(bytes) {
             Ok(()) => {}
             Err(PagesError::Damage(damage)) => {
@@ -172,9 +172,9 @@ fn two_pages_that_change_places_are_named() {
             subject.with_page(sealed.place(), &page).is_err()
         })
         .collect();
-    let mut dice = Dice(3);
+    let mut dice = Dice::from_seed(3);
     for _ in 0..60 {
-        let [a, b] = [0; 2].map(|_| live[dice.below(live.len() as u64) as usize]);
+        let [a, b] = [0; 2].map(|_| live[dice.under(live.len() as u64) as usize]);
         if a == b {
             continue;
         }
@@ -274,7 +274,7 @@ fn what_a_crash_left_behind_the_end_is_cut() {
     bytes.resize(length + 3 * PAGE_LEN, 0xAB);
     let rows = subject.with_and_expecting(bytes, subject.old.1).unwrap();
     assert!(!rows.is_empty());
-    assert!(!subject.sim.bytes(&subject.place.path).windows(64).any(|window| window == [0xAB; 64]));
+    assert!(!subject.sim.bytes(&subject.place.path).unwrap().windows(64).any(|window| window == [0xAB; 64]));
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn a_newer_format_in_either_slot_is_refused_and_nothing_changes() {
         bytes[slot * SLOT_LEN + 8] = 2;
         let error = subject.with(bytes.clone()).unwrap_err();
         assert!(matches!(error, PagesError::TooNew { found: 2, supported: 1, .. }), "{error}");
-        assert!(subject.sim.bytes(&subject.place.path) == bytes);
+        assert!(subject.sim.bytes(&subject.place.path).unwrap() == bytes);
     }
 }
 
@@ -334,7 +334,7 @@ fn after_damage_was_found_the_file_answers_with_it_until_it_is_opened_again() {
     let live = live.unwrap();
     let mut bytes = subject.new.0.clone();
     bytes[live.place() as usize] ^= 1;
-    subject.sim.replace(&subject.place.path, bytes);
+    subject.sim.put(&subject.place.path, Some(bytes));
     let Ok(db) = subject.place.open(1, subject.new.1) else { return };
     for _ in 0..2 {
         match rows(&db).unwrap_err() {

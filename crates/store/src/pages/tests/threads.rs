@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::sim::{Dice, SimDisk};
 use super::*;
+use crate::sim::{Dice, SimDisk};
 
 #[test]
 fn readers_beside_a_writer_see_whole_commands_while_tag_pages_come_and_go() {
-    let sim = SimDisk::new();
-    let mut place = Place::new(Arc::new(sim), "group.pages");
+    let sim = SimDisk::from_seed(1);
+    let mut place = Place::new(Arc::new(sim), "/group.pages");
     place.cache = 64 << 10;
     let db = place.create(1).unwrap();
     // Some 4 MiB: seven lower tag pages, of which four stay in memory.
@@ -22,12 +22,12 @@ fn readers_beside_a_writer_see_whole_commands_while_tag_pages_come_and_go() {
         for seed in 0..4 {
             let (db, stop) = (&db, &stop);
             scope.spawn(move || {
-                let mut dice = Dice(seed);
+                let mut dice = Dice::from_seed(seed);
                 while !stop.load(Ordering::Relaxed) {
                     let reading = db.read().unwrap();
                     // Each command gives one value to a row and to the row 500 further on.
                     for _ in 0..20 {
-                        let row = dice.below(500) as u16;
+                        let row = dice.under(500) as u16;
                         let [a, b] =
                             [row, row + 500].map(|row| reading.get(&row.to_be_bytes()).unwrap().unwrap());
                         assert_eq!(a.as_ref(), b.as_ref());
@@ -35,10 +35,10 @@ fn readers_beside_a_writer_see_whole_commands_while_tag_pages_come_and_go() {
                 }
             });
         }
-        let mut dice = Dice(99);
+        let mut dice = Dice::from_seed(99);
         for step in 0..300u64 {
-            let row = dice.below(500) as u16;
-            let value = vec![step as u8; 3000 + dice.below(2000) as usize];
+            let row = dice.under(500) as u16;
+            let value = vec![step as u8; 3000 + dice.under(2000) as usize];
             apply(&db, vec![put(row.to_be_bytes(), value.clone()), put((row + 500).to_be_bytes(), value)]);
             if step % 10 == 9 {
                 db.checkpoint().unwrap();
@@ -52,8 +52,8 @@ fn readers_beside_a_writer_see_whole_commands_while_tag_pages_come_and_go() {
 
 #[test]
 fn tag_pages_in_memory_are_bounded_once_they_are_flushed() {
-    let sim = SimDisk::new();
-    let mut place = Place::new(Arc::new(sim), "group.pages");
+    let sim = SimDisk::from_seed(1);
+    let mut place = Place::new(Arc::new(sim), "/group.pages");
     place.cache = 1 << 20;
     let db = place.create(1).unwrap();
     for round in 0..30u16 {
@@ -68,7 +68,7 @@ fn tag_pages_in_memory_are_bounded_once_they_are_flushed() {
 
 #[test]
 fn a_file_whose_rows_were_all_deleted_is_sound_and_fills_again() {
-    let place = Place::new(Arc::new(SimDisk::new()), "group.pages");
+    let place = Place::new(Arc::new(SimDisk::from_seed(1)), "/group.pages");
     let mut db = place.create(1).unwrap();
     let fill = |db: &GroupDb| {
         for round in 0..10u16 {
