@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 struct OneRootKey(RootKey);
 
 impl RootKeys for OneRootKey {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
         let blob = record::seal(&self.0, context, key, &OsRandom);
         Ok(Envelope { provider: "test".into(), key_id: "root".into(), key_version: 1, blob })
     }

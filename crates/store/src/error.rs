@@ -62,11 +62,19 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootKeyError {
-    /// The service does not have this key, or not this version of it.
+    /// The service does not have this key.
     #[error("the key {key_id:?} does not exist there")]
     Missing {
         /// The key.
         key_id: String,
+    },
+    /// The service has the key and not this version of it: destroyed there, or its own backup is older than this store.
+    #[error("the key {key_id:?} has no version {key_version} there")]
+    NoSuchVersion {
+        /// The key.
+        key_id: String,
+        /// The version that is needed.
+        key_version: u32,
     },
     /// The service has a key of this name, and it does not open the envelope.
     #[error("the key {key_id:?} there is not the one that wrapped this store's keys")]

@@ -19,13 +19,20 @@ const SEGMENT_BYTES: u64 = 64 << 20;
 /// Replaying this much takes about a second and this much memory; pages rewritten meanwhile are written once.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
-/// What wraps and unwraps the store's keys. Calls block; they are made when a store opens, when a group is made and
-/// when a group is first used.
+/// What wraps and unwraps the store's keys. Calls block; they are made when a store opens, when a key is made, when a
+/// group is first used and when the root key is changed.
 pub trait RootKeys: Send + Sync + fmt::Debug {
-    /// Wraps `key`, bound to `context`, under the root key's newest version.
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError>;
+    /// Wraps `key`, bound to `context`, under the newest version of the root key `key_id`; `None` means the one that a
+    /// new store gets.
+    fn wrap(&self, key_id: Option<&str>, key: &[u8; 32], context: &Context)
+    -> Result<Envelope, RootKeyError>;
     /// Unwraps what [`Self::wrap`] made with the same context.
     fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError>;
+    /// The version of `key_id` that wraps now, or `None` if the provider does not tell.
+    fn newest_version(&self, key_id: &str) -> Result<Option<u32>, RootKeyError> {
+        let _ = key_id;
+        Ok(None)
+    }
 }
 
 /// Tells the time. Only the ages that reports give for keys come from it.

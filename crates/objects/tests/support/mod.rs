@@ -32,7 +32,7 @@ impl MemoryKeys {
 }
 
 impl RootKeys for MemoryKeys {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
         Ok(self.wrap_as("root", key, context))
     }
 

@@ -28,7 +28,7 @@ pub const SECRET: &str = "a secret that only tests know";
 struct MemoryKeys(RootKey);
 
 impl RootKeys for MemoryKeys {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
         let blob = record::seal(&self.0, context, key, &OsRandom);
         Ok(Envelope { provider: "memory".into(), key_id: "root".into(), key_version: 1, blob })
     }

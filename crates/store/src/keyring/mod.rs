@@ -77,12 +77,13 @@ impl Keyring {
         let key = KeyringKey::generate(&*means.random);
         let wrapped = means
             .root_keys
-            .wrap(key.dangerous_expose(), &keyring_context(store))
+            .wrap(None, key.dangerous_expose(), &keyring_context(store))
             .map_err(|source| no_root_key(None, source))?;
         let now = means.clock.now_seconds();
         let header = Header::new(store, wrapped);
-        let system = fresh_key(store, GroupId::SYSTEM, 1, &*means.random, &*means.root_keys)
-            .map_err(|source| no_root_key(None, source))?;
+        let system =
+            fresh_key(store, GroupId::SYSTEM, 1, &header.wrapped.key_id, &*means.random, &*means.root_keys)
+                .map_err(|source| no_root_key(None, source))?;
         let groups = BTreeMap::from([(GroupId::SYSTEM, GroupKeys::first(system.wrapped, Lsn(0), now))]);
         let contents = Contents {
             store,
@@ -218,7 +219,7 @@ impl Keyring {
 
     /// A fresh key for a group that is about to be made. Asks the root key's provider.
     pub(crate) fn fresh_key(&self, group: GroupId) -> Result<FreshKey, RootKeyError> {
-        fresh_key(self.store(), group, 1, &*self.random, &*self.root_keys)
+        fresh_key(self.store(), group, 1, &self.header.wrapped.key_id, &*self.random, &*self.root_keys)
     }
 
     /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.
@@ -290,11 +291,12 @@ fn fresh_key(
     store: StoreId,
     group: GroupId,
     id: u32,
+    root: &str,
     random: &dyn Random,
     root_keys: &dyn RootKeys,
 ) -> Result<FreshKey, RootKeyError> {
     let key = GroupKey::generate(random);
-    let wrapped = root_keys.wrap(key.dangerous_expose(), &group_context(store, group, id))?;
+    let wrapped = root_keys.wrap(Some(root), key.dangerous_expose(), &group_context(store, group, id))?;
     Ok(FreshKey { key, wrapped })
 }
 

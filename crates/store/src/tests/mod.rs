@@ -34,7 +34,7 @@ impl OneKey {
 }
 
 impl RootKeys for OneKey {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
         let blob = record::seal(&self.key, context, key, &OsRandom);
         Ok(Envelope { provider: "test".into(), key_id: self.id.clone(), key_version: 3, blob })
     }

@@ -145,9 +145,14 @@ impl Switched {
 }
 
 impl RootKeys for Switched {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(
+        &self,
+        key_id: Option<&str>,
+        key: &[u8; 32],
+        context: &Context,
+    ) -> Result<Envelope, RootKeyError> {
         self.check()?;
-        self.inner.wrap(key, context)
+        self.inner.wrap(key_id, key, context)
     }
 
     fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {

@@ -11,7 +11,7 @@ use strongroom_store::{RootKeyError, RootKeys};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-/// The name of the key that wraps the store's keys.
+/// The name of the key that wraps the keys of a new store. After that the keyring's header says which one does.
 pub(super) const ROOT_KEY_ID: &str = "strongroom-root";
 
 #[derive(Debug)]
@@ -46,9 +46,16 @@ impl KmsRootKeys {
 }
 
 impl RootKeys for KmsRootKeys {
-    fn wrap(&self, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+    fn wrap(
+        &self,
+        key_id: Option<&str>,
+        key: &[u8; 32],
+        context: &Context,
+    ) -> Result<Envelope, RootKeyError> {
+        let key_id = key_id.unwrap_or(ROOT_KEY_ID).to_owned();
         let (provider, key, context) = (Arc::clone(&self.provider), Zeroizing::new(*key), context.clone());
-        self.wait(ROOT_KEY_ID, async move { provider.wrap(ROOT_KEY_ID, &key, &context).await })
+        let asked = key_id.clone();
+        self.wait(&key_id, async move { provider.wrap(&asked, &key, &context).await })
     }
 
     fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
@@ -56,12 +63,21 @@ impl RootKeys for KmsRootKeys {
         let key = self.wait(&envelope.key_id, async move { provider.unwrap(&asked, &context).await })?;
         Ok(Zeroizing::new(*key.dangerous_expose()))
     }
+
+    fn newest_version(&self, key_id: &str) -> Result<Option<u32>, RootKeyError> {
+        let (provider, asked) = (Arc::clone(&self.provider), key_id.to_owned());
+        let info = self.wait(key_id, async move { provider.describe(&asked).await })?;
+        Ok(Some(info.version()).filter(|version| *version > 0))
+    }
 }
 
 fn root_key_error(provider: &str, key_id: &str, error: &KmsError) -> RootKeyError {
     let key_id = key_id.to_owned();
     match error {
         KmsError::NotFound { .. } => RootKeyError::Missing { key_id },
+        KmsError::NoSuchVersion { version, .. } => {
+            RootKeyError::NoSuchVersion { key_id, key_version: *version }
+        }
         KmsError::Disabled { .. } | KmsError::PendingDeletion { .. } => RootKeyError::Disabled { key_id },
         KmsError::WrongContextOrDamaged { .. } => RootKeyError::Wrong { key_id },
         other => RootKeyError::Unavailable { provider: provider.to_owned(), reason: other.to_string() },
