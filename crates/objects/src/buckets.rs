@@ -127,6 +127,11 @@ impl Buckets {
         BucketListing { buckets, next }
     }
 
+    fn names(&self) -> BTreeMap<GroupId, BucketName> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.values().map(|bucket| (bucket.group, bucket.name.clone())).collect()
+    }
+
     fn being_deleted(&self) -> Vec<Arc<Bucket>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.values().filter(|bucket| bucket.state == GroupState::Deleting).cloned().collect()
@@ -287,6 +292,19 @@ impl Objects {
     /// [`ObjectError::NoSuchBucket`].
     pub async fn head_bucket(&self, name: &BucketName) -> Result<BucketInfo, ObjectError> {
         Ok(self.0.bucket(name)?.info())
+    }
+
+    /// The group of the store that has the bucket's rows and keys.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub fn group_of(&self, name: &BucketName) -> Result<GroupId, ObjectError> {
+        Ok(self.0.bucket(name)?.group)
+    }
+
+    /// The buckets by their groups.
+    pub fn bucket_names(&self) -> BTreeMap<GroupId, BucketName> {
+        self.0.buckets.names()
     }
 
     /// A page of buckets: names that start with `prefix`, after `after`, at most `max`.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::admin::AdminArgs;
 use crate::client::ClientCommand;
 
 /// An S3-compatible object store in which nothing rests in the clear.
@@ -11,7 +12,8 @@ use crate::client::ClientCommand;
 #[command(name = "strongroom", version, propagate_version = true, max_term_width = 110)]
 #[command(after_help = "Start a store:        strongroom server --data-dir ./data\n\
                         Explain a config:     strongroom config check --config strongroom.toml\n\
-                        Use a store:          strongroom cp ./photo.jpg s3://album/photo.jpg")]
+                        Use a store:          strongroom cp ./photo.jpg s3://album/photo.jpg\n\
+                        Show its keys:        strongroom admin keys groups --data-dir ./data")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -24,6 +26,8 @@ pub(crate) enum Command {
     /// Look at the configuration without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Tell a running server what to do: keys, re-sealing, checkpoints
+    Admin(AdminArgs),
     #[command(flatten)]
     Client(ClientCommand),
 }

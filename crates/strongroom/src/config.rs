@@ -64,13 +64,15 @@ pub(crate) enum LogFormat {
 /// The name of the variable that may hold the passphrase itself. Never a flag: flags are visible to others.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "STRONGROOM_KMS_PASSPHRASE";
 
+/// Where everything is kept when nobody says otherwise.
+pub(crate) const DATA_DIR: &str = "./data";
+
 /// What holds when nobody says otherwise.
 mod defaults {
     /// Everything listens on loopback until told otherwise, so a trial exposes nothing.
     pub(super) const S3_LISTEN: &str = "127.0.0.1:9000";
     pub(super) const API_LISTEN: &str = "127.0.0.1:8080";
     pub(super) const MANAGER_LISTEN: &str = "127.0.0.1:9400";
-    pub(super) const DATA_DIR: &str = "./data";
     /// What S3 clients assume when they are not told.
     pub(super) const REGION: &str = "us-east-1";
     pub(super) const LOG_LEVEL: &str = "info";
@@ -212,7 +214,7 @@ impl Config {
             return Err(Mistakes(mistakes));
         }
         Ok(Self {
-            data_dir: args.data_dir.clone().or(file.data_dir).unwrap_or_else(|| defaults::DATA_DIR.into()),
+            data_dir: args.data_dir.clone().or(file.data_dir).unwrap_or_else(|| DATA_DIR.into()),
             s3_listen,
             api_listen,
             manager_listen,

@@ -3,6 +3,7 @@
 //! This crate is the shell: it reads the command line and the configuration, wires the other crates together
 //! and says what happened. What the store does is in the crates below it (ARCHITECTURE.md).
 
+mod admin;
 mod cli;
 mod client;
 mod config;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Server(args) => server::run(&args),
         Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+        Command::Admin(args) => admin::run(args),
         Command::Client(command) => client::run(command),
     };
     match result {

@@ -1,5 +1,7 @@
 //! `strongroom server`: opens the store, serves it, and leaves it clean.
 
+mod admin;
+mod admin_socket;
 mod banner;
 mod kms_generation;
 mod manager;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_api::ApiDeps;
+use strongroom_api::admin::AdminDeps;
 use strongroom_iam::{Credentials, FirstStart, Iam};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
@@ -87,6 +90,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         recovery: &store.recovered(),
     });
 
+    let (admin_listener, admin_socket) = admin_socket::bind(&config.data_dir)?;
     let (stop, stopped) = watch::channel(false);
     let checks = [strongroom_api::Check::kms(Arc::clone(&kms)), probe::store(store.clone())];
     let api_deps =
@@ -100,7 +104,12 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         on(stopped.clone()),
     ));
     let api = tokio::spawn(strongroom_api::serve(api_listener, api_deps, on(stopped.clone())));
-    let manager = tokio::spawn(manager::serve(manager_listener, on(stopped)));
+    let manager = tokio::spawn(manager::serve(manager_listener, on(stopped.clone())));
+    let admin_deps = AdminDeps {
+        admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms))),
+        request_ids: Arc::new(request_id),
+    };
+    let admin = tokio::spawn(strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping: finishing requests; a second signal stops at once");
@@ -109,6 +118,8 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         s3.await??;
         api.await??;
         manager.await?;
+        admin.await??;
+        admin_socket.remove();
         objects.close().await;
         drop(objects);
         tokio::task::spawn_blocking(move || store.close()).await??;
