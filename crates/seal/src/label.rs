@@ -36,6 +36,8 @@ pub enum Label {
     PageTags = 32,
     /// A page file's root slot, v1.
     PageRoot = 33,
+    /// Which pages of a page file were being moved to another key, v1.
+    PageMoves = 34,
     /// From a group key: the key that wraps object keys (SSE-S3), v1.
     ObjectWrapKey = 40,
     /// An object key under a group's wrapping key (SSE-S3), v1.

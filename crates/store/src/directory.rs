@@ -122,7 +122,7 @@ impl Directory {
         let pages = self.pages();
         let names = self.disk.list(&pages).map_err(|error| io_error(&pages, error))?;
         for name in names {
-            let stem = name.strip_suffix(".pages").or_else(|| name.strip_suffix(".new"));
+            let stem = [".pages", ".new", ".reseal"].iter().find_map(|end| name.strip_suffix(end));
             let group = stem.filter(|stem| stem.len() == 8);
             if group
                 .and_then(|stem| u32::from_str_radix(stem, 16).ok())

@@ -22,7 +22,7 @@ use strongroom_telemetry::names;
 use crate::directory::{Directory, Lock};
 use crate::disk::Disk;
 use crate::keyring::{KeyError, Keyring};
-use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq};
+use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq, journal_path};
 use crate::poison::Poison;
 use crate::{Cause, CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadError};
 
@@ -218,20 +218,21 @@ impl Registry {
         let cache_bytes =
             (self.setting.cache_bytes / self.setting.groups_open_max.max(1)).max(CACHE_BYTES_MIN);
         let opened = match known.filter(|known| known.root > RootSeq(0)) {
-            Some(known) => GroupDb::open(&**disk, &path, id, &keys, random, cache_bytes, known.root)
-                .and_then(|db| {
+            Some(known) => {
+                GroupDb::open(disk, &path, id, &keys, random, cache_bytes, known.root).and_then(|db| {
                     if db.applied() >= known.applied {
                         return Ok(db);
                     }
                     let why = "its rows are older than its root";
                     Err(Damage { file: path.clone(), at: Place::Whole, why }.into())
-                }),
+                })
+            }
             // Whatever is there was begun after the last checkpoint, and all of it is in the log.
             None => match disk.remove(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     Err(PagesError::Io { path: path.clone(), source: Arc::new(error) })
                 }
-                _ => GroupDb::create(&**disk, &path, id, &keys, random, cache_bytes),
+                _ => GroupDb::create(disk, &path, id, &keys, random, cache_bytes),
             },
         };
         let db = opened.map_err(|error| GroupError::Pages { group: id, error })?;
@@ -329,10 +330,14 @@ impl Registry {
         state.known.remove(&id);
         drop(state);
         drop(slot);
-        match self.setting.disk.remove(&self.setting.directory.page_file(id)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let pages = self.setting.directory.page_file(id);
+        for path in [journal_path(&pages), pages] {
+            match self.setting.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     pub(crate) fn open_count(&self) -> usize {

@@ -20,6 +20,17 @@ impl Entry {
     /// The entry of a page that was never written.
     pub(super) const EMPTY: Self = Self([0; ENTRY_LEN]);
 
+    /// The entry of a page that did not open when it was to be moved to another key: no key opens it (§13.4).
+    pub(super) const LOST: Self = {
+        let mut bytes = [0; ENTRY_LEN];
+        let mut at = TAG_AT;
+        while at < ENTRY_LEN {
+            bytes[at] = 0xFF;
+            at += 1;
+        }
+        Self(bytes)
+    };
+
     /// The entry of a page sealed under entry `key` (counted from 1) of the key table.
     pub(super) fn new(mark: &Mark, key: u8, twin: Twin) -> Self {
         let mut bytes = [0; ENTRY_LEN];

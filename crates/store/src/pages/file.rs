@@ -6,15 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use redb::StorageBackend;
-use strongroom_seal::{GroupKey, Random};
+use strongroom_seal::Random;
 
+mod moving;
+
+pub(crate) use self::moving::{Resealed, journal_path};
+
+use self::moving::Mover;
 use super::entry::Entry;
 use super::error::PagesError;
-use super::geometry::{ENTRIES, LENGTH_MAX, PAGE, PAGE_LEN, Sealed, file_len, index, slot_place};
+use super::gate::Gate;
+use super::geometry::{ENTRIES, LENGTH_MAX, PAGE, PAGE_LEN, Sealed, file_len, index, pages, slot_place};
 use super::keys::{Ciphers, FileId, KeyTable, PageKeys, Refusal};
 use super::root::{self, Found, Root, RootSeq};
 use super::tree::Tree;
-use crate::disk::DiskFile;
+use crate::disk::{Disk, DiskFile};
 use crate::{GroupId, Place};
 
 /// How far the first root after opening is ahead of the one found: a crashed write can have used one number more, and
@@ -24,6 +30,8 @@ const SEQ_STEP_AT_OPEN: u64 = 3;
 /// What a page file is made or opened with.
 #[derive(Debug)]
 pub(super) struct Setting<'a> {
+    /// Where the journal of pages that are being moved lies, beside the file.
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) path: &'a Path,
     pub(super) group: GroupId,
     pub(super) keys: &'a PageKeys,
@@ -35,11 +43,11 @@ pub(super) struct Setting<'a> {
 /// A page file that this process holds the lock of.
 #[derive(Debug)]
 pub(super) struct PageFile {
+    disk: Arc<dyn Disk>,
     disk_file: Arc<dyn DiskFile>,
     path: PathBuf,
     group: GroupId,
     id: FileId,
-    root_key: (u32, GroupKey),
     random: Arc<dyn Random>,
     tree: Tree,
     /// The first bytes of page 0, as redb last wrote them.
@@ -52,6 +60,12 @@ pub(super) struct PageFile {
     fault: OnceLock<Fault>,
     /// Nothing is to become durable any more; see [`PageFile::freeze`].
     frozen: AtomicBool,
+    /// Keeps redb and whoever moves pages to another key off each other's pages. Taken after `published`, if both are.
+    gate: Gate,
+    /// Held by whoever moves pages to another key, before all else.
+    mover: Mutex<Mover>,
+    /// Held by whoever changes the keys. The key id that everything is under, if that is known.
+    settled: Mutex<Option<u32>>,
 }
 
 #[derive(Debug)]
@@ -59,6 +73,17 @@ struct Fault {
     error: PagesError,
     /// It was a read that failed: what the disk holds is what it held before.
     reading: bool,
+}
+
+/// How a root is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Publish {
+    /// If something changed.
+    Changes,
+    /// Whether or not something changed: the other slot is to be replaced too.
+    Again,
+    /// If something changed, and it says that the file was closed.
+    Closed,
 }
 
 /// The last durable root.
@@ -74,6 +99,8 @@ impl PageFile {
     /// Makes an empty page file of a file that was just created. Nothing is durable yet.
     pub(super) fn create(disk_file: Arc<dyn DiskFile>, setting: &Setting<'_>) -> Result<Self, PagesError> {
         lock(disk_file.as_ref(), setting.path)?;
+        // Of a file that had this name before.
+        moving::remove_journal(setting.disk.as_ref(), setting.path)?;
         disk_file.set_len(file_len(0)).map_err(|error| PagesError::io(setting.path, error))?;
         let mut id = [0; 16];
         setting.random.fill(&mut id);
@@ -85,7 +112,7 @@ impl PageFile {
     }
 
     /// Opens the newest root of a page file, if it is not older than `expect`. Changes nothing, but cuts what a crash
-    /// left behind the end.
+    /// left behind the end, and puts back pages that were being moved to another key.
     pub(super) fn open(
         disk_file: Arc<dyn DiskFile>,
         setting: &Setting<'_>,
@@ -124,6 +151,7 @@ impl PageFile {
         };
         let file = Self::new(disk_file, setting, id, table, root, published)?;
         file.unsynced.store(cut, Ordering::Release);
+        file.put_back(setting.keys)?;
         Ok(file)
     }
 
@@ -136,10 +164,9 @@ impl PageFile {
         published: Published,
     ) -> Result<Self, PagesError> {
         let (path, keys) = (setting.path, setting.keys);
-        let root_key = keys
-            .find(keys.active)
-            .ok_or_else(|| PagesError::KeyMissing { path: path.into(), key_id: keys.active })?
-            .clone();
+        if keys.find(keys.active).is_none() {
+            return Err(PagesError::KeyMissing { path: path.into(), key_id: keys.active });
+        }
         let ciphers = Ciphers::new(setting.group, id, table, keys, Arc::clone(&setting.random));
         let tree = Tree::new(
             Arc::clone(&disk_file),
@@ -150,11 +177,11 @@ impl PageFile {
             setting.tag_pages_max.max(1),
         );
         Ok(Self {
+            disk: Arc::clone(&setting.disk),
             disk_file,
             path: path.into(),
             group: setting.group,
             id,
-            root_key: (keys.active, root_key),
             random: Arc::clone(&setting.random),
             tree,
             head: Mutex::new(root.head),
@@ -162,6 +189,9 @@ impl PageFile {
             unsynced: AtomicBool::new(true),
             fault: OnceLock::new(),
             frozen: AtomicBool::new(false),
+            gate: Gate::default(),
+            mover: Mutex::default(),
+            settled: Mutex::default(),
         })
     }
 
@@ -243,12 +273,14 @@ impl PageFile {
 
     /// Makes everything written so far durable.
     pub(super) fn sync(&self) -> Result<(), PagesError> {
-        self.guarded(|| self.publish(&mut self.published(), false))
+        self.guarded(|| self.publish(&mut self.published(), Publish::Changes))
     }
 
     /// [`Self::sync`], and says in the root that the file was closed.
     pub(super) fn close(&self) -> Result<(), PagesError> {
-        self.guarded(|| self.publish(&mut self.published(), true))
+        self.guarded(|| self.publish(&mut self.published(), Publish::Closed))?;
+        self.drop_journal();
+        Ok(())
     }
 
     pub(super) fn set_length(&self, length: u64) -> Result<(), PagesError> {
@@ -261,10 +293,12 @@ impl PageFile {
             }
             let mut published = self.published();
             let shrinks = length < self.tree.length();
+            // Nobody moves a page that is about to be cut: writing it later would make the file longer again.
+            let _cut = self.gate.enter(pages(length)..u64::MAX);
             self.tree.set_length(length)?;
             if shrinks {
                 // The durable root must not refer to what is about to be cut.
-                self.publish(&mut published, false)?;
+                self.publish(&mut published, Publish::Changes)?;
             }
             self.unsynced.store(true, Ordering::Release);
             self.disk_file.set_len(file_len(length)).map_err(|error| self.io(error))
@@ -274,8 +308,8 @@ impl PageFile {
     /// Reads every tag page and counts, for each key id, how many data and tag pages are under it.
     pub(super) fn walk(&self) -> Result<Vec<(u32, u64)>, PagesError> {
         self.guarded(|| {
-            let keys = self.tree.ciphers().table();
-            let mut usage: Vec<(u32, u64)> = keys.entries.iter().map(|key| (key.id, 0)).collect();
+            let ciphers = self.tree.ciphers();
+            let mut usage: Vec<(u32, u64)> = ciphers.table().entries.iter().map(|key| (key.id, 0)).collect();
             self.tree.walk(|entry| {
                 if let Some(slot) = usize::from(entry.key()).checked_sub(1).and_then(|key| usage.get_mut(key))
                 {
@@ -292,7 +326,7 @@ impl PageFile {
     }
 
     /// Steps 1 to 4 of the specification's §5.
-    fn publish(&self, published: &mut Published, closed: bool) -> Result<(), PagesError> {
+    fn publish(&self, published: &mut Published, how: Publish) -> Result<(), PagesError> {
         // Before the pages: what page 0 refers to was written before it.
         let head = self.head().clone();
         if self.tree.flush()? {
@@ -302,21 +336,36 @@ impl PageFile {
             self.disk_file.sync().map_err(|error| self.io(error))?;
         }
         let (length, uppers) = self.tree.roots();
-        let root = Root { length, closed, keys: self.tree.ciphers().table().clone(), head, uppers };
-        if published.root.as_ref() == Some(&root) {
+        // After the entries: whatever they name is in this table.
+        let ciphers = self.tree.ciphers();
+        let closed = how == Publish::Closed;
+        let root = Root { length, closed, keys: ciphers.table().clone(), head, uppers };
+        if published.root.as_ref() == Some(&root) && how != Publish::Again {
             return Ok(());
         }
         let seq = published.next;
-        let (key_id, key) = &self.root_key;
-        let slot = root::encode(&root, self.group, self.id, seq, (*key_id, key), self.random.as_ref());
+        let (key_id, key) = ciphers.root_key().ok_or_else(|| self.key_missing(&ciphers))?;
+        let slot = root::encode(&root, self.group, self.id, seq, (key_id, key), self.random.as_ref());
+        ciphers.count(slot.len());
         self.disk_file.write_at(&slot, slot_place(seq.slot())).map_err(|error| self.io(error))?;
         self.disk_file.sync().map_err(|error| self.io(error))?;
         *published = Published { seq, next: RootSeq(seq.0.saturating_add(1)), root: Some(root) };
         Ok(())
     }
 
-    /// Reads pages of one leaf: one read for each stretch of pages that were written.
     fn read_run(&self, page: u64, out: &mut [u8]) -> Result<(), PagesError> {
+        match self.read_run_now(page, out) {
+            Err(PagesError::Damage(_) | PagesError::KeyMissing { .. }) => {}
+            result => return result,
+        }
+        // Pages may have been moved to another key between the look at their entries and the reading. Once more, while
+        // nobody moves them.
+        let _inside = self.gate.enter(page..page + (out.len() / PAGE_LEN) as u64);
+        self.read_run_now(page, out)
+    }
+
+    /// Reads pages of one leaf: one read for each stretch of pages that were written.
+    fn read_run_now(&self, page: u64, out: &mut [u8]) -> Result<(), PagesError> {
         let entries = self.tree.entries(page, out.len() / PAGE_LEN)?;
         let mut from = 0;
         for stretch in entries.chunk_by(|a, b| a.is_empty() == b.is_empty()) {
@@ -340,13 +389,12 @@ impl PageFile {
             }
             Err(error) => return Err(self.io(error)),
         }
+        let ciphers = self.tree.ciphers();
         for ((page, entry), content) in (first..).zip(entries).zip(out.chunks_exact_mut(PAGE_LEN)) {
-            self.tree.ciphers().open(Sealed::Data(page), entry, content).map_err(
-                |refusal| match refusal {
-                    Refusal::Unsealable => damage(page, "the page does not open"),
-                    Refusal::KeyMissing(key_id) => PagesError::KeyMissing { path: self.path.clone(), key_id },
-                },
-            )?;
+            ciphers.open(Sealed::Data(page), entry, content).map_err(|refusal| match refusal {
+                Refusal::Unsealable => damage(page, "the page does not open"),
+                Refusal::KeyMissing(key_id) => PagesError::KeyMissing { path: self.path.clone(), key_id },
+            })?;
         }
         Ok(())
     }
@@ -355,11 +403,12 @@ impl PageFile {
     fn write_run(&self, page: u64, data: &[u8]) -> Result<(), PagesError> {
         let mut sealed = data.to_vec();
         let mut entries = Vec::with_capacity(data.len() / PAGE_LEN);
+        let _inside = self.gate.enter(page..page + (data.len() / PAGE_LEN) as u64);
+        // Inside: a change of keys waits for who seals with the ones before.
+        let ciphers = self.tree.ciphers();
         for (page, content) in (page..).zip(sealed.chunks_exact_mut(PAGE_LEN)) {
-            let ciphers = self.tree.ciphers();
-            entries.push(ciphers.seal(Sealed::Data(page), content).ok_or_else(|| {
-                PagesError::KeyMissing { path: self.path.clone(), key_id: ciphers.table().sealing_entry().id }
-            })?);
+            let entry = ciphers.seal(Sealed::Data(page), content);
+            entries.push(entry.ok_or_else(|| self.key_missing(&ciphers))?);
         }
         self.disk_file.write_at(&sealed, Sealed::Data(page).place()).map_err(|error| self.io(error))?;
         self.unsynced.store(true, Ordering::Release);
@@ -411,6 +460,10 @@ impl PageFile {
             // Of two failures at once, either is the first.
             let _ = self.fault.set(Fault { error: error.clone(), reading });
         })
+    }
+
+    fn key_missing(&self, ciphers: &Ciphers) -> PagesError {
+        PagesError::KeyMissing { path: self.path.clone(), key_id: ciphers.table().sealing_entry().id }
     }
 
     fn misuse(&self) -> PagesError {

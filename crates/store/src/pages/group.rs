@@ -8,7 +8,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDe
 use strongroom_seal::Random;
 
 use super::error::PagesError;
-use super::file::{Backend, PageFile, Setting};
+use super::file::{Backend, PageFile, Resealed, Setting};
 use super::keys::PageKeys;
 use super::reading::Reading;
 use super::root::RootSeq;
@@ -56,7 +56,7 @@ pub(crate) struct GroupDb {
 impl GroupDb {
     /// Makes the page file of a new group. It has its name only once it is complete and durable.
     pub(crate) fn create(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         path: &Path,
         group: GroupId,
         keys: &PageKeys,
@@ -72,7 +72,7 @@ impl GroupDb {
             disk.remove(&unfinished).map_err(io)?;
         }
         let disk_file = disk.create_new(&unfinished).map_err(io)?;
-        let setting = Setting { path, group, keys, random, tag_pages_max: tag_pages_max(cache_bytes) };
+        let setting = setting(disk, path, group, keys, random, cache_bytes);
         let file = PageFile::create(disk_file, &setting)?;
         let made = Self::start(file, path, group, cache_bytes)?;
         made.checkpoint()?;
@@ -83,7 +83,7 @@ impl GroupDb {
 
     /// Opens the page file of a group, if its newest root is not older than `expect`.
     pub(crate) fn open(
-        disk: &dyn Disk,
+        disk: &Arc<dyn Disk>,
         path: &Path,
         group: GroupId,
         keys: &PageKeys,
@@ -95,7 +95,7 @@ impl GroupDb {
             std::io::ErrorKind::NotFound => PagesError::Missing { path: path.into() },
             _ => PagesError::io(path, error),
         })?;
-        let setting = Setting { path, group, keys, random, tag_pages_max: tag_pages_max(cache_bytes) };
+        let setting = setting(disk, path, group, keys, random, cache_bytes);
         let file = PageFile::open(disk_file, &setting, expect)?;
         if file.length() == 0 {
             // redb would make an empty database of it.
@@ -199,6 +199,23 @@ impl GroupDb {
         self.file.freeze();
     }
 
+    /// Seals with other keys from now on: the active one of `keys`. Reads need all of them that pages are still under. Waits
+    /// for writes under way, not for the disk's cache.
+    pub(crate) fn use_keys(&self, keys: &PageKeys) -> Result<(), PagesError> {
+        self.file.use_keys(keys)
+    }
+
+    /// Moves up to `max_pages` pages from other keys to the active one: one batch, crash-safe, beside reads and writes.
+    /// When nothing is left, no page, tag page or root of the file needs another key, durably.
+    pub(crate) fn reseal_some(&self, max_pages: usize) -> Result<Resealed, PagesError> {
+        self.file.reseal(max_pages)
+    }
+
+    /// For each key id in the file's table: pages under it now, data and tag pages alike. Reads all tag pages.
+    pub(crate) fn pages_by_key(&self) -> Result<Vec<(u32, u64)>, PagesError> {
+        self.file.pages_by_key()
+    }
+
     /// Checkpoints and closes, and says so in the file.
     pub(crate) fn close(self) -> Result<Checkpointed, PagesError> {
         let Checkpointed { applied, .. } = self.checkpoint()?;
@@ -238,6 +255,18 @@ impl GroupDb {
         }
         Ok(Verified { rows, pages_by_key })
     }
+}
+
+fn setting<'a>(
+    disk: &Arc<dyn Disk>,
+    path: &'a Path,
+    group: GroupId,
+    keys: &'a PageKeys,
+    random: Arc<dyn Random>,
+    cache_bytes: usize,
+) -> Setting<'a> {
+    let tag_pages_max = tag_pages_max(cache_bytes);
+    Setting { disk: Arc::clone(disk), path, group, keys, random, tag_pages_max }
 }
 
 fn tag_pages_max(cache_bytes: usize) -> usize {

@@ -31,6 +31,10 @@ impl PageKeys {
     pub(super) fn find(&self, id: u32) -> Option<&GroupKey> {
         self.keys.iter().find(|(key_id, _)| *key_id == id).map(|(_, key)| key)
     }
+
+    fn root_key(&self) -> Option<(u32, GroupKey)> {
+        self.find(self.active).map(|key| (self.active, key.clone()))
+    }
 }
 
 /// The file's random identity.
@@ -72,6 +76,13 @@ impl KeyTable {
             sealing.opens += 1;
             return Some(next);
         }
+        self.replaced(active, unused, random)
+    }
+
+    /// With a fresh sealing entry under another key, at the end or where `unused` says that no page refers to. `None` if
+    /// there is no room.
+    fn replaced(&self, active: u32, unused: Option<u8>, random: &dyn Random) -> Option<Self> {
+        let mut next = self.clone();
         if let Some(index) = unused {
             next.entries[usize::from(index) - 1] = fresh(active, random);
             next.sealing = index;
@@ -102,10 +113,13 @@ pub(super) enum Refusal {
 
 /// Seals and opens the pages of one file.
 pub(super) struct Ciphers {
+    group: GroupId,
     file: FileId,
     table: KeyTable,
     /// Beside `table.entries`; `None` where the group key is not there.
-    ciphers: Vec<Option<Detached>>,
+    ciphers: Vec<Option<Arc<Detached>>>,
+    /// The group's active key, which seals roots.
+    root_key: Option<(u32, GroupKey)>,
     /// The uses of the key that seals.
     sealing: Arc<KeyUse>,
     random: Arc<dyn Random>,
@@ -119,18 +133,73 @@ impl Ciphers {
         keys: &PageKeys,
         random: Arc<dyn Random>,
     ) -> Self {
-        let cipher = |entry: &KeyEntry| {
-            let context = Context::new(Label::PageFileKey, group.0).and(&file);
-            let key: PageKey = derive(keys.find(entry.id)?, &entry.salt, &context);
-            Some(Detached::new(&key, random.as_ref()))
-        };
-        let ciphers = table.entries.iter().map(cipher).collect();
         let sealing = keys.uses.of(group, table.sealing_entry().id);
-        Self { file, table, ciphers, sealing, random }
+        let root_key = keys.root_key();
+        let mut made = Self { group, file, table, ciphers: Vec::new(), root_key, sealing, random };
+        made.ciphers = made.table.entries.iter().map(|entry| made.cipher(entry, keys)).collect();
+        made
+    }
+
+    fn cipher(&self, entry: &KeyEntry, keys: &PageKeys) -> Option<Arc<Detached>> {
+        let context = Context::new(Label::PageFileKey, self.group.0).and(&self.file);
+        let key: PageKey = derive(keys.find(entry.id)?, &entry.salt, &context);
+        Some(Arc::new(Detached::new(&key, self.random.as_ref())))
+    }
+
+    /// The ciphers of the same file with these keys. Where nothing changes the nonces go on where they are; a key that is
+    /// no longer among them is let go. `None` if the active one needs an entry and there is no room: then `unused` may
+    /// say which entry no page refers to.
+    pub(super) fn with_keys(&self, keys: &PageKeys, unused: Option<u8>) -> Option<Self> {
+        let table = if self.table.sealing_entry().id == keys.active {
+            self.table.clone()
+        } else {
+            self.table.replaced(keys.active, unused, self.random.as_ref())?
+        };
+        let sealing = keys.uses.of(self.group, table.sealing_entry().id);
+        let mut next = Self {
+            sealing,
+            group: self.group,
+            file: self.file,
+            table,
+            ciphers: Vec::new(),
+            root_key: keys.root_key(),
+            random: Arc::clone(&self.random),
+        };
+        let before = self.table.entries.iter().zip(&self.ciphers).map(Some).chain(std::iter::repeat(None));
+        let cipher = |(entry, before): (&KeyEntry, Option<(&KeyEntry, &Option<Arc<Detached>>)>)| match before
+        {
+            Some((same, Some(cipher))) if same == entry => {
+                keys.find(entry.id).is_some().then(|| Arc::clone(cipher))
+            }
+            _ => next.cipher(entry, keys),
+        };
+        next.ciphers = next.table.entries.iter().zip(before).map(cipher).collect();
+        Some(next)
     }
 
     pub(super) fn table(&self) -> &KeyTable {
         &self.table
+    }
+
+    /// Counts something else that was sealed under the group's active key.
+    pub(super) fn count(&self, bytes: usize) {
+        self.sealing.add(1, bytes as u64);
+    }
+
+    /// The group's active key, which seals roots, and its id.
+    pub(super) fn root_key(&self) -> Option<(u32, &GroupKey)> {
+        self.root_key.as_ref().map(|(id, key)| (*id, key))
+    }
+
+    /// The key id of the group key that an entry's page is under, if the entry names one.
+    pub(super) fn key_id(&self, entry: &Entry) -> Option<u32> {
+        let index = usize::from(entry.key()).checked_sub(1)?;
+        self.table.entries.get(index).map(|entry| entry.id)
+    }
+
+    /// Whether the page of this entry is under another group key than the one that seals.
+    pub(super) fn is_cold(&self, entry: &Entry) -> bool {
+        self.key_id(entry).is_some_and(|id| id != self.table.sealing_entry().id)
     }
 
     /// Seals `page` in place and gives its entry. `None` if the sealing key is not there.

@@ -11,13 +11,17 @@
 //! | `tree` | the tag tree in memory: lookups, changes, bounded cache, copy-on-write flush |
 //! | `file` | one page file as a redb storage backend |
 //! | `outline` | what a file shows without keys |
+//! | `gate` | who may touch which pages while some are moved to another key |
+//! | `journal` | what pages were before they are moved, on disk |
 //! | `group` | rows: apply, checkpoint, read |
 
 mod entry;
 mod error;
 mod file;
+mod gate;
 mod geometry;
 mod group;
+mod journal;
 mod keys;
 mod outline;
 mod reading;
@@ -28,6 +32,7 @@ mod tree;
 mod tests;
 
 pub(crate) use error::PagesError;
+pub(crate) use file::{Resealed, journal_path};
 pub(crate) use group::{Checkpointed, GroupDb, Verified};
 pub(crate) use keys::PageKeys;
 pub(crate) use outline::outline;

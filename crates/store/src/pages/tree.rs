@@ -28,7 +28,8 @@ const EVICTION_LOOKS: usize = 32;
 pub(super) struct Tree {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
-    ciphers: Ciphers,
+    /// Replaced as a whole when the keys change.
+    ciphers: RwLock<Arc<Ciphers>>,
     /// Lower tag pages kept in memory when none is changed.
     cached_max: usize,
     state: RwLock<State>,
@@ -67,11 +68,17 @@ impl Tree {
         cached_max: usize,
     ) -> Self {
         let state = RwLock::new(State { length, roots, ..State::default() });
-        Self { file, path: path.into(), ciphers, cached_max, state }
+        Self { file, path: path.into(), ciphers: RwLock::new(Arc::new(ciphers)), cached_max, state }
     }
 
-    pub(super) fn ciphers(&self) -> &Ciphers {
-        &self.ciphers
+    /// What seals and opens now.
+    pub(super) fn ciphers(&self) -> Arc<Ciphers> {
+        Arc::clone(&self.ciphers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Seals with others from now on. Calls under way end with those that they began with.
+    pub(super) fn set_ciphers(&self, ciphers: Ciphers) {
+        *self.ciphers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ciphers);
     }
 
     /// The logical length in bytes.
@@ -221,6 +228,71 @@ impl Tree {
         Ok(())
     }
 
+    /// A lower tag page as it is now, in memory or on disk; `None` if it was never written. Leaves the cache alone, so that
+    /// who looks at all of them drives out nothing.
+    pub(super) fn lower_tags(&self, lower: u64) -> Result<Option<Tags>, PagesError> {
+        loop {
+            self.load_upper(lower / FAN)?;
+            let entry = self.lower_entry(lower)?;
+            if let Some(found) = self.read().lowers.get(&lower) {
+                return Ok(Some(found.tags.clone()));
+            }
+            let result = self.read_tags(Sealed::Lower(lower, entry.twin()), &entry);
+            let state = self.read();
+            if let Some(found) = state.lowers.get(&lower) {
+                return Ok(Some(found.tags.clone()));
+            }
+            // As in `load_lower`: what was read counts only if it still is the newest.
+            let now = state.uppers.get(&(lower / FAN)).map(|parent| parent.get(index(lower)));
+            if now == Some(entry) {
+                return result;
+            }
+        }
+    }
+
+    /// An upper tag page as it is now.
+    pub(super) fn upper_tags(&self, upper: u64) -> Result<Tags, PagesError> {
+        self.load_upper(upper)?;
+        self.read().uppers.get(&upper).cloned().ok_or_else(|| self.outside())
+    }
+
+    /// Lets the next flush write tag pages anew whose entries are `cold`, at most about `max` of them. How many. The
+    /// caller holds its sync lock.
+    pub(super) fn touch(&self, cold: impl Fn(&Entry) -> bool, max: usize) -> Result<usize, PagesError> {
+        let mut touched = 0;
+        let (_, roots) = self.roots();
+        for (upper, entry) in (0..).zip(&roots) {
+            let mut lowers = Vec::new();
+            for (offset, entry) in (0..).zip(self.upper_tags(upper)?.entries()) {
+                if cold(&entry) && touched + lowers.len() < max {
+                    lowers.push(upper * FAN + offset);
+                }
+            }
+            for lower in &lowers {
+                self.touch_lower(*lower)?;
+            }
+            if cold(entry) || !lowers.is_empty() {
+                self.write().uppers_changed.insert(upper);
+                touched += 1 + lowers.len();
+            }
+            if touched >= max {
+                break;
+            }
+        }
+        Ok(touched)
+    }
+
+    fn touch_lower(&self, lower: u64) -> Result<(), PagesError> {
+        loop {
+            self.load_lower(lower)?;
+            let mut state = self.write();
+            if state.lowers.contains_key(&lower) {
+                state.lowers_changed.insert(lower);
+                return Ok(());
+            }
+        }
+    }
+
     /// Reads every tag page of the tree that the next flush would not replace, from the disk, and calls `visit` with each
     /// entry that names a page. Only while nothing else uses the tree.
     pub(super) fn walk(&self, mut visit: impl FnMut(&Entry)) -> Result<(), PagesError> {
@@ -312,7 +384,7 @@ impl Tree {
             }
             Err(error) => return Err(PagesError::io(&self.path, error)),
         }
-        self.ciphers.open(what, entry, page.as_mut_slice()).map_err(|refusal| match refusal {
+        self.ciphers().open(what, entry, page.as_mut_slice()).map_err(|refusal| match refusal {
             Refusal::Unsealable => damage("the tag page does not open"),
             Refusal::KeyMissing(key_id) => PagesError::KeyMissing { path: self.path.clone(), key_id },
         })?;
@@ -321,9 +393,10 @@ impl Tree {
 
     fn write_tags(&self, what: Sealed, tags: Tags) -> Result<Entry, PagesError> {
         let mut page = tags.into_page();
-        let entry = self.ciphers.seal(what, page.as_mut_slice()).ok_or_else(|| PagesError::KeyMissing {
+        let ciphers = self.ciphers();
+        let entry = ciphers.seal(what, page.as_mut_slice()).ok_or_else(|| PagesError::KeyMissing {
             path: self.path.clone(),
-            key_id: self.ciphers.table().sealing_entry().id,
+            key_id: ciphers.table().sealing_entry().id,
         })?;
         self.file
             .write_at(page.as_slice(), what.place())

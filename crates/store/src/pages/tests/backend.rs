@@ -9,18 +9,25 @@ use crate::sim::{Dice, SimDisk};
 
 const PATH: &str = "/bare.pages";
 
-fn setting(keys: &PageKeys, seed: u64) -> Setting<'_> {
-    Setting { path: Path::new(PATH), group: GROUP, keys, random: random(seed), tag_pages_max: 2 }
+fn setting<'a>(sim: &SimDisk, keys: &'a PageKeys, seed: u64) -> Setting<'a> {
+    Setting {
+        disk: Arc::new(sim.clone()),
+        path: Path::new(PATH),
+        group: GROUP,
+        keys,
+        random: random(seed),
+        tag_pages_max: 2,
+    }
 }
 
 fn open(sim: &SimDisk, seed: u64, expect: RootSeq) -> Result<PageFile, PagesError> {
-    PageFile::open(sim.open(Path::new(PATH)).unwrap(), &setting(&keys(), seed), expect)
+    PageFile::open(sim.open(Path::new(PATH)).unwrap(), &setting(sim, &keys(), seed), expect)
 }
 
 fn create(sim: &SimDisk) -> PageFile {
     let disk_file = sim.create_new(Path::new(PATH)).unwrap();
     sim.sync_dir(Path::new("/")).unwrap();
-    PageFile::create(disk_file, &setting(&keys(), 0)).unwrap()
+    PageFile::create(disk_file, &setting(sim, &keys(), 0)).unwrap()
 }
 
 fn write(file: &PageFile, page: u64, count: usize, fill: u8) -> Result<(), PagesError> {

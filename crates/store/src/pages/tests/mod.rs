@@ -71,18 +71,10 @@ impl Place {
     }
 
     fn create(&self, seed: u64) -> Result<GroupDb, PagesError> {
-        GroupDb::create(self.disk.as_ref(), &self.path, self.group, &self.keys, random(seed), self.cache)
+        GroupDb::create(&self.disk, &self.path, self.group, &self.keys, random(seed), self.cache)
     }
 
     fn open(&self, seed: u64, expect: RootSeq) -> Result<GroupDb, PagesError> {
-        GroupDb::open(
-            self.disk.as_ref(),
-            &self.path,
-            self.group,
-            &self.keys,
-            random(seed),
-            self.cache,
-            expect,
-        )
+        GroupDb::open(&self.disk, &self.path, self.group, &self.keys, random(seed), self.cache, expect)
     }
 }
