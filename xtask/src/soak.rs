@@ -1,5 +1,7 @@
 //! What takes too long for CI, in steps that can be run one by one: `cargo xtask soak --only NAME`.
 
+mod fuzz;
+
 use std::time::Instant;
 
 use clap::Args;
@@ -14,9 +16,12 @@ pub(crate) struct Options {
     /// Only this step; may be given several times. Without it, all of them in the order of `--list`.
     #[arg(long, value_name = "STEP")]
     only: Vec<String>,
-    /// Only tests whose name contains this, in the steps that run tests.
+    /// Only tests whose name contains this, in the steps that run tests, or readers in the one that fuzzes.
     #[arg(long, value_name = "NAME")]
     tests: Option<String>,
+    /// How long each reader is fuzzed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    fuzz_seconds: u64,
     /// Print the steps and end.
     #[arg(long)]
     list: bool,
@@ -34,6 +39,7 @@ const STEPS: &[Step] = &[
     Step { name: "rust", about: "the Rust tests with more rounds, the slow ones too", run: rust },
     Step { name: "clients", about: "the client suite with larger counts and sizes", run: clients },
     Step { name: "kill", about: "kill -9 under load, hundreds of times", run: kill },
+    Step { name: "fuzz", about: "coverage-guided fuzzing of every reader of foreign bytes", run: fuzz },
 ];
 
 /// Files of the client suite that are steps of their own.
@@ -92,4 +98,8 @@ fn clients(options: &Options) -> Result<Summary, Problem> {
 
 fn kill(options: &Options) -> Result<Summary, Problem> {
     test::everything(&test::Options { no_rust: true, client_files: KILL_FILES, ..options.tests() })
+}
+
+fn fuzz(options: &Options) -> Result<Summary, Problem> {
+    fuzz::run(options.fuzz_seconds, options.tests.as_deref())
 }

@@ -18,6 +18,9 @@ mod context;
 mod derive;
 pub mod detached;
 mod envelope;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod label;
 mod random;

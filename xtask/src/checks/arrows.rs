@@ -6,6 +6,7 @@ use crate::workspace::{Package, Workspace};
 /// Our crates, top to bottom: each may name those below it, never one above.
 const LAYERS: &[&str] = &[
     "xtask",
+    "strongroom-decoders",
     "strongroom",
     "strongroom-s3",
     "strongroom-api",

@@ -1,0 +1,18 @@
+//! Every reader of bytes that a disk, a network or a user can mangle, in one list, and a bench to try them on.
+//!
+//! Each crate names its readers in a module `fuzzing` (feature `fuzzing`, never part of a release). [`Bench`] holds
+//! one: it runs it on an input and demands that nothing panics, that nothing takes more memory than the input
+//! justifies, and whatever the reader asserts itself. The tests here try valid inputs that [`Mangler`] changed; the
+//! coverage-guided fuzzer in `fuzz/` tries whatever it comes up with.
+
+mod bench;
+mod mangle;
+
+pub use bench::Bench;
+pub use mangle::{Mangler, systematic};
+pub use strongroom_seal::fuzzing::Decoder;
+
+/// All of them.
+pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
+    [strongroom_seal::fuzzing::DECODERS].into_iter().flatten()
+}
