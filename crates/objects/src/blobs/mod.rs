@@ -2,6 +2,7 @@
 //!
 //! Layout, order of steps and crash cases: `docs/spec/blobs.md`.
 
+mod buffers;
 mod read;
 mod write;
 
@@ -20,7 +21,8 @@ use strongroom_telemetry::names;
 use crate::ObjectError;
 use crate::rows::BlobId;
 
-pub(crate) use read::{BlobReader, ReadFault};
+use buffers::Buffers;
+pub(crate) use read::{BlobReader, ReadFault, WINDOW_LEN};
 pub(crate) use write::{BlobWriter, NewBlob, WrittenBlob};
 
 const TEMP: &str = "tmp";
@@ -35,13 +37,25 @@ pub(crate) struct Blobs {
     made: Mutex<HashSet<GroupId>>,
     /// Blobs in their place whose command has no known outcome yet.
     pending: AtomicUsize,
+    /// For what is read of the files.
+    batches: Arc<Buffers>,
+    /// For what is handed out.
+    windows: Arc<Buffers>,
 }
 
 impl Blobs {
     /// Opens the directory, makes it if needed, and removes what an earlier run was writing.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, epoch: u32) -> Result<Self, ObjectError> {
-        let blobs =
-            Self { disk, dir: dir.to_owned(), epoch, made: Mutex::default(), pending: AtomicUsize::new(0) };
+        let (batches, windows) = read::buffers();
+        let blobs = Self {
+            disk,
+            dir: dir.to_owned(),
+            epoch,
+            made: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            batches,
+            windows,
+        };
         let temp = blobs.dir.join(TEMP);
         let emptied = || {
             blobs.disk.create_dir_all(&temp)?;

@@ -7,20 +7,38 @@ use std::sync::Arc;
 use bytes::Bytes;
 use metrics::counter;
 use strongroom_seal::stream::{HEADER_LEN, HeaderError, Opener, StreamError};
-use strongroom_seal::{Context, ObjectKey};
+use strongroom_seal::{Context, ObjectKey, TAG_LEN};
 use strongroom_store::GroupId;
 use strongroom_store::disk::DiskFile;
 use strongroom_telemetry::names;
 
 use super::Blobs;
+use super::buffers::Buffers;
 use crate::Damaged;
 use crate::rows::BlobId;
+
+/// Content is opened in windows of this many bytes of plaintext: enough that a job is worth its start.
+pub(crate) const WINDOW_LEN: u64 = 1 << 20;
+/// Files are read in batches of this many bytes, which are still in a core's cache when they are opened.
+const BATCH_LEN: usize = 256 << 10;
+/// What tags add to a batch of the smallest chunks.
+const TAGS_LEN: usize = BATCH_LEN / 4096 * TAG_LEN;
+/// Buffers kept for the next reader, of each kind: at most 20 MiB in all.
+const KEPT_MAX: usize = 16;
+
+/// Where batches and windows come from.
+pub(super) fn buffers() -> (Arc<Buffers>, Arc<Buffers>) {
+    let window = usize::try_from(WINDOW_LEN).expect("a window fits in memory");
+    (Buffers::new(BATCH_LEN + TAGS_LEN, KEPT_MAX), Buffers::new(window, KEPT_MAX))
+}
 
 /// An open blob. Removing the file does not disturb it.
 #[derive(Clone)]
 pub(crate) struct BlobReader {
     file: Arc<dyn DiskFile>,
     opener: Opener,
+    batches: Arc<Buffers>,
+    windows: Arc<Buffers>,
 }
 
 /// Why a blob was not read.
@@ -55,7 +73,8 @@ impl Blobs {
         if opener.sealed_len() != length {
             return Err(ReadFault::Damaged(Damaged::Length));
         }
-        Ok(BlobReader { file, opener })
+        let (batches, windows) = (Arc::clone(&self.batches), Arc::clone(&self.windows));
+        Ok(BlobReader { file, opener, batches, windows })
     }
 }
 
@@ -68,16 +87,26 @@ impl BlobReader {
     /// The plaintext of `range`. Reads the chunks that cover it and nothing else.
     pub(crate) fn window(&self, range: Range<u64>) -> Result<Bytes, ReadFault> {
         let cover = self.opener.cover(range);
-        let length = usize::try_from(cover.sealed.end - cover.sealed.start)
+        let sealed_len = usize::try_from(cover.sealed.end - cover.sealed.start)
             .map_err(|_| ReadFault::Io(io::Error::from(io::ErrorKind::OutOfMemory)))?;
-        let mut buffer = vec![0; length];
-        self.file.read_at(&mut buffer, cover.sealed.start).map_err(short)?;
-        let opened = self.opener.open_run(cover.first_chunk, &mut buffer).map_err(damage)?;
-        buffer.truncate(opened);
-        counter!(names::BLOBS_READ_BYTES).increment(length as u64);
+        let stride = self.opener.chunk_size() + TAG_LEN;
+        let chunks_at_a_time = (BATCH_LEN / self.opener.chunk_size()).max(1);
+        let mut batch = self.batches.take(sealed_len.min(chunks_at_a_time * stride));
+        let mut window = self.windows.take(sealed_len - sealed_len.div_ceil(stride) * TAG_LEN);
+        let (mut at, mut chunk, mut opened, mut left) =
+            (cover.sealed.start, cover.first_chunk, 0, sealed_len);
+        while left > 0 {
+            let sealed = &mut batch.as_mut()[..left.min(chunks_at_a_time * stride)];
+            self.file.read_at(sealed, at).map_err(short)?;
+            opened += self.opener.open_to(chunk, sealed, &mut window.as_mut()[opened..]).map_err(damage)?;
+            at += sealed.len() as u64;
+            chunk += chunks_at_a_time as u64;
+            left -= sealed.len();
+        }
+        counter!(names::BLOBS_READ_BYTES).increment(sealed_len as u64);
         counter!(names::OBJECTS_OPENED_BYTES).increment(opened as u64);
         let take = usize::try_from(cover.take).unwrap_or(usize::MAX).min(opened.saturating_sub(cover.skip));
-        Ok(Bytes::from(buffer).slice(cover.skip..cover.skip + take))
+        Ok(window.into_bytes(cover.skip..cover.skip + take))
     }
 }
 

@@ -9,7 +9,7 @@ use strongroom_seal::stream::open_all;
 use strongroom_seal::{CustomerKey, ObjectKey};
 use tokio::task::JoinHandle;
 
-use crate::blobs::{BlobReader, ReadFault};
+use crate::blobs::{BlobReader, ReadFault, WINDOW_LEN};
 use crate::buckets::Bucket;
 use crate::commit::{body, current, damaged};
 use crate::conditions::check_read;
@@ -21,9 +21,6 @@ use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
 use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt, SseRow};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
-
-/// Content is opened in windows of this many bytes of plaintext: enough that a job is worth its start.
-const WINDOW_LEN: u64 = 1 << 20;
 
 impl Objects {
     /// An object's description and content. The content is read as the body is polled, the chunks that cover the range
