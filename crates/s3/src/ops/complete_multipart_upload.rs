@@ -5,11 +5,12 @@ use s3s::S3Response;
 use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
 use strongroom_objects::request::{CompleteUpload, CompletedPart};
 
+use super::take::customer_headers;
 use crate::checksum::{self, answer_checksums, checksum_out};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, Use};
+use crate::sse::{self, Use};
 
 /// Most parts of an object (AWS).
 const PARTS_MAX: usize = 10_000;
@@ -23,11 +24,7 @@ pub(crate) async fn run(
         return Err(ApiError::malformed_xml());
     }
     let parts = named.into_iter().map(part_in).collect::<Result<Vec<_>, _>>()?;
-    let customer = CustomerHeaders::new(
-        input.sse_customer_algorithm,
-        input.sse_customer_key,
-        input.sse_customer_key_md5,
-    );
+    let customer = customer_headers!(input);
     let request = CompleteUpload {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,

@@ -5,12 +5,13 @@ use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDire
 use strongroom_objects::WriteConditions;
 use strongroom_objects::request::{CopyRequest, Directive};
 
-use super::common::{Source, refuse_acl, refuse_locks, storage_class};
+use super::common::{refuse_acl, refuse_locks};
+use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
-use crate::convert::{self, MetaHeaders};
+use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObjectOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
@@ -25,39 +26,9 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         input.tagging_directive.as_ref().map(TaggingDirective::as_str),
         "Unknown tagging directive.",
     )?;
-    let source = Source {
-        source: input.copy_source,
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
-        customer: CustomerHeaders::new(
-            input.copy_source_sse_customer_algorithm,
-            input.copy_source_sse_customer_key,
-            input.copy_source_sse_customer_key_md5,
-        ),
-    };
-    let sse = WriteHeaders {
-        method: input.server_side_encryption,
-        kms_key_id: input.ssekms_key_id,
-        kms_context: input.ssekms_encryption_context,
-        customer: CustomerHeaders::new(
-            input.sse_customer_algorithm,
-            input.sse_customer_key,
-            input.sse_customer_key_md5,
-        ),
-    };
-    let meta = MetaHeaders {
-        content_type: input.content_type,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        cache_control: input.cache_control,
-        website_redirect: input.website_redirect_location,
-        storage_class: storage_class(input.storage_class)?,
-        user: input.metadata,
-        tagging: input.tagging,
-    };
+    let source = copy_source!(input);
+    let sse = write_headers!(input);
+    let meta = meta_headers!(input);
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
     let request = CopyRequest {

@@ -4,12 +4,13 @@ use s3s::S3Response;
 use s3s::dto::{CreateMultipartUploadInput, CreateMultipartUploadOutput};
 use strongroom_objects::request::CreateUpload;
 
-use super::common::{refuse_acl, refuse_locks, storage_class};
+use super::common::{refuse_acl, refuse_locks};
+use super::take::{meta_headers, write_headers};
 use crate::checksum;
-use crate::convert::{self, MetaHeaders};
+use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(
     call: Call,
@@ -17,27 +18,8 @@ pub(crate) async fn run(
 ) -> Answer<CreateMultipartUploadOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
     refuse_locks(&call.headers)?;
-    let sse = WriteHeaders {
-        method: input.server_side_encryption,
-        kms_key_id: input.ssekms_key_id,
-        kms_context: input.ssekms_encryption_context,
-        customer: CustomerHeaders::new(
-            input.sse_customer_algorithm,
-            input.sse_customer_key,
-            input.sse_customer_key_md5,
-        ),
-    };
-    let meta = MetaHeaders {
-        content_type: input.content_type,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        cache_control: input.cache_control,
-        website_redirect: input.website_redirect_location,
-        storage_class: storage_class(input.storage_class)?,
-        user: input.metadata,
-        tagging: input.tagging,
-    };
+    let sse = write_headers!(input);
+    let meta = meta_headers!(input);
     let kind = checksum::kind(input.checksum_type.as_ref())?;
     let algorithm = input
         .checksum_algorithm

@@ -3,38 +3,20 @@
 use futures::StreamExt;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use s3s::dto::{ChecksumMode, GetObjectInput, GetObjectOutput, StreamingBlob};
+use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{Body, S3Response};
 use strongroom_objects::{ObjectBody, ObjectError};
 
-use super::common::{Asked, Read, answer_info, further_headers, tag_count};
+use super::common::{Asked, answer_info, further_headers, tag_count};
+use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer, log_failure};
 use crate::face::{Answer, Call};
 use crate::request::RequestState;
-use crate::sse::CustomerHeaders;
 
 pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOutput> {
-    let with_checksums =
-        input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     let by_part = input.part_number.is_some();
-    let range = input.range.as_ref().map(|range| range.to_header_string());
-    let read = Read {
-        bucket: input.bucket,
-        key: input.key,
-        version: input.version_id,
-        part: input.part_number,
-        range: input.range,
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
-        customer: CustomerHeaders::new(
-            input.sse_customer_algorithm,
-            input.sse_customer_key,
-            input.sse_customer_key_md5,
-        ),
-    };
+    let (with_checksums, range, read) = read_headers!(input);
     let found = call
         .objects()
         .get(read.into_request(&call)?)

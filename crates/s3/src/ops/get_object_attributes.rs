@@ -10,11 +10,12 @@ use s3s::dto::{
 use strongroom_objects::ChecksumKind;
 use strongroom_objects::request::GetRequest;
 
+use super::take::customer_headers;
 use crate::checksum::{answer_checksums, checksum_out, value_out};
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, Use};
+use crate::sse::{self, Use};
 
 const ATTRIBUTES: &str = "x-amz-object-attributes";
 const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"];
@@ -22,11 +23,7 @@ const KNOWN: [&str; 5] = ["ETag", "Checksum", "ObjectParts", "StorageClass", "Ob
 pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<GetObjectAttributesOutput> {
     sse::refuse_method(&call.headers)?;
     let asked = asked(&call.headers)?;
-    let customer = CustomerHeaders::new(
-        input.sse_customer_algorithm,
-        input.sse_customer_key,
-        input.sse_customer_key_md5,
-    );
+    let customer = customer_headers!(input);
     let mut request = GetRequest::new(convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
     request.version = convert::version_in(input.version_id.as_deref())?;
     request.customer_key = sse::customer_key(customer, call.channel(), Use::Read)?;

@@ -2,35 +2,17 @@
 
 use http::StatusCode;
 use s3s::S3Response;
-use s3s::dto::{ChecksumMode, HeadObjectInput, HeadObjectOutput};
+use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 
-use super::common::{Asked, Read, answer_info, further_headers, tag_count};
+use super::common::{Asked, answer_info, further_headers, tag_count};
+use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer};
 use crate::face::{Answer, Call, OtherStatus};
-use crate::sse::CustomerHeaders;
 
 pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObjectOutput> {
-    let with_checksums =
-        input.checksum_mode.as_ref().is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
     let by_part = input.part_number.is_some();
-    let range = input.range.as_ref().map(|range| range.to_header_string());
-    let read = Read {
-        bucket: input.bucket,
-        key: input.key,
-        version: input.version_id,
-        part: input.part_number,
-        range: input.range,
-        if_match: input.if_match,
-        if_none_match: input.if_none_match,
-        if_modified_since: input.if_modified_since,
-        if_unmodified_since: input.if_unmodified_since,
-        customer: CustomerHeaders::new(
-            input.sse_customer_algorithm,
-            input.sse_customer_key,
-            input.sse_customer_key_md5,
-        ),
-    };
+    let (with_checksums, range, read) = read_headers!(input);
     let found = call
         .objects()
         .head(read.into_request(&call)?)

@@ -23,5 +23,6 @@ pub(crate) mod list_objects_v2;
 pub(crate) mod list_parts;
 pub(crate) mod object_tagging;
 pub(crate) mod put_object;
+mod take;
 pub(crate) mod upload_part;
 pub(crate) mod upload_part_copy;

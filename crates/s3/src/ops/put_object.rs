@@ -4,12 +4,13 @@ use s3s::S3Response;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use strongroom_objects::request::PutRequest;
 
-use super::common::{refuse_acl, refuse_locks, storage_class};
+use super::common::{refuse_acl, refuse_locks};
+use super::take::{meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
-use crate::convert::{self, MetaHeaders};
+use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, WriteHeaders, answer_sse};
+use crate::sse::{self, answer_sse};
 use crate::wire::content::content;
 
 pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObjectOutput> {
@@ -18,27 +19,8 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
     if input.write_offset_bytes.is_some() {
         return Err(ApiError::not_implemented("Appending to objects is not implemented."));
     }
-    let sse = WriteHeaders {
-        method: input.server_side_encryption,
-        kms_key_id: input.ssekms_key_id,
-        kms_context: input.ssekms_encryption_context,
-        customer: CustomerHeaders::new(
-            input.sse_customer_algorithm,
-            input.sse_customer_key,
-            input.sse_customer_key_md5,
-        ),
-    };
-    let meta = MetaHeaders {
-        content_type: input.content_type,
-        content_encoding: input.content_encoding,
-        content_language: input.content_language,
-        content_disposition: input.content_disposition,
-        cache_control: input.cache_control,
-        website_redirect: input.website_redirect_location,
-        storage_class: storage_class(input.storage_class)?,
-        user: input.metadata,
-        tagging: input.tagging,
-    };
+    let sse = write_headers!(input);
+    let meta = meta_headers!(input);
     let key = input.key.clone();
     let request = PutRequest {
         bucket: convert::bucket_name(&input.bucket)?,

@@ -4,18 +4,15 @@ use s3s::S3Response;
 use s3s::dto::{UploadPartInput, UploadPartOutput};
 use strongroom_objects::request::PutPart;
 
+use super::take::customer_headers;
 use crate::checksum::{self, answer_checksums, value_out};
 use crate::convert;
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, Use, answer_sse};
+use crate::sse::{self, Use, answer_sse};
 use crate::wire::content::content;
 
 pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
-    let customer = CustomerHeaders::new(
-        input.sse_customer_algorithm,
-        input.sse_customer_key,
-        input.sse_customer_key_md5,
-    );
+    let customer = customer_headers!(input);
     let request = PutPart {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,

@@ -4,32 +4,17 @@ use s3s::S3Response;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::request::CopyPart;
 
-use super::common::Source;
 use super::copy_object::source_error;
+use super::take::{copy_source, customer_headers};
 use crate::checksum::{answer_checksums, value_out};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
-use crate::sse::{self, CustomerHeaders, Use, answer_sse};
+use crate::sse::{self, Use, answer_sse};
 
 pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<UploadPartCopyOutput> {
-    let customer = CustomerHeaders::new(
-        input.sse_customer_algorithm,
-        input.sse_customer_key,
-        input.sse_customer_key_md5,
-    );
-    let source = Source {
-        source: input.copy_source,
-        if_match: input.copy_source_if_match,
-        if_none_match: input.copy_source_if_none_match,
-        if_modified_since: input.copy_source_if_modified_since,
-        if_unmodified_since: input.copy_source_if_unmodified_since,
-        customer: CustomerHeaders::new(
-            input.copy_source_sse_customer_algorithm,
-            input.copy_source_sse_customer_key,
-            input.copy_source_sse_customer_key_md5,
-        ),
-    };
+    let customer = customer_headers!(input);
+    let source = copy_source!(input);
     let range = input.copy_source_range;
     let request = CopyPart {
         source: source.into_request(&call)?,
