@@ -26,7 +26,7 @@ mod files;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use self::disk::World;
 use self::files::Files;
@@ -131,7 +131,14 @@ impl Survival {
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Debug, Clone)]
-pub struct SimDisk(Arc<Mutex<World>>);
+pub struct SimDisk(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    world: Mutex<World>,
+    /// The disk is held no more, or somebody waits for that.
+    turned: Condvar,
+}
 
 /// All files of a [`SimDisk`] at one moment. Cheap to take, to copy and to keep.
 #[derive(Debug, Clone)]
@@ -151,7 +158,8 @@ pub struct Picture {
 impl Snapshot {
     /// A disk that holds this, whose accidents follow from `seed`.
     pub fn disk(&self, seed: u64) -> SimDisk {
-        SimDisk(Arc::new(Mutex::new(World::new(self.0.clone(), seed))))
+        let world = Mutex::new(World::new(self.0.clone(), seed));
+        SimDisk(Arc::new(Shared { world, turned: Condvar::new() }))
     }
 }
 
@@ -228,6 +236,22 @@ impl SimDisk {
         pictures
     }
 
+    /// Lets calls that change something wait until [`Self::go_on`], so that a test decides what gathers meanwhile.
+    pub fn hold(&self) {
+        self.world().held = true;
+    }
+
+    /// Whether a call waits.
+    pub fn is_waited_for(&self) -> bool {
+        self.world().waiting > 0
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn go_on(&self) {
+        self.world().held = false;
+        self.0.turned.notify_all();
+    }
+
     /// All files as they are, with what is durable of them.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.world().files.clone())
@@ -292,7 +316,18 @@ impl SimDisk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For a call that changes something: waits while the disk is held.
+    fn turn(&self) -> MutexGuard<'_, World> {
+        let mut world = self.world();
+        if world.held {
+            world.waiting += 1;
+            world = self.0.turned.wait_while(world, |w| w.held).unwrap_or_else(PoisonError::into_inner);
+            world.waiting -= 1;
+        }
+        world
     }
 }
 

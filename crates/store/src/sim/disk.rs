@@ -26,6 +26,9 @@ pub(super) struct World {
     pub(super) changes: u64,
     pub(super) pictures: Option<Vec<Picture>>,
     pub(super) label: u64,
+    /// Calls that change something wait; so many do.
+    pub(super) held: bool,
+    pub(super) waiting: u32,
     /// Counts crashes: handles of an earlier process are dead.
     boot: u64,
     handles: u64,
@@ -46,6 +49,8 @@ impl World {
             changes: 0,
             pictures: None,
             label: 0,
+            held: false,
+            waiting: 0,
             boot: 0,
             handles: 0,
             locks: BTreeMap::new(),
@@ -142,7 +147,7 @@ impl Disk for SimDisk {
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let mut world = self.world();
+        let mut world = self.turn();
         world.call(Call::Create)?;
         if world.files.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -159,7 +164,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut world = self.world();
+        let mut world = self.turn();
         world.call(Call::Rename)?;
         if !world.files.names.contains_key(from) {
             return Err(io::ErrorKind::NotFound.into());
@@ -169,7 +174,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world();
+        let mut world = self.turn();
         world.call(Call::Remove)?;
         if !world.files.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
@@ -186,7 +191,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world();
+        let mut world = self.turn();
         world.call(Call::SyncDir)?;
         world.files.sync_dir(path);
         Ok(())
@@ -244,7 +249,7 @@ impl DiskFile for SimFile {
     }
 
     fn write_at(&self, data: &[u8], at: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
+        let mut world = self.disk.turn();
         world.inode(self)?;
         let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let power_was_on = world.power_left != Some(0);
@@ -268,7 +273,7 @@ impl DiskFile for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let mut world = self.disk.world();
+        let mut world = self.disk.turn();
         world.inode(self)?;
         world.call(Call::SetLen)?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
@@ -277,7 +282,7 @@ impl DiskFile for SimFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        let mut world = self.disk.world();
+        let mut world = self.disk.turn();
         world.inode(self)?;
         let power_was_on = world.power_left != Some(0);
         let called = world.call(Call::Sync);

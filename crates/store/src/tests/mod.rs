@@ -5,6 +5,7 @@ mod crash;
 mod gate;
 mod model;
 mod reopen;
+mod simulation;
 mod speed;
 mod tamper;
 mod trouble;

@@ -1,0 +1,171 @@
+//! From a picture to a crashed disk, and from there to a store that is looked at.
+
+use std::sync::Arc;
+
+use super::history::{Complaint, Ledger, Moment};
+use super::workload::Life;
+use crate::sim::{Dice, Picture, SimDisk, Snapshot, Survival};
+use crate::{OpenError, Store, StoreOptions};
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    /// Disks that crashed, were opened and compared.
+    pub(super) crashes: u64,
+    /// Of those, how many crashed while a crash was being recovered from.
+    pub(super) nested: u64,
+    /// Disks of which bits rotted.
+    pub(super) rotten: u64,
+    /// Of those, how many said so and did not open.
+    pub(super) refused: u64,
+    /// Of those, how many opened without some group.
+    pub(super) partial: u64,
+    /// Commands refused for lack of space.
+    pub(super) refused_for_space: u64,
+}
+
+/// Opens crashed disks.
+pub(super) struct Crasher {
+    pub(super) options: StoreOptions,
+}
+
+/// How deep crashes of recoveries go.
+const DEPTH: u8 = 2;
+
+impl Crasher {
+    /// Crashes some of the pictures. The answer is one of the disks, and what is on it.
+    pub(super) fn crash_many(
+        &self,
+        pictures: &[Picture],
+        moments: &[Moment],
+        count: usize,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Result<(SimDisk, Ledger), Complaint> {
+        let mut last = None;
+        for turn in 0..count {
+            // The last one is where life goes on, so not too early.
+            let from = if turn + 1 == count { pictures.len() / 2 } else { 0 };
+            let picture = &pictures[from + dice.below(pictures.len() - from)];
+            let moment = &moments[usize::try_from(picture.label).expect("labels are indexes")];
+            let seed = dice.roll();
+            let at = |complaint| {
+                format!(
+                    "picture {} (label {}), crash seed {seed:#x}: {complaint}",
+                    picture.call, picture.label
+                )
+            };
+            last = Some(self.crash(&picture.files, moment, seed, DEPTH, tally).map_err(at)?);
+            if dice.chance(15) {
+                self.rot(&picture.files, moment, seed, tally).map_err(at)?;
+            }
+        }
+        last.ok_or_else(|| "nothing was crashed".into())
+    }
+
+    /// One crash, openings that are crashed themselves, and a look at what is there.
+    fn crash(
+        &self,
+        files: &Snapshot,
+        moment: &Moment,
+        seed: u64,
+        depth: u8,
+        tally: &mut Tally,
+    ) -> Result<(SimDisk, Ledger), Complaint> {
+        let mut dice = Dice::from_seed(seed);
+        let disk = files.disk(dice.roll());
+        match dice.below(10) {
+            0..=1 => disk.kill(),
+            2 => disk.cut_power_keeping(Survival::Nothing),
+            _ => disk.cut_power(),
+        }
+        tally.crashes += 1;
+        tally.nested += u64::from(depth < DEPTH);
+        let nests = depth > 0 && dice.chance(20);
+        if nests {
+            disk.record();
+        }
+        let store = self.open(&disk).map_err(|error| format!("does not open: {error}"))?;
+        let found = moment.check(&store)?;
+        if nests {
+            let pictures = disk.pictures();
+            for _ in 0..2 {
+                let picture = &pictures[dice.below(pictures.len())];
+                let call = picture.call;
+                self.crash(&picture.files, moment, dice.roll(), depth - 1, tally)
+                    .map_err(|complaint| format!("opening, call {call}: {complaint}"))?;
+            }
+        }
+        let ledger = if dice.chance(12) { self.use_it(&store, &disk, found, &mut dice)? } else { found };
+        if dice.chance(10) {
+            store.close().map_err(|error| format!("does not close: {error}"))?;
+        } else {
+            drop(store);
+        }
+        disk.kill();
+        Ok((disk, ledger))
+    }
+
+    /// A store that recovered is as good as any.
+    fn use_it(
+        &self,
+        store: &Store,
+        disk: &SimDisk,
+        found: Ledger,
+        dice: &mut Dice,
+    ) -> Result<Ledger, Complaint> {
+        let mut life = Life::new(store, disk, found, true);
+        life.go(dice, 4)?;
+        Ok(life.ledger)
+    }
+
+    /// Bits rot in a store whose process died. What is there is right or named as damaged.
+    fn rot(&self, files: &Snapshot, moment: &Moment, seed: u64, tally: &mut Tally) -> Result<(), Complaint> {
+        let mut dice = Dice::from_seed(seed ^ 0xb17);
+        let disk = files.disk(0);
+        disk.kill();
+        let paths: Vec<_> =
+            disk.files().into_iter().filter(|path| !disk.written_blocks(path).is_empty()).collect();
+        if !paths.iter().any(|path| path.ends_with("FORMAT")) {
+            return Ok(());
+        }
+        let mut what = Vec::new();
+        for _ in 0..1 + dice.below(2) {
+            let path = &paths[dice.below(paths.len())];
+            let blocks = disk.written_blocks(path);
+            let (start, len) = blocks[dice.below(blocks.len())];
+            let bit = (start + dice.below(len)) * 8 + dice.below(8);
+            disk.flip(path, bit);
+            what.push(format!("{} bit {bit}", path.display()));
+        }
+        tally.rotten += 1;
+        let at = |complaint| format!("rotten {what:?}: {complaint}");
+        let store = match self.open(&disk) {
+            Ok(store) => store,
+            Err(error) if is_named(&error) => {
+                tally.refused += 1;
+                return Ok(());
+            }
+            Err(error) => return Err(at(format!("refused without a name: {error}"))),
+        };
+        let groups = moment.check_damaged(&store).map_err(at)?;
+        tally.partial += u64::from(groups.iter().any(|(_, error)| error.is_some()));
+        Ok(())
+    }
+
+    fn open(&self, disk: &SimDisk) -> Result<Store, OpenError> {
+        Store::create_or_open(StoreOptions { disk: Arc::new(disk.clone()), ..self.options.clone() })
+    }
+}
+
+/// Whether an error says that bytes at rest are not what they were.
+fn is_named(error: &OpenError) -> bool {
+    matches!(
+        error,
+        OpenError::Damage(_)
+            | OpenError::RolledBack { .. }
+            | OpenError::Log(_)
+            | OpenError::TooNew { .. }
+            | OpenError::Group(_)
+    )
+}
