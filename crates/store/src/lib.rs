@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod groups;
 pub mod inspect;
+mod key_user;
 mod keyring;
 mod keys;
 #[allow(
@@ -38,6 +39,7 @@ pub use command::{
     COMMAND_LEN_MAX, Check, Command, GroupId, KEY_LEN_MAX, Lsn, Outcome, VALUE_LEN_MAX, Write,
 };
 pub use error::{Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyError, StoreError};
+pub use key_user::{KeyUser, KeyUserError};
 pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyName};
 pub use log::{
     ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
@@ -45,4 +47,4 @@ pub use log::{
 pub use options::{Clock, RootKeys, StoreOptions, SystemClock};
 pub use reading::{Range, Reading, Value};
 pub use recovery::Recovery;
-pub use store::{Status, Store};
+pub use store::{Status, Store, WeakStore};

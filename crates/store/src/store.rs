@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -68,6 +68,17 @@ pub struct Status {
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Handle>);
 
+/// A store that this does not keep open: for what the store itself owns.
+#[derive(Debug, Clone)]
+pub struct WeakStore(Weak<Handle>);
+
+impl WeakStore {
+    /// The store, if somebody keeps it open.
+    pub fn upgrade(&self) -> Option<Store> {
+        self.0.upgrade().map(Store)
+    }
+}
+
 #[derive(Debug)]
 struct Handle {
     engine: Arc<Engine>,
@@ -98,6 +109,11 @@ impl Store {
         Handle::start(opened, &options, recovery)
             .map(|handle| Self(Arc::new(handle)))
             .map_err(|error| io_error(&options.dir, error))
+    }
+
+    /// The store for whom it shall not be kept open.
+    pub fn downgrade(&self) -> WeakStore {
+        WeakStore(Arc::downgrade(&self.0))
     }
 
     /// Whether there is a store in `dir`. Changes nothing and takes no lock.

@@ -187,6 +187,34 @@ metrics! {
     RECOVERY_CUT_BYTES = "strongroom_recovery_cut_bytes", Gauge, Bytes, [],
         "Bytes of unacknowledged log tail that the last start cut off.";
 
+    // Keys of groups and their rotation.
+    KEYS = "strongroom_keys", Gauge, Count, ["state"],
+        "Keys of groups in the keyring, by state (active, readable, retired).";
+    KEY_AGE_SECONDS = "strongroom_keys_active_age_max_seconds", Gauge, Seconds, [],
+        "Age of the oldest key that seals.";
+    KEY_SEALS = "strongroom_keys_active_seals_max", Gauge, Count, [],
+        "How often the most used of the keys that seal did so, as an upper bound.";
+    KEY_SEALED_BYTES = "strongroom_keys_active_sealed_max_bytes", Gauge, Bytes, [],
+        "How much the most used of the keys that seal sealed, as an upper bound.";
+    KEY_ROTATIONS = "strongroom_keys_rotated_total", Counter, Count, [],
+        "New keys of groups, asked for or because the old one came to a limit.";
+    KEY_RETIREMENTS = "strongroom_keys_retired_total", Counter, Count, [],
+        "Keys of groups that nothing needed any more.";
+    ROOT_KEY_VERSION = "strongroom_root_key_version", Gauge, Count, [],
+        "Version of the root key that wraps the keyring.";
+    ROOT_KEYS_WRAPPING = "strongroom_root_keys_wrapping", Gauge, Count, [],
+        "Versions of root keys that wrap keys of groups; more than 1 only while a change is unfinished.";
+    RESEAL_PAGES_LEFT = "strongroom_reseal_pages_left", Gauge, Count, [],
+        "Pages that an older key of their group still seals.";
+    RESEAL_GROUPS_LEFT = "strongroom_reseal_groups_left", Gauge, Count, [],
+        "Groups with a key that is to retire.";
+    RESEAL_MOVED_BYTES = "strongroom_reseal_moved_bytes_total", Counter, Bytes, [],
+        "Bytes of pages and rows that were moved to newer keys.";
+    RESEAL_RATE_BYTES = "strongroom_reseal_rate_limit_bytes", Gauge, Bytes, [],
+        "The most that re-sealing moves in a second; 0 is no limit.";
+    RESEAL_PAUSED = "strongroom_reseal_paused", Gauge, Count, [],
+        "1 while re-sealing is paused, else 0.";
+
     // REST and health.
     API_REQUESTS = "strongroom_api_requests_total", Counter, Count, ["route", "status"],
         "Requests to the API listener, by route and HTTP status.";
