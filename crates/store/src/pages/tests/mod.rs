@@ -6,6 +6,7 @@ mod backend;
 mod cost;
 mod crash;
 mod keys;
+mod moving;
 mod rows;
 mod tamper;
 mod threads;
