@@ -4,6 +4,7 @@ mod load;
 mod own;
 mod peers;
 mod serve;
+mod store;
 mod table;
 
 use clap::{Args, Subcommand};
@@ -21,12 +22,17 @@ pub(crate) struct Options {
     /// Only rows whose name contains this.
     #[arg(long, value_name = "NAME", global = true)]
     only: Option<String>,
+    /// A fifth of the work, for a first look or a busy machine. Only `store` knows it.
+    #[arg(long, global = true)]
+    quick: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum What {
     /// Ours beside SeaweedFS with SSE-S3, with the same client.
     Peers,
+    /// The store alone, sealed against unsealed, SQLCipher and plain redb.
+    Store,
 }
 
 /// Prints a table and writes it to `target/bench/`.
@@ -34,11 +40,16 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
     match options.what {
         None => own::run(options),
         Some(What::Peers) => peers::run(options),
+        Some(What::Store) => store::run(options),
     }
 }
 
 impl Options {
     fn wants(&self, name: &str) -> bool {
         self.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
+    fn scaled(&self, count: u64) -> u64 {
+        if self.quick { count.div_ceil(5) } else { count }
     }
 }

@@ -161,7 +161,7 @@ impl Drop for Served {
 }
 
 /// On the disk that holds the workspace: a temporary file system would make every fsync free.
-fn scratch() -> Result<tempfile::TempDir, Problem> {
+pub(super) fn scratch() -> Result<tempfile::TempDir, Problem> {
     let parent = crate::process::target_dir().join("bench");
     fs::create_dir_all(&parent).map_err(Problem::file(&parent))?;
     tempfile::Builder::new().prefix("data-").tempdir_in(&parent).map_err(Problem::file(parent))
