@@ -9,12 +9,13 @@ type Check = fn() -> Result<(), Problem>;
 
 /// Runs all of it even when something fails, and ends with one line of counts.
 pub(crate) fn run() -> Result<(), Problem> {
-    let checks: [(&str, Check); 5] = [
+    let checks: [(&str, Check); 6] = [
         ("format", format),
         ("arrows", arrows::run),
         ("licences", licences::run),
         ("tidy", tidy::run),
         ("clippy", clippy),
+        ("unsealed", unsealed_is_refused),
     ];
     let mut counts = Counts::default();
     let mut failed = Vec::new();
@@ -54,4 +55,19 @@ fn clippy() -> Result<(), Problem> {
         "warnings",
     ]))
     .map(drop)
+}
+
+/// The feature that leaves sealing out does not compile where somebody only names it.
+fn unsealed_is_refused() -> Result<(), Problem> {
+    let mut command = process::cargo();
+    command.args(["check", "--locked", "--quiet", "-p", "strongroom-seal", "--features", "bench-unsealed"]);
+    let mut said = String::new();
+    let built = process::lines(command.env_remove("STRONGROOM_BENCH_BUILD"), |line| {
+        said.push_str(line);
+        said.push('\n');
+    })?;
+    if !built && said.contains("a binary with it stores everything in the clear") {
+        return Ok(());
+    }
+    Err(Problem::Failed { what: format!("refusing to build without sealing (cargo said: {said})") })
 }

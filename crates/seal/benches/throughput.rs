@@ -50,7 +50,7 @@ struct Contender {
     run: fn(&mut Bench),
 }
 
-const CONTENDERS: [Contender; 17] = [
+const CONTENDERS: [Contender; 19] = [
     Contender { name: "raw seal", run: raw_seal },
     Contender { name: "seal", run: seal },
     Contender { name: "raw seal in place", run: raw_seal_in_place },
@@ -68,6 +68,8 @@ const CONTENDERS: [Contender; 17] = [
     Contender { name: "open a reader, 2 threads", run: |bench| open_reader(bench, 2) },
     Contender { name: "raw seal, 2 threads", run: raw_seal_on_two_threads },
     Contender { name: "sealing writer", run: sealing_writer },
+    Contender { name: "copy", run: |bench| copy(bench, 1) },
+    Contender { name: "copy, 2 threads", run: |bench| copy(bench, 2) },
 ];
 
 /// `ours` over `theirs`, as throughput.
@@ -77,7 +79,7 @@ struct Comparison {
     target: Option<f64>,
 }
 
-const ROWS: [Comparison; 11] = [
+const ROWS: [Comparison; 12] = [
     Comparison { ours: "seal", theirs: "raw seal", target: Some(0.9) },
     Comparison { ours: "seal in place", theirs: "raw seal in place", target: Some(0.9) },
     Comparison { ours: "open", theirs: "raw open", target: Some(0.9) },
@@ -88,6 +90,7 @@ const ROWS: [Comparison; 11] = [
     Comparison { ours: "open, 2 threads", theirs: "open", target: Some(1.8) },
     // What the machine itself gives at this moment.
     Comparison { ours: "raw seal, 2 threads", theirs: "raw seal", target: None },
+    Comparison { ours: "copy, 2 threads", theirs: "copy", target: None },
     Comparison { ours: "sealing writer", theirs: "raw seal", target: None },
     Comparison { ours: "seal a reader, 2 threads", theirs: "seal a reader", target: None },
     Comparison { ours: "open a reader, 2 threads", theirs: "open a reader", target: None },
@@ -235,6 +238,20 @@ fn raw_seal_on_two_threads(bench: &mut Bench) {
             });
         }
     });
+}
+
+/// What memory alone gives: the same bytes moved and nothing else.
+fn copy(bench: &mut Bench, threads: usize) {
+    let share = LENGTH / threads;
+    std::thread::scope(|scope| {
+        let mut shares = bench.plain.chunks(share).zip(bench.out[..LENGTH].chunks_mut(share));
+        let mine = shares.next();
+        for (plain, out) in shares {
+            scope.spawn(move || out.copy_from_slice(plain));
+        }
+        mine.into_iter().for_each(|(plain, out)| out.copy_from_slice(plain));
+    });
+    black_box(&bench.out);
 }
 
 /// Written in pieces of the size that bodies arrive in, and copied to where they are written.
