@@ -126,6 +126,8 @@ impl Checkpointer {
         if self.last.is_some_and(|last| last.0 == engine.figures.lsn.load(Ordering::Acquire)) {
             return Ok(());
         }
+        // The keyring has what took their place already, so no segment from the next one on is under them.
+        let replaced = engine.keyring.contents().until_unknown();
         let (rotated, answer) = mpsc::channel();
         let (reached, barrier) = mpsc::channel();
         self.tell_log(ToLog::Rotate { rotated, reached })?;
@@ -142,17 +144,25 @@ impl Checkpointer {
         self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep: cut.segment, done })?;
         let lsn = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
         self.last = Some(lsn);
-        self.record_floor(LogFloor { segment: cut.segment.0, lsn })?;
+        self.record_floor(LogFloor { segment: cut.segment.0, lsn }, &replaced)?;
         engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     /// Tells the keyring what the log has, durably, by now. Last, when the log has given back what it could: on a full
-    /// disk the next checkpoint tells it, and until then the keyring knows of less.
-    fn record_floor(&self, floor: LogFloor) -> Result<(), StoreError> {
+    /// disk the next checkpoint tells it, and until then the keyring knows of less. `replaced` are keys that no segment
+    /// from the floor's on is under.
+    fn record_floor(&self, floor: LogFloor, replaced: &[(GroupId, u32)]) -> Result<(), StoreError> {
         let keyring = &self.engine.keyring;
-        match keyring.replace(|contents| contents.floor = floor) {
-            Ok(()) => self.tell_log(ToLog::KeyringChanged { generation: keyring.contents().generation }),
+        let replacing = keyring.replace(|contents| {
+            contents.floor = floor;
+            contents.set_until(replaced, floor.segment - 1);
+        });
+        match replacing {
+            Ok(()) => self.tell_log(ToLog::KeyringChanged {
+                generation: keyring.contents().generation,
+                rotated: Vec::new(),
+            }),
             Err(error) if is_no_space(&error) => {
                 tracing::warn!(%error, "the keyring could not be told how far the log is");
                 Ok(())

@@ -98,6 +98,18 @@ pub enum Write {
         /// Its first key, wrapped by the root key ([`strongroom_seal::Envelope`], encoded).
         wrapped_key: Vec<u8>,
     },
+    /// A group gets a new key, which seals from now on. Only in a command of the system group, and only by
+    /// [`Store::rotate_group_key`](crate::Store::rotate_group_key).
+    RotateKey {
+        /// The group; the system group too.
+        group: GroupId,
+        /// The new key's id: the group's next.
+        key_id: u32,
+        /// When, in seconds since 1970, by the clock of the node that took the command. For reports.
+        at: u64,
+        /// The key, wrapped by the root key ([`strongroom_seal::Envelope`], encoded).
+        wrapped_key: Vec<u8>,
+    },
     /// A group ends: its keys are forgotten, so its pages, log records and objects are unreadable for good.
     /// Only in a command of the system group.
     DropGroup {

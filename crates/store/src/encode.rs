@@ -34,6 +34,11 @@ pub(crate) fn encode(command: &Command) -> Result<Vec<u8>, CommitError> {
                 out.u8(3).u32(group.0).u64(*at).bytes(wrapped_key);
                 wrapped_key.len()
             }
+            Write::RotateKey { group, key_id, at, wrapped_key } => {
+                check_length("a wrapped key", wrapped_key.len(), WRAPPED_LEN_MAX)?;
+                out.u8(5).u32(group.0).u32(*key_id).u64(*at).bytes(wrapped_key);
+                wrapped_key.len()
+            }
             Write::DropGroup { group } => {
                 out.u8(4).u32(group.0);
                 0
@@ -73,6 +78,12 @@ pub(crate) fn decode(group: GroupId, payload: &[u8]) -> Result<Command, DecodeEr
                 wrapped_key: input.bytes(WRAPPED_LEN_MAX, "wrapped key")?.to_vec(),
             },
             4 => Write::DropGroup { group: GroupId(input.u32("group id")?) },
+            5 => Write::RotateKey {
+                group: GroupId(input.u32("group id")?),
+                key_id: input.u32("key id")?,
+                at: input.u64("time")?,
+                wrapped_key: input.bytes(WRAPPED_LEN_MAX, "wrapped key")?.to_vec(),
+            },
             _ => return Err(DecodeError::OutOfRange { field: "write kind" }),
         });
     }
@@ -86,12 +97,13 @@ pub(crate) fn decode(group: GroupId, payload: &[u8]) -> Result<Command, DecodeEr
 
 fn check_places(command: &Command) -> Result<(), CommitError> {
     for write in &command.writes {
-        let (of, what) = match write {
+        let (allowed, what) = match write {
             Write::Put { .. } | Write::Delete { .. } => continue,
-            Write::CreateGroup { group, .. } => (*group, "the creation of a group"),
-            Write::DropGroup { group } => (*group, "the dropping of a group"),
+            Write::CreateGroup { group, .. } => (*group != GroupId::SYSTEM, "the creation of a group"),
+            Write::DropGroup { group } => (*group != GroupId::SYSTEM, "the dropping of a group"),
+            Write::RotateKey { .. } => (true, "the rotation of a key"),
         };
-        if command.group != GroupId::SYSTEM || of == GroupId::SYSTEM {
+        if command.group != GroupId::SYSTEM || !allowed {
             return Err(CommitError::Misplaced { group: command.group, what });
         }
     }
@@ -164,6 +176,14 @@ mod tests {
                 wrapped_key
             }),
             (1u32..).prop_map(|group| Write::DropGroup { group: GroupId(group) }),
+            (any::<u32>(), any::<u32>(), any::<u64>(), bytes()).prop_map(
+                |(group, key_id, at, wrapped_key)| Write::RotateKey {
+                    group: GroupId(group),
+                    key_id,
+                    at,
+                    wrapped_key
+                }
+            ),
         ]
     }
 
@@ -213,10 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn groups_come_and_go_only_in_the_system_group() {
+    fn groups_and_keys_come_and_go_only_in_the_system_group() {
         for write in [
             Write::DropGroup { group: GroupId(4) },
             Write::CreateGroup { group: GroupId(4), at: 0, wrapped_key: vec![1] },
+            Write::RotateKey { group: GroupId(4), key_id: 2, at: 0, wrapped_key: vec![1] },
         ] {
             let mut command = Command { group: GroupId(3), checks: vec![], writes: vec![write] };
             assert!(matches!(encode(&command), Err(CommitError::Misplaced { .. })));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
+use tokio::sync::RwLock;
+
 use crate::keyring::Keyring;
 use crate::poison::Poison;
 use crate::registry::Registry;
@@ -21,6 +23,8 @@ pub(crate) struct Engine {
     /// The id that the next new group gets.
     pub(crate) next_group: AtomicU32,
     pub(crate) checkpoint_bytes: u64,
+    /// Read while a key is made that is not in the keyring yet, written while the root key is changed.
+    pub(crate) making: Arc<RwLock<()>>,
 }
 
 /// Counts since the store opened, and places in the log.

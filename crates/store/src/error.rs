@@ -257,6 +257,16 @@ pub enum CommitError {
     /// The root key did not wrap or unwrap the group's key.
     #[error("the group's key could not be wrapped or unwrapped: {0}")]
     RootKey(#[from] RootKeyError),
+    /// The group has as many keys as it may have that something still needs.
+    #[error(
+        "group {group} has {needed} keys that are still needed; it can have a new one when re-sealing has made some of them unneeded"
+    )]
+    KeysExhausted {
+        /// The group.
+        group: GroupId,
+        /// How many.
+        needed: usize,
+    },
     /// Every group id was given out.
     #[error("all group ids are used up")]
     GroupsExhausted,

@@ -1,11 +1,11 @@
-//! Groups come and go by command: what that does to the keyring. `docs/spec/keyring.md` §5.
+//! Groups and keys come and go by command: what that does to the keyring. `docs/spec/keyring.md` §5.
 
 use strongroom_seal::Envelope;
 
-use crate::keyring::{Contents, GroupKeys};
+use crate::keyring::{Contents, GroupKeys, KeyEntry};
 use crate::{Command, GroupId, Lsn, Outcome, Write};
 
-/// A group that comes or goes.
+/// A group or key that comes or goes.
 #[derive(Debug)]
 pub(crate) struct Change<'a> {
     lsn: Lsn,
@@ -15,6 +15,7 @@ pub(crate) struct Change<'a> {
 #[derive(Debug)]
 enum Kind<'a> {
     Create { group: GroupId, at: u64, wrapped_key: &'a [u8] },
+    Rotate { group: GroupId, key_id: u32, at: u64, wrapped_key: &'a [u8] },
     Drop { group: GroupId },
 }
 
@@ -30,6 +31,9 @@ fn of(lsn: Lsn, command: &Command) -> impl Iterator<Item = Change<'_>> {
         let kind = match write {
             Write::CreateGroup { group, at, wrapped_key } => {
                 Kind::Create { group: *group, at: *at, wrapped_key }
+            }
+            Write::RotateKey { group, key_id, at, wrapped_key } => {
+                Kind::Rotate { group: *group, key_id: *key_id, at: *at, wrapped_key }
             }
             Write::DropGroup { group } => Kind::Drop { group: *group },
             Write::Put { .. } | Write::Delete { .. } => return None,
@@ -48,8 +52,15 @@ pub(crate) fn make(changes: &[Change<'_>], contents: &mut Contents) {
             Kind::Create { group, at, wrapped_key } => {
                 // The envelope was made by this program and came out of an authentic record.
                 let Ok(wrapped) = Envelope::decode(wrapped_key) else { continue };
-                contents.groups.insert(*group, GroupKeys::first(wrapped, change.lsn, *at));
+                // A group that is there stays as it is: with another first key its pages would not open any more.
+                contents.groups.entry(*group).or_insert_with(|| GroupKeys::first(wrapped, change.lsn, *at));
                 contents.next_group = contents.next_group.max(group.0.saturating_add(1));
+            }
+            Kind::Rotate { group, key_id, at, wrapped_key } => {
+                let Ok(wrapped) = Envelope::decode(wrapped_key) else { continue };
+                if let Some(keys) = contents.groups.get_mut(group) {
+                    keys.rotate(KeyEntry::active(*key_id, wrapped, change.lsn, *at));
+                }
             }
             Kind::Drop { group } => drop(contents.groups.remove(group)),
         }
@@ -68,6 +79,15 @@ pub(crate) fn all_made(changes: &[Change<'_>], contents: &Contents) -> bool {
 pub(crate) fn dropped(changes: &[Change<'_>]) -> impl Iterator<Item = GroupId> {
     changes.iter().filter_map(|change| match change.kind {
         Kind::Drop { group } => Some(group),
-        Kind::Create { .. } => None,
+        Kind::Create { .. } | Kind::Rotate { .. } => None,
     })
+}
+
+/// The groups that have another active key.
+pub(crate) fn rotated(changes: &[Change<'_>]) -> Vec<GroupId> {
+    let groups = changes.iter().filter_map(|change| match change.kind {
+        Kind::Rotate { group, .. } => Some(group),
+        Kind::Create { .. } | Kind::Drop { .. } => None,
+    });
+    groups.collect()
 }

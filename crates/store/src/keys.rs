@@ -3,9 +3,10 @@
 use strongroom_seal::Envelope;
 
 use crate::engine::Engine;
+use crate::keeper::ToKeeper;
 use crate::keyring::KeyEntry;
 use crate::uses::Used;
-use crate::{GroupId, Lsn, Store};
+use crate::{CommitError, GroupId, Lsn, Store};
 
 /// What a group key may be used for (`docs/spec/keyring.md` §2, *States*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,10 +81,19 @@ impl Store {
         report(self.engine())
     }
 
+    /// Gives a group a new key, which seals everything from the answer on; the answer is its id. Older keys stay readable
+    /// until nothing needs them. Durable when it returns; dropping the future does not take it back.
+    ///
+    /// # Errors
+    /// As [`Self::commit`], and [`CommitError::KeysExhausted`] while too many of the group's keys are still needed.
+    pub async fn rotate_group_key(&self, group: GroupId) -> Result<u32, CommitError> {
+        self.ask_keeper(|done| ToKeeper::Rotate { group, done }).await?
+    }
+
     /// Counts what was sealed under a group key outside of the store: who wraps a value under [`Store::group_key`]
     /// says so.
     pub fn note_key_use(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {
-        self.engine().uses.of(group, key_id).add(seals, bytes);
+        self.engine().uses.add(group, key_id, seals, bytes);
     }
 }
 

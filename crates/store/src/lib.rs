@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod groups;
 pub mod inspect;
+mod keeper;
 mod key_user;
 mod keyring;
 mod keys;
@@ -44,7 +45,7 @@ pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, 
 pub use log::{
     ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
 };
-pub use options::{Clock, RootKeys, StoreOptions, SystemClock};
+pub use options::{Clock, KeyLimits, RootKeys, StoreOptions, SystemClock};
 pub use reading::{Range, Reading, Value};
 pub use recovery::Recovery;
 pub use store::{Status, Store, WeakStore};

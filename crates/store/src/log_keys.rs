@@ -1,6 +1,6 @@
 //! The keyring as the log's source of keys.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use strongroom_seal::{Envelope, GroupKey};
@@ -9,7 +9,7 @@ use crate::keyring::{KeyError, Keyring};
 use crate::log::LogKeys;
 use crate::{GroupId, LogKeyError, RootKeyError};
 
-/// Answers from the keyring and, while the log is read, from the records that made groups.
+/// Answers from the keyring and, while the log is read, from the records that made groups and keys.
 #[derive(Debug)]
 pub(crate) struct KeySource {
     keyring: Arc<Keyring>,
@@ -18,8 +18,8 @@ pub(crate) struct KeySource {
 
 #[derive(Debug, Default)]
 struct Found {
-    /// First keys of groups whose making is in the log and not yet in the keyring.
-    made: HashMap<GroupId, Envelope>,
+    /// Keys whose making is in the log and not yet in the keyring.
+    made: BTreeMap<(GroupId, u32), Envelope>,
     /// Why a key was not to be had, if the log cannot say it.
     failure: Option<RootKeyError>,
 }
@@ -29,9 +29,9 @@ impl KeySource {
         Self { keyring, found: Mutex::default() }
     }
 
-    /// A record that makes a group was read.
-    pub(crate) fn made(&self, group: GroupId, first_key: Envelope) {
-        self.lock().made.insert(group, first_key);
+    /// A record that makes a key was read.
+    pub(crate) fn made(&self, group: GroupId, key_id: u32, key: Envelope) {
+        self.lock().made.insert((group, key_id), key);
     }
 
     /// Why the last key was not to be had, if the root key was the reason.
@@ -41,15 +41,15 @@ impl KeySource {
 
     fn key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), KeyError> {
         let error = match self.keyring.key(group, key_id) {
-            Err(error @ KeyError::NoSuchGroup { .. }) => error,
+            Err(error @ (KeyError::NoSuchGroup { .. } | KeyError::NoSuchKey { .. })) => error,
             answer => return answer,
         };
-        let wrapped = self.lock().made.get(&group).cloned();
-        match wrapped {
-            Some(wrapped) if key_id.is_none_or(|id| id == 1) => {
-                Ok((1, self.keyring.unwrap(group, 1, &wrapped)?))
-            }
-            _ => Err(error),
+        let wanted = key_id.map_or(0..=u32::MAX, |id| id..=id);
+        let wanted = (group, *wanted.start())..=(group, *wanted.end());
+        let newest = self.lock().made.range(wanted).next_back().map(|((_, id), key)| (*id, key.clone()));
+        match newest {
+            Some((id, wrapped)) => Ok((id, self.keyring.unwrap(group, id, &wrapped)?)),
+            None => Err(error),
         }
     }
 
@@ -61,6 +61,10 @@ impl KeySource {
 impl LogKeys for KeySource {
     fn store_id(&self) -> [u8; 16] {
         self.keyring.store().0
+    }
+
+    fn used(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {
+        self.keyring.uses().add(group, key_id, seals, bytes);
     }
 
     fn log_key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), LogKeyError> {

@@ -51,6 +51,29 @@ impl Clock for SystemClock {
     }
 }
 
+/// How long a group key seals before another takes its place by itself. Each bound counts for itself.
+///
+/// No page, frame or value is sealed under a group key directly: their keys are derived from it for one file, one segment
+/// or one record (`docs/spec/sealed-record.md` §3 and §4), and their nonces are safe far beyond these numbers. The limits
+/// hold as if the group key sealed everything itself, so that they need no argument about derivations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyLimits {
+    /// How often it seals. 2^32 is the most that NIST SP 800-38D §8.3 allows for one AES-GCM key with random nonces; by
+    /// default the key changes 10 % before, as other stores' keys do.
+    pub seals: u64,
+    /// How many bytes it seals. By default 2^50: 2^46 blocks, which stay apart with probability 1 - 2^-37.
+    pub bytes: u64,
+    /// How long it is active, in seconds; 0 for as long as the other bounds allow, which is the default: how old a key may
+    /// get is the operator's policy.
+    pub age_seconds: u64,
+}
+
+impl Default for KeyLimits {
+    fn default() -> Self {
+        Self { seals: (1 << 32) / 10 * 9, bytes: 1 << 50, age_seconds: 0 }
+    }
+}
+
 /// What a store needs to open. None of it shapes stored bytes except `dir` and the keys.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -72,6 +95,8 @@ pub struct StoreOptions {
     pub disk: Arc<dyn Disk>,
     /// The time, for the ages of keys.
     pub clock: Arc<dyn Clock>,
+    /// When a group key changes by itself.
+    pub key_limits: KeyLimits,
 }
 
 impl StoreOptions {
@@ -87,6 +112,7 @@ impl StoreOptions {
             checkpoint_bytes: CHECKPOINT_BYTES,
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemClock),
+            key_limits: KeyLimits::default(),
         }
     }
 }

@@ -93,6 +93,7 @@ impl Opening<'_> {
         self.directory.remove_strays(|group| keyring.contents().groups.contains_key(&group))?;
 
         let recovery = Recovery { clean: scanned.clean(), replayed, cut_bytes: scanned.cut_bytes() };
+        let newest = scanned.newest_segment().0;
         let mut log = scanned.finish()?;
         // The new segment is durable. From here on no log without it is this store's.
         let floor = LogFloor { segment: log.segment().0, lsn: log.durable_lsn() };
@@ -102,6 +103,7 @@ impl Opening<'_> {
                 contents.epoch = contents.epoch.saturating_add(1);
                 contents.next_group = contents.next_group.max(next_group);
                 contents.floor = floor;
+                contents.set_until(&contents.until_unknown(), newest);
             })
             .map_err(|error| crate::directory::io_error(&path, error))?;
         log.keyring_changed(keyring.contents().generation).map_err(|error| {
@@ -111,7 +113,7 @@ impl Opening<'_> {
         Ok(Opened { keyring, registry, poison, log, recovery })
     }
 
-    /// Reads and checks the log. Groups whose making is in it are made known to `keys` on the way. The answer's second
+    /// Reads and checks the log. Keys whose making is in it are made known to `keys` on the way. The answer's second
     /// part is an id above all that were given out in it.
     fn scan(&self, keyring: &Keyring, keys: &Arc<KeySource>) -> Result<(Scanned, u32), OpenError> {
         let applied = keyring.contents().applied;
@@ -122,13 +124,18 @@ impl Opening<'_> {
                 return Ok(());
             }
             for write in self.decode(&record)?.writes {
-                if let Write::CreateGroup { group, wrapped_key, .. } = write {
-                    next_group = next_group.max(group.0.saturating_add(1));
-                    let envelope = Envelope::decode(&wrapped_key)
-                        .map_err(|_| self.malformed(record.lsn, "the group key in it is no envelope"))?;
-                    if record.lsn > applied {
-                        keys.made(group, envelope);
+                let (group, key_id, wrapped_key) = match write {
+                    Write::CreateGroup { group, wrapped_key, .. } => {
+                        next_group = next_group.max(group.0.saturating_add(1));
+                        (group, 1, wrapped_key)
                     }
+                    Write::RotateKey { group, key_id, wrapped_key, .. } => (group, key_id, wrapped_key),
+                    Write::Put { .. } | Write::Delete { .. } | Write::DropGroup { .. } => continue,
+                };
+                let envelope = Envelope::decode(&wrapped_key)
+                    .map_err(|_| self.malformed(record.lsn, "the group key in it is no envelope"))?;
+                if record.lsn > applied {
+                    keys.made(group, key_id, envelope);
                 }
             }
             Ok(())

@@ -207,12 +207,8 @@ impl Registry {
     }
 
     fn open(&self, id: GroupId, known: Option<Known>, lock: Option<Lock>) -> Result<OpenGroup, GroupError> {
-        let Setting { directory, keyring, disk, random, .. } = &self.setting;
-        let (active, keys) = keyring.usable(id).map_err(|error| match error {
-            KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
-            error => GroupError::Key { group: id, error },
-        })?;
-        let keys = PageKeys { active, keys, uses: Arc::clone(keyring.uses()) };
+        let Setting { directory, disk, random, .. } = &self.setting;
+        let keys = self.keys(id)?;
         let path = directory.page_file(id);
         let random = Arc::clone(random);
         let cache_bytes =
@@ -318,6 +314,29 @@ impl Registry {
     pub(crate) fn known(&self, group: GroupId) -> Known {
         let nothing = Known { applied: Lsn(0), root: RootSeq(0) };
         self.lock().known.get(&group).copied().unwrap_or(nothing)
+    }
+
+    /// The group has another active key, which seals its pages from now on.
+    pub(crate) fn use_new_key(&self, id: GroupId) -> Result<(), GroupError> {
+        let mut state = self.lock();
+        // What is being opened may have looked up the keys before the keyring had the new one.
+        while let Some(Slot::Opening | Slot::Closing) = state.slots.get(&id) {
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        let Some(Slot::Open { group, .. }) = state.slots.get(&id) else { return Ok(()) };
+        let group = Arc::clone(group);
+        drop(state);
+        let keys = self.keys(id)?;
+        group.db.use_keys(&keys).map_err(|error| GroupError::Pages { group: id, error })
+    }
+
+    fn keys(&self, id: GroupId) -> Result<PageKeys, GroupError> {
+        let keyring = &self.setting.keyring;
+        let (active, keys) = keyring.usable(id).map_err(|error| match error {
+            KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
+            error => GroupError::Key { group: id, error },
+        })?;
+        Ok(PageKeys { active, keys, uses: Arc::clone(keyring.uses()) })
     }
 
     /// The group is gone from the keyring: its file goes too. Readers that have it open finish.

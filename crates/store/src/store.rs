@@ -5,31 +5,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
-use metrics::histogram;
 use strongroom_seal::GroupKey;
-use strongroom_telemetry::names;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
 use crate::checkpoint::{Checkpointer, ToCheckpoint};
-use crate::commit::{Answer, Applier, Logger, Request, ToApply, ToLog};
+use crate::commit::{Applier, Entrance, Logger, Making, ToApply, ToLog};
 use crate::directory::{Directory, io_error};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
+use crate::keeper::{Keeper, ToKeeper};
 use crate::recovery::{self, Opened};
 use crate::registry::{GroupError, OpenGroup};
 use crate::workers::Workers;
 use crate::{
-    COMMAND_LEN_MAX, Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError,
-    Reading, Recovery, StoreError, StoreOptions, Write, encode,
+    Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError, Reading, Recovery,
+    StoreError, StoreOptions, Write, encode,
 };
-
-/// Commands on their way, all together: the memory that waiting writers may take.
-const UNDER_WAY_BYTES: usize = 64 << 20;
-/// Bytes are counted in units of this many.
-const PERMIT_BYTES: usize = 1 << 10;
-const _: () = assert!(COMMAND_LEN_MAX < UNDER_WAY_BYTES, "every command gets its turn");
 
 /// How the store is doing.
 #[derive(Debug, Clone, Default)]
@@ -85,8 +77,7 @@ struct Handle {
     recovery: Recovery,
     epoch: u32,
     clock: Arc<dyn Clock>,
-    under_way: Arc<Semaphore>,
-    logger: Sender<ToLog>,
+    entrance: Entrance,
     workers: Workers,
     /// Taken by whoever ends them.
     threads: Mutex<Option<Threads>>,
@@ -95,6 +86,7 @@ struct Handle {
 /// The threads, and how to tell them.
 #[derive(Debug)]
 struct Threads {
+    keeper: (Sender<ToKeeper>, JoinHandle<()>),
     checkpointer: (Sender<ToCheckpoint>, JoinHandle<()>),
     logger: (Sender<ToLog>, JoinHandle<()>),
     applier: (Sender<ToApply>, JoinHandle<()>),
@@ -124,11 +116,16 @@ impl Store {
     /// Carries out a command, or refuses it because a check does not hold. Durable and visible when it returns.
     /// Dropping the future does not take the command back.
     pub async fn commit(&self, command: Command) -> Result<Outcome, CommitError> {
-        if command.writes.iter().any(|write| matches!(write, Write::CreateGroup { .. })) {
-            return Err(CommitError::Misplaced { group: command.group, what: "the creation of a group" });
+        let what = command.writes.iter().find_map(|write| match write {
+            Write::CreateGroup { .. } => Some("the creation of a group"),
+            Write::RotateKey { .. } => Some("the rotation of a key"),
+            Write::Put { .. } | Write::Delete { .. } | Write::DropGroup { .. } => None,
+        });
+        if let Some(what) = what {
+            return Err(CommitError::Misplaced { group: command.group, what });
         }
         let payload = encode::encode(&command)?;
-        self.submit(command, payload).await
+        self.submit(command, payload, None).await
     }
 
     /// [`Self::commit`] for threads that may block.
@@ -142,12 +139,13 @@ impl Store {
         &self,
         command: impl FnOnce(GroupId) -> Command + Send,
     ) -> Result<(GroupId, Outcome), CommitError> {
-        self.0.check_open()?;
+        self.0.entrance.check_open()?;
         let group = self.0.next_group()?;
         let mut command = command(group);
         let engine = Arc::clone(&self.0.engine);
-        let fresh = self.0.workers.run(move || engine.keyring.fresh_key(group));
-        let fresh = fresh.await.map_err(|_| self.0.gone())??;
+        let making = Arc::clone(&engine.making).read_owned().await;
+        let fresh = self.0.workers.run(move || engine.keyring.fresh_key(group, 1));
+        let fresh = fresh.await.map_err(|_| self.0.entrance.gone())??;
         command.writes.push(Write::CreateGroup {
             group,
             at: self.0.clock.now_seconds(),
@@ -156,42 +154,37 @@ impl Store {
         let payload = encode::encode(&command)?;
         // In memory before anyone can ask for it: whoever uses the new group need not wait for the provider.
         self.0.engine.keyring.remember(group, 1, fresh.key);
-        let outcome = self.submit(command, payload).await;
+        let outcome = self.submit(command, payload, Some(making)).await;
         if !matches!(outcome, Ok(Outcome::Applied { .. })) {
             self.0.engine.keyring.forget(group);
         }
         Ok((group, outcome?))
     }
 
-    async fn submit(&self, command: Command, payload: Vec<u8>) -> Result<Outcome, CommitError> {
-        let handle = &*self.0;
-        handle.check_open()?;
-        let began = Instant::now();
-        let permits = u32::try_from(payload.len() / PERMIT_BYTES + 1).expect("a command is at most 8 MiB");
-        let permit = Arc::clone(&handle.under_way).acquire_many_owned(permits).await;
-        let permit = permit.map_err(|_| CommitError::Closed)?;
+    async fn submit(
+        &self,
+        command: Command,
+        payload: Vec<u8>,
+        making: Option<Making>,
+    ) -> Result<Outcome, CommitError> {
+        let entrance = &self.0.entrance;
+        entrance.check_open()?;
+        let permit = entrance.permit(&payload).await?;
         let group = self.acquire(command.group).await?;
-        let (answer, answered) = oneshot::channel::<Answer>();
-        let request = Request { command, payload, group, answer, permit };
-        handle.logger.send(ToLog::Commit(request)).map_err(|_| handle.gone())?;
-        let outcome = answered.await.map_err(|_| handle.gone())?;
-        histogram!(names::COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
-        outcome
+        entrance.submit(command, payload, group, permit, making).await
     }
 
     /// The open group; opened on a worker thread if it is not. A group that cannot be opened refuses its commands
     /// before they are logged.
     async fn acquire(&self, group: GroupId) -> Result<Arc<OpenGroup>, CommitError> {
-        let open = match self.0.engine.registry.acquire_open(group)? {
-            Some(open) => open,
+        match self.0.engine.registry.acquire_open(group)? {
+            Some(open) => Ok(open),
             None => {
                 let engine = Arc::clone(&self.0.engine);
                 let opened = self.0.workers.run(move || engine.registry.acquire(group));
-                opened.await.map_err(|_| self.0.gone())??
+                Ok(opened.await.map_err(|_| self.0.entrance.gone())??)
             }
-        };
-        open.check()?;
-        Ok(open)
+        }
     }
 
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.
@@ -239,6 +232,16 @@ impl Store {
         self.0.close()
     }
 
+    /// Asks the key thread.
+    pub(crate) async fn ask_keeper<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> ToKeeper,
+    ) -> Result<T, CommitError> {
+        let (done, answer) = oneshot::channel();
+        self.0.tell_keeper(question(done))?;
+        answer.await.map_err(|_| self.0.entrance.gone())
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.0.engine
     }
@@ -282,10 +285,13 @@ impl Handle {
             closed: false.into(),
             next_group: AtomicU32::new(next_group),
             checkpoint_bytes: options.checkpoint_bytes,
+            making: Arc::default(),
         });
         let (to_log, requests) = mpsc::channel();
         let (to_apply, batches) = mpsc::channel();
         let (to_checkpoint, orders) = mpsc::channel();
+        let (to_keeper, questions) = mpsc::channel();
+        let entrance = Entrance::new(Arc::clone(&engine), to_log.clone());
         let logger = Logger {
             engine: Arc::clone(&engine),
             since_checkpoint: log.bytes(),
@@ -308,9 +314,17 @@ impl Handle {
             applier: to_apply.clone(),
             last: None,
         };
+        let keeper = Keeper {
+            engine: Arc::clone(&engine),
+            entrance: entrance.clone(),
+            clock: Arc::clone(&options.clock),
+            limits: options.key_limits,
+            messages: questions,
+        };
         let threads = Threads {
+            keeper: (to_keeper, spawn("store-keys", move || keeper.run())?),
             applier: (to_apply, spawn("store-apply", move || applier.run())?),
-            logger: (to_log.clone(), spawn("store-log", move || logger.run())?),
+            logger: (to_log, spawn("store-log", move || logger.run())?),
             checkpointer: (to_checkpoint, spawn("store-checkpoint", move || checkpointer.run())?),
         };
         Ok(Self {
@@ -318,21 +332,10 @@ impl Handle {
             recovery,
             epoch,
             clock: Arc::clone(&options.clock),
-            under_way: Arc::new(Semaphore::new(UNDER_WAY_BYTES / PERMIT_BYTES)),
-            logger: to_log,
+            entrance,
             workers: Workers::start()?,
             threads: Mutex::new(Some(threads)),
         })
-    }
-
-    fn check_open(&self) -> Result<(), CommitError> {
-        if self.engine.closed.load(Ordering::Acquire) {
-            return Err(CommitError::Closed);
-        }
-        match self.engine.poison.get() {
-            Some(cause) => Err(CommitError::Poisoned { cause }),
-            None => Ok(()),
-        }
     }
 
     fn next_group(&self) -> Result<GroupId, CommitError> {
@@ -341,12 +344,10 @@ impl Handle {
         taken.map(GroupId).map_err(|_| CommitError::GroupsExhausted)
     }
 
-    /// Whoever should have answered is not there any more.
-    fn gone(&self) -> CommitError {
-        if self.engine.closed.load(Ordering::Acquire) {
-            return CommitError::Closed;
-        }
-        CommitError::Poisoned { cause: self.engine.poison.set(Cause::Thread { thread: "commit" }) }
+    fn tell_keeper(&self, message: ToKeeper) -> Result<(), CommitError> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let keeper = &threads.as_ref().ok_or(CommitError::Closed)?.keeper.0;
+        keeper.send(message).map_err(|_| self.entrance.gone())
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
@@ -388,7 +389,9 @@ impl Drop for Handle {
 impl Threads {
     /// Ends the threads in the order in which they need each other, marking the log clean if asked to.
     fn end(self, clean: bool) -> Result<(), StoreError> {
-        let Self { checkpointer, logger, applier } = self;
+        let Self { keeper, checkpointer, logger, applier } = self;
+        let _ = keeper.0.send(ToKeeper::Stop);
+        let _ = keeper.1.join();
         let _ = checkpointer.0.send(ToCheckpoint::Stop);
         let _ = checkpointer.1.join();
         let (done, answer) = mpsc::channel();

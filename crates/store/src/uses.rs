@@ -61,6 +61,16 @@ impl KeyUses {
         })
     }
 
+    /// Counts so many seals of so many bytes altogether.
+    pub(crate) fn add(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = keys.get(&(group, key_id)) {
+            return known.add(seals, bytes);
+        }
+        drop(keys);
+        self.of(group, key_id).add(seals, bytes);
+    }
+
     /// What a key did, if it is known.
     pub(crate) fn used(&self, group: GroupId, key_id: u32) -> Option<Used> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);

@@ -77,9 +77,9 @@ impl Applier {
                         Outcome::Refused { .. } => "refused",
                     };
                     counter!(names::COMMITS, "outcome" => label).increment(1);
-                    let Request { answer, group, permit, .. } = request;
+                    let Request { answer, group, permit, making, .. } = request;
                     // Given back first: whoever is answered may look at how much is open.
-                    drop((group, permit));
+                    drop((group, permit, making));
                     let _ = answer.send(Ok(outcome));
                 }
             }
@@ -132,7 +132,14 @@ impl Applier {
                 tracing::warn!(%group, %error, "a dropped group's page file could not be removed");
             }
         }
-        let _ = self.logger.send(ToLog::KeyringChanged { generation: contents.generation });
+        let rotated = groups::rotated(&changes);
+        for group in &rotated {
+            if let Err(error) = engine.registry.use_new_key(*group) {
+                // The file takes no more calls. Whoever opens it again finds the new key active.
+                tracing::warn!(%group, %error, "a group's open pages could not be given its new key");
+            }
+        }
+        let _ = self.logger.send(ToLog::KeyringChanged { generation: contents.generation, rotated });
         Ok(())
     }
 

@@ -63,7 +63,10 @@ impl Logger {
                     let result = self.checkpoint(&payload, keep);
                     let _ = done.send(self.checked(result));
                 }
-                ToLog::KeyringChanged { generation } => {
+                ToLog::KeyringChanged { generation, rotated } => {
+                    // On a full disk the system group's old key goes on until a segment can be started.
+                    let result = self.log.keys_changed(&rotated);
+                    let _ = self.checked(result);
                     let result = self.log.keyring_changed(generation);
                     let _ = self.checked(result);
                 }

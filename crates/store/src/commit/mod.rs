@@ -12,21 +12,26 @@
 //! bounded, since each command in them holds a permit for its bytes; control messages are few.
 
 mod applier;
+mod entrance;
 mod logger;
 
 use std::sync::Arc;
 use std::sync::mpsc;
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, oneshot};
 
 use crate::log::{SegmentId, WriteError};
 use crate::registry::OpenGroup;
 use crate::{Command, CommitError, GroupId, Lsn, Outcome};
 
 pub(crate) use self::applier::Applier;
+pub(crate) use self::entrance::Entrance;
 pub(crate) use self::logger::Logger;
 
 pub(crate) type Answer = Result<Outcome, CommitError>;
+
+/// Held while a key that is not in the keyring yet is on its way there. A change of the root key waits for it.
+pub(crate) type Making = OwnedRwLockReadGuard<()>;
 
 /// A command on its way. Whoever drops it without an answer leaves the caller with a named error.
 #[derive(Debug)]
@@ -39,6 +44,8 @@ pub(crate) struct Request {
     pub(crate) answer: oneshot::Sender<Answer>,
     /// Bounds the bytes on their way.
     pub(crate) permit: OwnedSemaphorePermit,
+    /// If the command makes a key.
+    pub(crate) making: Option<Making>,
 }
 
 impl Request {
@@ -63,9 +70,10 @@ pub(crate) enum ToLog {
         keep: SegmentId,
         done: mpsc::Sender<Result<Lsn, WriteError>>,
     },
-    /// The keyring has this generation, durably.
+    /// The keyring has this generation, durably, and these groups have another active key in it.
     KeyringChanged {
         generation: u64,
+        rotated: Vec<GroupId>,
     },
     /// Refuse what still comes, mark the log clean and end.
     Close {

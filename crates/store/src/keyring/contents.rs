@@ -17,7 +17,6 @@ pub(super) const ENVELOPE_LEN_MAX: usize = 20_000;
 const GROUP_LEN_MIN: usize = 4 + 8 + 4 + 4;
 const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 8 + 8 + 8 + 4;
 /// *Until segment* of a key that frames of the newest segments may still be under.
-#[allow(dead_code, reason = "rotation sets it")]
 pub(crate) const UNTIL_UNKNOWN: u64 = u64::MAX;
 
 /// The keyring's body.
@@ -103,12 +102,53 @@ impl GroupKeys {
         self.keys.iter().find(|key| key.state == KeyState::Active).expect("a group has an active key")
     }
 
+    /// Keys that are not retired.
+    pub(crate) fn needed(&self) -> usize {
+        self.keys.iter().filter(|key| key.state != KeyState::Retired).count()
+    }
+
+    /// Another key seals from now on (§8). One whose id was used already changes nothing.
+    pub(crate) fn rotate(&mut self, next: KeyEntry) {
+        let Some(after) = next.id.checked_add(1).filter(|_| next.id >= self.next_key) else { return };
+        if self.keys.len() >= KEYS_MAX {
+            let Some(oldest) = self.keys.iter().position(|key| key.state == KeyState::Retired) else {
+                return;
+            };
+            self.keys.remove(oldest);
+        }
+        for key in self.keys.iter_mut().filter(|key| key.state == KeyState::Active) {
+            key.state = KeyState::Readable;
+            key.until_segment = UNTIL_UNKNOWN;
+        }
+        self.next_key = after;
+        self.keys.push(next);
+    }
+
     pub(crate) fn usable(&self, id: u32) -> Option<&KeyEntry> {
         self.keys.iter().find(|key| key.id == id && key.state != KeyState::Retired)
     }
 }
 
 impl Contents {
+    /// Keys that stopped sealing and of which it is not known yet in which segment.
+    pub(crate) fn until_unknown(&self) -> Vec<(GroupId, u32)> {
+        let keys = self.groups.iter().flat_map(|(group, keys)| keys.keys.iter().map(|key| (*group, key)));
+        keys.filter(|(_, key)| key.until_segment == UNTIL_UNKNOWN)
+            .map(|(group, key)| (group, key.id))
+            .collect()
+    }
+
+    /// No segment after `segment` has frames under these keys.
+    pub(crate) fn set_until(&mut self, keys: &[(GroupId, u32)], segment: u64) {
+        for (group, id) in keys {
+            let entries = self.groups.get_mut(group).map(|keys| &mut keys.keys);
+            let entry = entries.and_then(|keys| keys.iter_mut().find(|key| key.id == *id));
+            if let Some(entry) = entry.filter(|entry| entry.state != KeyState::Active) {
+                entry.until_segment = segment;
+            }
+        }
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         out.raw(&self.store.0).u64(self.generation).u32(self.epoch).u64(self.applied.0);

@@ -21,6 +21,8 @@ use crate::keys::{KeyState, ResealSettings, RootKeyName};
 use crate::uses::KeyUses;
 use crate::{Clock, Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
+#[cfg(test)]
+pub(crate) use self::contents::UNTIL_UNKNOWN;
 pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
 pub use self::outline::KeyringHeader;
 pub(crate) use self::outline::outline;
@@ -207,7 +209,7 @@ impl Keyring {
                 key.wrapped = None;
             }
         })?;
-        self.cache().remove_key(group, key_id);
+        self.forget_key(group, key_id);
         Ok(())
     }
 
@@ -217,9 +219,10 @@ impl Keyring {
         self.replace(|contents| contents.reseal = settings)
     }
 
-    /// A fresh key for a group that is about to be made. Asks the root key's provider.
-    pub(crate) fn fresh_key(&self, group: GroupId) -> Result<FreshKey, RootKeyError> {
-        fresh_key(self.store(), group, 1, &self.header.wrapped.key_id, &*self.random, &*self.root_keys)
+    /// A fresh key for a group, the first one of a group that is about to be made or a later one. Asks the root key's
+    /// provider.
+    pub(crate) fn fresh_key(&self, group: GroupId, id: u32) -> Result<FreshKey, RootKeyError> {
+        fresh_key(self.store(), group, id, &self.header.wrapped.key_id, &*self.random, &*self.root_keys)
     }
 
     /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.
@@ -268,6 +271,11 @@ impl Keyring {
     /// Keeps an unwrapped key in memory.
     pub(crate) fn remember(&self, group: GroupId, id: u32, key: GroupKey) {
         self.cache().insert(group, id, key);
+    }
+
+    /// Wipes one of a group's keys in memory.
+    pub(crate) fn forget_key(&self, group: GroupId, id: u32) {
+        self.cache().remove_key(group, id);
     }
 
     /// Wipes what is in memory of a group's keys.

@@ -22,6 +22,11 @@ pub(crate) trait LogKeys: Send + Sync + fmt::Debug {
     /// The group's key with this id, or with its id the one that seals new records. Must answer without input
     /// or output: it is asked for each run of a group's records.
     fn log_key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), LogKeyError>;
+
+    /// This key, or one derived from it, sealed so often and so much. Who only reads need not listen.
+    fn used(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {
+        let _ = (group, key_id, seals, bytes);
+    }
 }
 
 /// Why there is no key.
@@ -87,8 +92,8 @@ impl SegmentKeys {
         &self.system
     }
 
-    /// What seals new records of `group`. The answer stays the same for the whole segment, so a new key of a
-    /// group takes effect with the next segment.
+    /// What seals new records of `group`: the key that was active when it was first asked for, in this segment or since
+    /// [`Self::look_up_again`].
     pub(crate) fn active(&mut self, group: GroupId) -> Result<Cipher, LogKeyError> {
         if let Some(known) = self.active.get(&group) {
             return Ok(known.clone());
@@ -100,6 +105,13 @@ impl SegmentKeys {
         }
         self.active.insert(group, cipher.clone());
         Ok(cipher)
+    }
+
+    /// The group has another active key. The system group's stays for the segment, whose headers are under it.
+    pub(crate) fn look_up_again(&mut self, group: GroupId) {
+        if group != GroupId::SYSTEM {
+            self.active.remove(&group);
+        }
     }
 
     /// What opens records of `group` sealed under its key `key_id`.

@@ -131,6 +131,7 @@ impl MarkFile {
         slot[PREFIX_LEN..PREFIX_LEN + SEALED_LEN].copy_from_slice(&sealed);
         let at = u64::from(index) * SLOT_STRIDE as u64;
         self.file.write_at(&slot, at).map_err(LogError::io("write", &self.path))?;
+        self.keys.used(GroupId::SYSTEM, self.key.0, 1, sealed.len() as u64);
         (self.sequence, self.proof) = (sequence, proof);
         Ok(())
     }

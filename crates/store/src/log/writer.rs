@@ -206,6 +206,9 @@ impl Log {
             let seal = self.segment.keys.system().cipher.seal(context.as_bytes(), &mut [], random);
             head.copy_from_slice(&FrameHeader::encode(&covered, &seal));
             link = Link(seal.tag);
+            let keys = &self.around.keys;
+            keys.used(group, key.key_id, 1, u64::from(header.body_len));
+            keys.used(GroupId::SYSTEM, self.segment.keys.system().key_id, 1, 0);
         }
         Ok(link)
     }
@@ -274,6 +277,22 @@ impl Log {
         let proof = self.proof();
         self.mark.write_through(proof).map_err(|error| self.poisoned(error))?;
         Ok(self.segment.id)
+    }
+
+    /// These groups have another active key, which seals their next frames. A new key of the system group means a new
+    /// segment.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`], and only if the system group is among them.
+    pub(crate) fn keys_changed(&mut self, groups: &[GroupId]) -> Result<(), WriteError> {
+        self.check_poison()?;
+        for group in groups {
+            self.segment.keys.look_up_again(*group);
+        }
+        if groups.contains(&GroupId::SYSTEM) {
+            self.rotate()?;
+        }
+        Ok(())
     }
 
     /// Removes the segments before `segment`, whose records nobody needs any more.

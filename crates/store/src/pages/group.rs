@@ -118,7 +118,7 @@ impl GroupDb {
     /// [`Self::checkpoint`]. What comes of each depends on the rows and the commands alone.
     ///
     /// A command that was applied before (by its number) is not applied again, and its outcome is [`Outcome::Applied`]
-    /// whatever it was then. `CreateGroup` and `DropGroup` have no rows and change nothing here.
+    /// whatever it was then. `CreateGroup`, `DropGroup` and `RotateKey` have no rows and change nothing here.
     pub(crate) fn apply(&self, commands: &[(Lsn, &Command)]) -> Result<Vec<Outcome>, PagesError> {
         let mut applied = self.applied();
         let mut outcomes = Vec::with_capacity(commands.len());
@@ -303,7 +303,7 @@ fn run(rows: &mut Rows<'_>, lsn: Lsn, command: &Command) -> Result<Outcome, redb
             Write::Delete { key } => {
                 rows.remove(key.as_slice())?;
             }
-            Write::CreateGroup { .. } | Write::DropGroup { .. } => {}
+            Write::CreateGroup { .. } | Write::DropGroup { .. } | Write::RotateKey { .. } => {}
         }
     }
     Ok(Outcome::Applied { lsn })

@@ -3,6 +3,7 @@
 mod basics;
 mod crash;
 mod gate;
+mod keys;
 mod model;
 mod reopen;
 mod simulation;

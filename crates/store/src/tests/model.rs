@@ -67,7 +67,7 @@ impl Model {
             match write {
                 Write::Put { key, value } => drop(rows.insert(key.clone(), value.clone())),
                 Write::Delete { key } => drop(rows.remove(key)),
-                Write::CreateGroup { .. } | Write::DropGroup { .. } => {}
+                Write::CreateGroup { .. } | Write::DropGroup { .. } | Write::RotateKey { .. } => {}
             }
         }
         true

@@ -232,7 +232,11 @@ fn mixed(seed: u64) {
                         lsn = next;
                         for row in rows {
                             let key = row.to_be_bytes().to_vec();
-                            if gone { live.remove(&key) } else { live.insert(key, value.clone()) };
+                            if gone {
+                                live.remove(&key)
+                            } else {
+                                live.insert(key, value.clone())
+                            };
                         }
                     }
                 }
