@@ -1,6 +1,7 @@
 //! What takes too long for CI, in steps that can be run one by one: `cargo xtask soak --only NAME`.
 
 mod fuzz;
+mod simulation;
 
 use std::time::Instant;
 
@@ -22,6 +23,9 @@ pub(crate) struct Options {
     /// How long each reader is fuzzed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     fuzz_seconds: u64,
+    /// How many crashes of the simulated store.
+    #[arg(long, value_name = "COUNT", default_value_t = 1_000_000)]
+    crashes: u64,
     /// Print the steps and end.
     #[arg(long)]
     list: bool,
@@ -37,6 +41,11 @@ struct Step {
 /// In this order. A step that cannot run on this machine counts as skipped and says why.
 const STEPS: &[Step] = &[
     Step { name: "rust", about: "the Rust tests with more rounds, the slow ones too", run: rust },
+    Step {
+        name: "simulation",
+        about: "the store on a simulated disk, crashed --crashes times",
+        run: simulation,
+    },
     Step { name: "clients", about: "the client suite with larger counts and sizes", run: clients },
     Step { name: "kill", about: "kill -9 under load, hundreds of times", run: kill },
     Step { name: "fuzz", about: "coverage-guided fuzzing of every reader of foreign bytes", run: fuzz },
@@ -98,6 +107,10 @@ fn clients(options: &Options) -> Result<Summary, Problem> {
 
 fn kill(options: &Options) -> Result<Summary, Problem> {
     test::everything(&test::Options { no_rust: true, client_files: KILL_FILES, ..options.tests() })
+}
+
+fn simulation(options: &Options) -> Result<Summary, Problem> {
+    simulation::run(options.crashes)
 }
 
 fn fuzz(options: &Options) -> Result<Summary, Problem> {

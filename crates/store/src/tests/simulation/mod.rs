@@ -9,8 +9,9 @@
 //! Nothing acknowledged is ever missing, nothing is there in part or out of order, nothing reads wrong, and every store
 //! opens unless bits rotted; then the damage is named, or did not matter.
 //!
-//! Environment: `STRONGROOM_SIM_CRASHES` (how many crashes in all), `STRONGROOM_SIM_SEED` (one run, and no other),
-//! `STRONGROOM_SIM_LIVES` and `STRONGROOM_SIM_STEPS` (make that run shorter).
+//! Environment: `STRONGROOM_SIM_CRASHES` (how many crashes in all), `STRONGROOM_SIM_FIRST` (other seeds),
+//! `STRONGROOM_SIM_SEED` (one run, and no other), `STRONGROOM_SIM_LIVES` and `STRONGROOM_SIM_STEPS` (make that run
+//! shorter). `cargo xtask soak --only simulation` makes a million crashes.
 
 mod crash;
 mod history;
@@ -30,7 +31,10 @@ use crate::{Store, StoreOptions};
 const CRASHES: u64 = 20_000;
 const TESTS: u64 = 4;
 /// Pictures of a life that are crashed.
-const PICTURES: usize = 40;
+const PICTURES: usize = 24;
+
+/// How often a long run tells how far it is.
+const TOLD_EACH: u64 = 25_000;
 
 /// What trouble a life has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,10 +154,15 @@ fn crashes(first: u64) {
     }
     let wanted = number("STRONGROOM_SIM_CRASHES").unwrap_or(CRASHES).div_ceil(TESTS);
     let began = Instant::now();
-    let mut seed = first;
+    let first = first + number("STRONGROOM_SIM_FIRST").unwrap_or(0);
+    let (mut seed, mut told) = (first, 0);
     while tally.crashes < wanted {
         checked(seed, length, &mut tally);
         seed += 1;
+        if tally.crashes >= told + TOLD_EACH {
+            told = tally.crashes;
+            println!("seeds {first}..{seed}: {told} crashes in {:.0} s", began.elapsed().as_secs_f64());
+        }
     }
     let seconds = began.elapsed().as_secs_f64();
     let rate = tally.crashes as f64 / seconds;
