@@ -14,5 +14,5 @@ pub use strongroom_seal::fuzzing::Decoder;
 
 /// All of them.
 pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
-    [strongroom_seal::fuzzing::DECODERS].into_iter().flatten()
+    strongroom_seal::fuzzing::DECODERS.iter().chain(strongroom_store::fuzzing::decoders())
 }

@@ -248,7 +248,7 @@ fn take_lock(dir: &Path, disk: &Arc<dyn Disk>) -> Result<Lock, OpenError> {
     }
 }
 
-fn format_line(id: StoreId) -> String {
+pub(crate) fn format_line(id: StoreId) -> String {
     use std::fmt::Write as _;
     let mut line = format!("{FORMAT_NAME} {FORMAT_VERSION} ");
     for byte in id.0 {
@@ -259,12 +259,12 @@ fn format_line(id: StoreId) -> String {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum FormatError {
+pub(crate) enum FormatError {
     TooNew(u32),
     Malformed,
 }
 
-fn parse_format(bytes: &[u8]) -> Result<StoreId, FormatError> {
+pub(crate) fn parse_format(bytes: &[u8]) -> Result<StoreId, FormatError> {
     let text = std::str::from_utf8(bytes).map_err(|_| FormatError::Malformed)?;
     let rest = text
         .strip_prefix(FORMAT_NAME)

@@ -8,6 +8,9 @@ pub mod disk;
 mod encode;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod groups;
 pub mod inspect;
 mod keeper;

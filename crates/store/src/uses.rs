@@ -46,7 +46,7 @@ impl KeyUses {
     }
 
     /// Counts for keys that no keyring holds.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn for_test() -> Arc<Self> {
         Arc::new(Self { clock: Arc::new(crate::SystemClock), keys: RwLock::default() })
     }

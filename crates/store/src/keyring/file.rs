@@ -69,6 +69,12 @@ impl Header {
         Ok((Self { store, wrapped, bytes: header.to_vec() }, body))
     }
 
+    /// How much of the file it is, in bytes.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn context(&self) -> Context {
         Context::new(Label::KeyringBody, self.bytes.as_slice())
     }

@@ -3,6 +3,8 @@
 mod cache;
 mod contents;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod outline;
 
 use std::collections::BTreeMap;

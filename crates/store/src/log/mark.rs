@@ -123,11 +123,9 @@ impl MarkFile {
         slot[..8].copy_from_slice(MAGIC);
         slot[8..10].copy_from_slice(&VERSION.to_le_bytes());
         slot[12..PREFIX_LEN].copy_from_slice(&self.key.0.to_le_bytes());
-        let mut body = Writer::new();
-        body.raw(&self.keys.store_id()).u64(sequence).u64(proof.first.0).u64(proof.segment.0);
-        body.u64(proof.offset).u64(proof.lsn.0).raw(&proof.link.0).u64(proof.keyring).u8(proof.clean.into());
+        let body = body(self.keys.store_id(), sequence, &proof);
         let context = context(index, &slot[..PREFIX_LEN]);
-        let sealed = record::seal(&self.key.1, &context, &body.finish(), &*self.random);
+        let sealed = record::seal(&self.key.1, &context, &body, &*self.random);
         slot[PREFIX_LEN..PREFIX_LEN + SEALED_LEN].copy_from_slice(&sealed);
         let at = u64::from(index) * SLOT_STRIDE as u64;
         self.file.write_at(&slot, at).map_err(LogError::io("write", &self.path))?;
@@ -164,7 +162,7 @@ fn mark_key(keys: &dyn LogKeys, key_id: Option<u32>) -> Result<(u32, LogKey), Lo
 }
 
 /// Reads one slot with the bytes up to the next.
-fn slot(bytes: &[u8], index: u8, keys: &dyn LogKeys, path: &Path) -> Result<(u64, Proof), LogError> {
+pub(super) fn slot(bytes: &[u8], index: u8, keys: &dyn LogKeys, path: &Path) -> Result<(u64, Proof), LogError> {
     let damaged = LogError::DamagedMark { slot: index };
     let mut from = Reader::new(bytes);
     let (Ok(magic), Ok(version), Ok(reserved), Ok(key_id)) =
@@ -193,7 +191,16 @@ fn slot(bytes: &[u8], index: u8, keys: &dyn LogKeys, path: &Path) -> Result<(u64
     }
 }
 
-fn proof(body: &[u8]) -> Result<([u8; STORE_ID_LEN], u64, Proof), DecodeError> {
+/// What a slot seals.
+pub(super) fn body(store: [u8; STORE_ID_LEN], sequence: u64, proof: &Proof) -> Vec<u8> {
+    let mut out = Writer::new();
+    out.raw(&store).u64(sequence).u64(proof.first.0).u64(proof.segment.0).u64(proof.offset);
+    out.u64(proof.lsn.0).raw(&proof.link.0).u64(proof.keyring).u8(proof.clean.into());
+    out.finish()
+}
+
+/// Reads [`body`]'s output.
+pub(super) fn proof(body: &[u8]) -> Result<([u8; STORE_ID_LEN], u64, Proof), DecodeError> {
     let mut from = Reader::new(body);
     let store = *from.array("store id")?;
     let sequence = from.u64("sequence")?;

@@ -11,6 +11,8 @@
 
 mod error;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod mark;
 mod outline;

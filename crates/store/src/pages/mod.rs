@@ -18,6 +18,8 @@
 mod entry;
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod geometry;
 mod group;

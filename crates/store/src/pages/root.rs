@@ -113,7 +113,7 @@ pub(super) fn encode(
     out
 }
 
-fn body(root: &Root) -> Vec<u8> {
+pub(super) fn body(root: &Root) -> Vec<u8> {
     let mut out = Writer::new();
     out.u64(root.length).u8(u8::from(root.closed));
     out.u8(u8::try_from(root.keys.entries.len()).expect("a table has at most 127 keys"))
@@ -129,7 +129,7 @@ fn body(root: &Root) -> Vec<u8> {
     out.finish()
 }
 
-fn decode_body(bytes: &[u8]) -> Result<Root, DecodeError> {
+pub(super) fn decode_body(bytes: &[u8]) -> Result<Root, DecodeError> {
     let out_of_range = |field| DecodeError::OutOfRange { field };
     let mut fields = Reader::new(bytes);
     let length = fields.u64("length")?;
