@@ -14,5 +14,11 @@ pub use strongroom_seal::fuzzing::Decoder;
 
 /// All of them.
 pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
-    strongroom_seal::fuzzing::DECODERS.iter().chain(strongroom_store::fuzzing::decoders())
+    strongroom_seal::fuzzing::DECODERS
+        .iter()
+        .chain(strongroom_store::fuzzing::decoders())
+        .chain(strongroom_kms::fuzzing::DECODERS)
+        .chain(strongroom_iam::fuzzing::DECODERS)
+        .chain(strongroom_objects::fuzzing::decoders())
+        .chain(strongroom_s3::fuzzing::DECODERS)
 }

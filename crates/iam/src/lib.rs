@@ -9,6 +9,9 @@
 //! again.
 
 mod credentials;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod iam;
 mod row;
 

@@ -13,6 +13,9 @@
 //! open: wrong context and damage are one answer.
 
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod local;
 mod measure;
 mod passphrase;

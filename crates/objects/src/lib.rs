@@ -20,6 +20,9 @@ mod conditions;
 mod content;
 mod digest;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod locks;
 mod measure;
 mod meta;

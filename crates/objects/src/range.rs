@@ -52,7 +52,7 @@ fn part_bytes(part: PartNumber, size: u64, content: &ContentAt) -> Result<Range<
 }
 
 /// RFC 9110 §14.1.2.
-fn range_bytes(range: RangeRequest, size: u64) -> Result<Range<u64>, ObjectError> {
+pub(crate) fn range_bytes(range: RangeRequest, size: u64) -> Result<Range<u64>, ObjectError> {
     let unsatisfiable = ObjectError::InvalidRange { size };
     match range {
         RangeRequest::From { first, .. } if first >= size => Err(unsatisfiable),

@@ -15,6 +15,9 @@ mod checksum;
 mod convert;
 mod error;
 mod face;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod lenient;
 mod ops;
 mod options;

@@ -2,6 +2,8 @@
 
 mod error;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod header;
 mod keys;
 mod unlock;

@@ -4,6 +4,8 @@
 
 mod body;
 mod bucket;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod head;
 mod key;
 mod upload;

@@ -54,7 +54,7 @@ pub(crate) async fn run(call: Call, input: ListBucketsInput) -> Answer<ListBucke
     }))
 }
 
-fn token_in(token: &str) -> Result<String, ApiError> {
+pub(crate) fn token_in(token: &str) -> Result<String, ApiError> {
     let bytes = URL_SAFE_NO_PAD.decode(token).ok();
     bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
         ApiError::invalid_argument(

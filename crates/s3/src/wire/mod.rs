@@ -1,7 +1,7 @@
 //! Between a connection and the protocol library: bodies, limits, the shape of answers.
 
 pub(crate) mod body;
-mod chunks;
+pub(crate) mod chunks;
 pub(crate) mod content;
 mod head;
 mod keep_alive;

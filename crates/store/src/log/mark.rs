@@ -162,7 +162,12 @@ fn mark_key(keys: &dyn LogKeys, key_id: Option<u32>) -> Result<(u32, LogKey), Lo
 }
 
 /// Reads one slot with the bytes up to the next.
-pub(super) fn slot(bytes: &[u8], index: u8, keys: &dyn LogKeys, path: &Path) -> Result<(u64, Proof), LogError> {
+pub(super) fn slot(
+    bytes: &[u8],
+    index: u8,
+    keys: &dyn LogKeys,
+    path: &Path,
+) -> Result<(u64, Proof), LogError> {
     let damaged = LogError::DamagedMark { slot: index };
     let mut from = Reader::new(bytes);
     let (Ok(magic), Ok(version), Ok(reserved), Ok(key_id)) =

@@ -10,8 +10,8 @@ use super::entry::{Entry, Tags};
 use super::geometry::{PAGE_LEN, SLOT_LEN, Sealed, Twin};
 use super::journal::{self, Was};
 use super::keys::{Ciphers, KeyEntry, KeyTable, PageKeys};
-use super::root::{self, Root, RootSeq};
 use super::outline;
+use super::root::{self, Root, RootSeq};
 use crate::GroupId;
 use crate::fuzzing::OneFile;
 use crate::uses::KeyUses;
@@ -51,7 +51,13 @@ fn roots() -> Vec<Root> {
     let length = |pages: u64| pages * PAGE_LEN as u64;
     vec![
         Root { length: 0, closed: true, keys: table(), head: Vec::new(), uppers: Vec::new() },
-        Root { length: length(18), closed: false, keys: table(), head: b"redb".to_vec(), uppers: vec![entry(5)] },
+        Root {
+            length: length(18),
+            closed: false,
+            keys: table(),
+            head: b"redb".to_vec(),
+            uppers: vec![entry(5)],
+        },
         Root {
             length: length(20_000),
             closed: true,
@@ -95,7 +101,8 @@ fn root_slot(bytes: &[u8]) -> bool {
 }
 
 fn without_keys(bytes: &[u8]) -> bool {
-    outline::outline(&OneFile::new("00000003.pages", bytes), Path::new("pages")).is_ok_and(|files| files.len() == 1)
+    outline::outline(&OneFile::new("00000003.pages", bytes), Path::new("pages"))
+        .is_ok_and(|files| files.len() == 1)
 }
 
 fn ciphers() -> Ciphers {
@@ -129,7 +136,10 @@ fn tags_seeds() -> Vec<Vec<u8>> {
     let mut tags = Tags::empty();
     tags.set(0, entry(3));
     tags.set(140, entry(4));
-    [Tags::empty(), tags].into_iter().map(|tags| sealed(Sealed::Lower(212, Twin::B), tags.into_page().to_vec())).collect()
+    [Tags::empty(), tags]
+        .into_iter()
+        .map(|tags| sealed(Sealed::Lower(212, Twin::B), tags.into_page().to_vec()))
+        .collect()
 }
 
 fn tags(bytes: &[u8]) -> bool {
@@ -147,7 +157,10 @@ fn moves_seeds() -> Vec<Vec<u8>> {
     let Some(key) = keys.find(7) else { return Vec::new() };
     let was = |page: u64, byte: u8| Was { page, entry: entry(byte), sealed: vec![byte; PAGE_LEN] };
     let (one, two) = (was(1, 4), was(900, 6));
-    [vec![&one], vec![&one, &two]].iter().map(|pages| journal::encode(pages, GROUP, FILE, (7, key), &random)).collect()
+    [vec![&one], vec![&one, &two]]
+        .iter()
+        .map(|pages| journal::encode(pages, GROUP, FILE, (7, key), &random))
+        .collect()
 }
 
 fn moves(bytes: &[u8]) -> bool {

@@ -1,0 +1,121 @@
+//! Entry points for tests that hand mangled bytes to the readers of this crate. Only with the feature `fuzzing`.
+
+use strongroom_seal::fuzzing::Decoder;
+
+use crate::range::range_bytes;
+use crate::request::RangeRequest;
+use crate::scan::common_prefix;
+use crate::{BucketName, ChecksumAlgorithm, ChecksumValue, ObjectName, UploadId, VersionId};
+
+/// The readers of this crate.
+pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
+    HERE.iter().chain(crate::rows::fuzzing::DECODERS)
+}
+
+const HERE: &[Decoder] = &[
+    Decoder::new(
+        "objects/bucket name",
+        || vec![b"a-bucket.1".to_vec()],
+        |bytes| text(bytes, |text| BucketName::parse(text).ok().map(|name| name.to_string())),
+    ),
+    Decoder::new(
+        "objects/object name",
+        || vec!["a/b ü".into(), vec![b'k'; 1024]],
+        |bytes| text(bytes, |text| ObjectName::parse(text).ok().map(|name| name.to_string())),
+    ),
+    Decoder::new(
+        "objects/version id",
+        || vec![b"null".to_vec(), vec![b'7'; 32]],
+        |bytes| text(bytes, |text| VersionId::parse(text).ok().map(|id| id.to_string())),
+    ),
+    Decoder::new(
+        "objects/upload id",
+        || vec![vec![b'a'; 48]],
+        |bytes| text(bytes, |text| UploadId::parse(text).ok().map(|id| id.to_string())),
+    ),
+    Decoder::new("objects/checksum", checksum_seeds, checksum),
+    Decoder::new("objects/range", range_seeds, range),
+    Decoder::new("objects/delimiter", delimiter_seeds, delimiter),
+];
+
+/// What is parsed is shown as the same text.
+fn text(bytes: &[u8], parsed: fn(&str) -> Option<String>) -> bool {
+    let Some(shown) = std::str::from_utf8(bytes).ok().and_then(parsed) else { return false };
+    assert_eq!(shown.as_bytes(), bytes, "one spelling per value");
+    true
+}
+
+fn checksum_seeds() -> Vec<Vec<u8>> {
+    let of = |algorithm| ChecksumValue::of(algorithm, &[bytes::Bytes::from_static(b"strongroom")]);
+    ChecksumAlgorithm::ALL.map(|algorithm| of(algorithm).to_string().into_bytes()).to_vec()
+}
+
+fn checksum(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let mut any = false;
+    for value in
+        ChecksumAlgorithm::ALL.into_iter().filter_map(|algorithm| ChecksumValue::parse(algorithm, text))
+    {
+        assert_eq!(value.to_string(), text, "one spelling per value");
+        any = true;
+    }
+    any
+}
+
+fn range_seeds() -> Vec<Vec<u8>> {
+    let request = |kind: u8, numbers: [u64; 3]| {
+        numbers.into_iter().fold(vec![kind], |mut out, number| {
+            out.extend_from_slice(&number.to_le_bytes());
+            out
+        })
+    };
+    vec![
+        request(0, [10, 3, 5]),
+        request(1, [10, 0, 0]),
+        request(2, [10, 4, 0]),
+        request(2, [u64::MAX, u64::MAX, 0]),
+    ]
+}
+
+/// A range of an object of any size.
+fn range(bytes: &[u8]) -> bool {
+    let Ok(&[kind, ref numbers @ ..]) = <&[u8; 25]>::try_from(bytes) else { return false };
+    let mut numbers = numbers
+        .chunks_exact(8)
+        .map(|field| field.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)));
+    let mut next = || numbers.next().unwrap_or_default();
+    let (size, first, last) = (next(), next(), next());
+    let request = match kind {
+        0 => RangeRequest::From { first, last: Some(last) },
+        1 => RangeRequest::From { first, last: None },
+        _ => RangeRequest::Suffix(first),
+    };
+    let Ok(found) = range_bytes(request, size) else { return false };
+    assert!(found.start < found.end && found.end <= size, "some bytes of the object");
+    true
+}
+
+fn delimiter_seeds() -> Vec<Vec<u8>> {
+    vec![b"photos/2026/a.jpg\0photos/\0/".to_vec(), "größe-2-3\0grö\0-".into()]
+}
+
+/// A name, a prefix that it has and a delimiter.
+fn delimiter(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let mut parts = text.splitn(3, '\0');
+    let (Some(name), Some(prefix), Some(delimiter)) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    // A scan only meets names with the prefix.
+    if !name.starts_with(prefix) {
+        return false;
+    }
+    let Some(common) = common_prefix(name, prefix, Some(delimiter)) else { return false };
+    assert!(
+        name.starts_with(common)
+            && common.ends_with(delimiter)
+            && common.len() >= prefix.len() + delimiter.len()
+    );
+    assert_eq!(common_prefix(common, prefix, Some(delimiter)), Some(common), "it is its own common prefix");
+    true
+}

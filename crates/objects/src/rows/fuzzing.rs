@@ -1,0 +1,169 @@
+//! Entry points for mangled rows.
+
+use strongroom_seal::Envelope;
+use strongroom_seal::fuzzing::Decoder;
+use strongroom_store::GroupId;
+
+use super::{
+    BlobId, Body, BucketRow, ContentAt, ContentId, GroupState, Head, HeadKind, ObjectHead, PartAt, PartRow,
+    RowError, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
+};
+use crate::{
+    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption, ETag,
+    ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId, Versioning,
+};
+
+pub(crate) const DECODERS: &[Decoder] = &[
+    Decoder::new("objects/head", head_seeds, |bytes| row(bytes, Head::decode, Head::encode)),
+    // A tag without name and value: eight bytes there, two strings here, in a list that grows by doubling.
+    Decoder::new("objects/body", body_seeds, |bytes| row(bytes, Body::decode, Body::encode))
+        .with_memory(4096, 24),
+    Decoder::new("objects/upload", upload_seeds, |bytes| row(bytes, UploadRow::decode, UploadRow::encode))
+        .with_memory(4096, 24),
+    Decoder::new("objects/part", part_seeds, |bytes| row(bytes, PartRow::decode, PartRow::encode)),
+    Decoder::new("objects/bucket", bucket_seeds, |bytes| row(bytes, BucketRow::decode, BucketRow::encode)),
+    Decoder::new("objects/state", state_seeds, |bytes| {
+        row(bytes, GroupState::decode, |state| state.encode())
+    }),
+    Decoder::new("objects/epoch", epoch_seeds, |bytes| {
+        row(bytes, decode_epoch, |epoch| encode_epoch(*epoch))
+    }),
+    Decoder::new("objects/upload key", upload_key_seeds, of_upload),
+    Decoder::new("objects/blob key", blob_key_seeds, of_blob),
+];
+
+fn row<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, RowError>, encode: fn(&T) -> Vec<u8>) -> bool {
+    let Ok(row) = decode(bytes) else { return false };
+    assert_eq!(encode(&row), bytes, "one encoding per value");
+    true
+}
+
+fn value(algorithm: ChecksumAlgorithm) -> Option<ChecksumValue> {
+    ChecksumValue::new(algorithm, vec![algorithm as u8; algorithm.value_len()])
+}
+
+fn checksums() -> Vec<Checksum> {
+    let full = value(ChecksumAlgorithm::Crc64Nvme);
+    let parts = value(ChecksumAlgorithm::Sha256);
+    let full = full.map(|value| Checksum { value, kind: ChecksumKind::FullObject, parts: 0 });
+    full.into_iter()
+        .chain(parts.map(|value| Checksum { value, kind: ChecksumKind::Composite, parts: 3 }))
+        .collect()
+}
+
+fn head_seeds() -> Vec<Vec<u8>> {
+    let object = |etag, storage_class, checksums| {
+        HeadKind::Object(ObjectHead {
+            size: 5,
+            etag,
+            content: ContentId([0xc1; 16]),
+            storage_class,
+            checksums,
+        })
+    };
+    let head = |version, kind| Head { version, order: 2, mtime: Timestamp(3), kind }.encode();
+    vec![
+        head(VersionId::Null, object(ETag::Md5([0xe1; 16]), None, Vec::new())),
+        head(
+            VersionId::Id([9; 16]),
+            object(ETag::Multipart { digest: [2; 16], parts: 3 }, Some("STANDARD_IA".into()), checksums()),
+        ),
+        head(VersionId::Null, HeadKind::DeleteMarker),
+    ]
+}
+
+fn meta() -> ObjectMeta {
+    let mut meta = ObjectMeta {
+        user: vec![("z".into(), "1".into()), ("a".into(), "ü".into())],
+        tags: vec![("tag".into(), String::new())],
+        retention: Some(Retention { mode: RetentionMode::Compliance, until: Timestamp(99) }),
+        legal_hold: true,
+        ..ObjectMeta::default()
+    };
+    meta.system.content_type = Some("text/plain".into());
+    meta
+}
+
+fn sse() -> [SseRow; 3] {
+    let envelope =
+        Envelope { provider: "local".into(), key_id: "default".into(), key_version: 3, blob: vec![1, 2, 3] };
+    let wrapped = Box::new([0x77; body::WRAPPED_LEN]);
+    [
+        SseRow::Group { key_id: 4, wrapped: wrapped.clone() },
+        SseRow::Kms { envelope: Box::new(envelope), context: Some("{}".into()), wrapped: wrapped.clone() },
+        SseRow::Customer { salt: [5; 32], verifier: [6; 32], wrapped },
+    ]
+}
+
+fn blob(number: u8) -> BlobId {
+    BlobId { epoch: number.into(), id: [number; 16] }
+}
+
+fn body_seeds() -> Vec<Vec<u8>> {
+    let part = |number, checksum| PartAt { number, size: 5 << 20, blob: blob(3), checksum };
+    let contents = [
+        ContentAt::Inline(vec![8; 100]),
+        ContentAt::Blob(blob(2)),
+        ContentAt::Parts(vec![part(1, None), part(7, value(ChecksumAlgorithm::Crc32)), part(10_000, None)]),
+    ];
+    sse()
+        .into_iter()
+        .zip(contents)
+        .map(|(sse, content)| Body { sse, content, meta: meta() }.encode())
+        .collect()
+}
+
+fn upload_seeds() -> Vec<Vec<u8>> {
+    let kinds = [None, Some((ChecksumAlgorithm::Sha1, ChecksumKind::Composite)), None];
+    let upload = |(sse, checksum)| {
+        UploadRow { begun: Timestamp(5), content: ContentId([4; 16]), sse, checksum, meta: meta() }.encode()
+    };
+    sse().into_iter().zip(kinds).map(upload).collect()
+}
+
+fn part_seeds() -> Vec<Vec<u8>> {
+    let rows = value(ChecksumAlgorithm::Crc64Nvme).map(|checksum| {
+        PartRow { mtime: Timestamp(1), size: 2, etag: ETag::Opaque([3; 16]), blob: blob(9), checksum }
+            .encode()
+    });
+    rows.into_iter().collect()
+}
+
+fn bucket_seeds() -> Vec<Vec<u8>> {
+    let row = |settings| {
+        let (group, created, owner) = (GroupId(7), Timestamp(8), "root".into());
+        BucketRow { group, state: GroupState::Active, created, owner, settings }.encode()
+    };
+    let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
+    let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
+    vec![row(BucketSettings::default()), row(set)]
+}
+
+fn state_seeds() -> Vec<Vec<u8>> {
+    vec![GroupState::Active.encode(), GroupState::Deleting.encode()]
+}
+
+fn epoch_seeds() -> Vec<Vec<u8>> {
+    vec![encode_epoch(0), encode_epoch(u32::MAX)]
+}
+
+fn upload_key_seeds() -> Vec<Vec<u8>> {
+    let names = ["name", "grüße/\u{10ffff}"].into_iter().filter_map(|name| ObjectName::parse(name).ok());
+    names.map(|name| upload_key(&name, &UploadId([7; 24]))).collect()
+}
+
+fn of_upload(key: &[u8]) -> bool {
+    let Some((name, id)) = upload_of_key(key) else { return false };
+    assert_eq!(upload_key(&name, &id)[1..], key[1..], "one key per upload");
+    true
+}
+
+fn blob_key_seeds() -> Vec<Vec<u8>> {
+    vec![super::owner_key(&blob(4)), super::garbage_key(&blob(5))]
+}
+
+fn of_blob(key: &[u8]) -> bool {
+    let Some(id) = BlobId::of_key(key) else { return false };
+    assert_eq!(id.to_bytes(), key[1..], "one key per blob");
+    true
+}

@@ -1,0 +1,246 @@
+//! Entry points for tests that hand mangled bytes to the readers of this crate. Only with the feature `fuzzing`.
+//!
+//! XML, dates and the shape of ranges and conditions are read by the protocol library; what it hands on is tried as
+//! well where it takes no more than a header.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use s3s::dto::{ETagCondition, Range, ServerSideEncryption};
+use strongroom_objects::{ChecksumValue, SseRequest};
+use strongroom_seal::fuzzing::Decoder;
+
+use crate::sse::{self, Channel, CustomerHeaders, WriteHeaders};
+use crate::wire::body::{BodyFault, Chunking};
+use crate::wire::chunks::ChunkWatch;
+use crate::{checksum, convert, sigv4};
+
+/// The readers of this crate.
+pub const DECODERS: &[Decoder] = &[
+    // Pieces of a body are shared, and each takes a place in a queue.
+    Decoder::new("s3/unsigned chunks", unsigned_seeds, |bytes| framing(Chunking::Unsigned, bytes))
+        .with_memory(16 << 10, 40),
+    Decoder::new("s3/signed chunks", signed_seeds, |bytes| {
+        framing(Chunking::Signed { chunk_bytes_max: 64 }, bytes)
+    })
+    .with_memory(16 << 10, 40),
+    // Four bytes are enough for a header, which takes a slot of a hash table that grows by doubling.
+    Decoder::new("s3/signature", signature_seeds, signature).with_memory(16 << 10, 200),
+    Decoder::new("s3/checksum headers", checksum_seeds, checksums).with_memory(16 << 10, 200),
+    Decoder::new("s3/encryption headers", sse_seeds, encryption).with_memory(16 << 10, 200),
+    Decoder::new("s3/tagging", tagging_seeds, tagging).with_memory(4096, 64),
+    Decoder::new("s3/range", range_seeds, range),
+    Decoder::new("s3/conditions", condition_seeds, conditions),
+    Decoder::new("s3/bucket list token", token_seeds, |bytes| {
+        token(bytes, crate::ops::list_buckets::token_in)
+    }),
+    Decoder::new("s3/object list token", token_seeds, |bytes| {
+        token(bytes, crate::ops::list_objects_v2::token_in)
+    }),
+];
+
+fn unsigned_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"a\r\nstrongroom\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n".to_vec(),
+        b"1\r\na\r\n02\r\nbc\r\n0\r\n\r\n".to_vec(),
+    ]
+}
+
+fn signed_seeds() -> Vec<Vec<u8>> {
+    let signature = "f".repeat(64);
+    vec![
+        format!("a;chunk-signature={signature}\r\nstrongroom\r\n0;chunk-signature={signature}\r\n\r\n")
+            .into_bytes(),
+    ]
+}
+
+/// What comes through, in pieces of this length.
+fn fed(chunking: Chunking, bytes: &[u8], piece: usize) -> Result<Vec<u8>, BodyFault> {
+    let mut watch = ChunkWatch::new(chunking);
+    let (mut out, mut whole) = (VecDeque::new(), Vec::new());
+    for piece in bytes.chunks(piece) {
+        watch.feed(Bytes::copy_from_slice(piece), &mut out)?;
+        out.drain(..).for_each(|piece| whole.extend_from_slice(&piece));
+    }
+    watch.finish()?;
+    Ok(whole)
+}
+
+/// However a body arrives, it is the same body.
+fn framing(chunking: Chunking, bytes: &[u8]) -> bool {
+    let whole = fed(chunking, bytes, bytes.len().max(1));
+    let pieces = fed(chunking, bytes, 7);
+    assert_eq!(whole.is_ok(), pieces.is_ok(), "the cuts of the network do not matter");
+    let (Ok(whole), Ok(pieces)) = (whole, pieces) else { return false };
+    if chunking != Chunking::Unsigned {
+        assert!(whole == bytes && pieces == bytes, "signed bodies are only watched");
+    } else {
+        let again = fed(chunking, &pieces, bytes.len().max(1));
+        assert_eq!(data(&whole), data(&pieces), "the same content");
+        assert!(again.is_ok_and(|again| data(&again) == data(&whole)), "what comes out is well framed");
+    }
+    true
+}
+
+/// The content of a body that is well framed.
+fn data(framed: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = framed;
+    while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        let digits = rest[..end].split(|byte| matches!(byte, b';' | b'\r')).next().unwrap_or_default();
+        let size = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
+        let Some(piece) = size.filter(|size| *size > 0).and_then(|size| rest.get(end + 1..end + 1 + size))
+        else {
+            break;
+        };
+        out.extend_from_slice(piece);
+        rest = rest.get(end + 1 + piece.len() + 2..).unwrap_or_default();
+    }
+    out
+}
+
+/// Lines of `name: value`. What cannot be a header never gets here.
+fn headers(bytes: &[u8]) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let name = parts.next().and_then(|name| HeaderName::from_bytes(name).ok());
+        let value = parts.next().and_then(|value| HeaderValue::from_bytes(value.trim_ascii()).ok());
+        if let (Some(name), Some(value)) = (name, value) {
+            map.append(name, value);
+        }
+    }
+    map
+}
+
+fn signature_seeds() -> Vec<Vec<u8>> {
+    let scope = "AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request";
+    let header = format!(
+        "\nauthorization: AWS4-HMAC-SHA256 Credential={scope},SignedHeaders=host;range;x-amz-date,Signature=fe5f\n\
+         host: example\nrange: bytes=0-9\nx-amz-date: 20130524T000000Z"
+    );
+    let presigned = format!(
+        "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={}&X-Amz-Expires=86400&X-Amz-SignedHeaders=host&\
+         X-Amz-Signature=aeee\nhost: example",
+        scope.replace('/', "%2F"),
+    );
+    vec![header.into(), presigned.into()]
+}
+
+/// A query string, then headers.
+fn signature(bytes: &[u8]) -> bool {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let Ok(query) = std::str::from_utf8(lines.next().unwrap_or_default()) else { return false };
+    let headers = headers(lines.next().unwrap_or_default());
+    let Some(signed) = sigv4::Signed::parse(query, &headers) else { return false };
+    signed.check_scope("us-east-1").is_ok() && signed.check_coverage(&headers).is_ok()
+}
+
+fn checksum_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"x-amz-checksum-crc32: AAAAAA==\nx-amz-sdk-checksum-algorithm: CRC32".to_vec(),
+        b"x-amz-trailer: x-amz-checksum-sha256\nx-amz-sdk-checksum-algorithm: sha256".to_vec(),
+        b"content-md5: 1B2M2Y8AsgTpgAmY7PhCfg==\nx-amz-checksum-crc64nvme: AAAAAAAAAAA=-3".to_vec(),
+    ]
+}
+
+fn checksums(bytes: &[u8]) -> bool {
+    let headers = headers(bytes);
+    let digest = headers.get("content-md5").map(|value| value.to_str().unwrap_or_default());
+    let asked = checksum::upload_request(&headers, None);
+    let given = checksum::given(&headers);
+    if let Ok(asked) = &asked {
+        let expected = given.as_ref().ok().and_then(Option::as_ref).map(ChecksumValue::algorithm);
+        assert_eq!(asked.expected.first().map(ChecksumValue::algorithm), expected, "one reading of a header");
+    }
+    // The answer to an empty document may only be that it is another one.
+    let _ = checksum::verify_document(&headers, &[]);
+    asked.is_ok() && checksum::content_md5(digest).is_ok()
+}
+
+fn sse_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"x-amz-server-side-encryption: AES256".to_vec(),
+        b"x-amz-server-side-encryption: aws:kms\nx-amz-server-side-encryption-aws-kms-key-id: key\n\
+          x-amz-server-side-encryption-context: eyJiIjoiMiIsImEiOiIxIn0="
+            .to_vec(),
+        b"x-amz-server-side-encryption-customer-algorithm: AES256\n\
+          x-amz-server-side-encryption-customer-key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\
+          x-amz-server-side-encryption-customer-key-md5: cLyPS3KoaSFGi/joRB3OUQ=="
+            .to_vec(),
+    ]
+}
+
+fn encryption(bytes: &[u8]) -> bool {
+    let headers = headers(bytes);
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+    let of = |what: &str| text(&format!("x-amz-server-side-encryption{what}"));
+    let customer =
+        || CustomerHeaders::new(of("-customer-algorithm"), of("-customer-key"), of("-customer-key-md5"));
+    let request = WriteHeaders {
+        method: of("").map(ServerSideEncryption::from),
+        kms_key_id: of("-aws-kms-key-id"),
+        kms_context: of("-context"),
+        customer: customer(),
+    };
+    let _ = sse::refuse_method(&headers);
+    let _ = sse::customer_key(customer(), Channel::Fit, sse::Use::Read);
+    let any = customer().algorithm.is_some() || customer().key.is_some() || customer().key_md5.is_some();
+    match sse::write_request(request, Channel::Fit) {
+        Ok(SseRequest::Customer(_)) => true,
+        // Asking for a key of one's own and getting another would be the worst answer of all.
+        Ok(_) => {
+            assert!(!any, "a customer's key is never ignored");
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn tagging_seeds() -> Vec<Vec<u8>> {
+    vec![b"a=1&b=two+words&c=%C3%BC".to_vec(), b"only".to_vec(), Vec::new()]
+}
+
+fn tagging(bytes: &[u8]) -> bool {
+    let Some(tags) = std::str::from_utf8(bytes).ok().and_then(|text| convert::tags_of_query(text).ok())
+    else {
+        return false;
+    };
+    assert!(
+        (1..tags.len()).all(|at| !tags[..at].iter().any(|(name, _)| *name == tags[at].0)),
+        "names are unique"
+    );
+    true
+}
+
+fn range_seeds() -> Vec<Vec<u8>> {
+    [&b"bytes=0-9"[..], b"bytes=5-", b"bytes=-7"].map(<[u8]>::to_vec).to_vec()
+}
+
+fn range(bytes: &[u8]) -> bool {
+    let Some(range) = std::str::from_utf8(bytes).ok().and_then(|text| Range::parse(text).ok()) else {
+        return false;
+    };
+    let _ = convert::range_in(range);
+    true
+}
+
+fn condition_seeds() -> Vec<Vec<u8>> {
+    [&b"*"[..], b"\"d41d8cd98f00b204e9800998ecf8427e\"", b"W/\"weak\""].map(<[u8]>::to_vec).to_vec()
+}
+
+fn conditions(bytes: &[u8]) -> bool {
+    let read = || ETagCondition::parse_http_header(bytes).ok();
+    let (Some(one), Some(other)) = (read(), read()) else { return false };
+    let conditions = convert::write_conditions(Some(one), Some(other));
+    conditions.if_match.is_some() && conditions.if_none_match.is_some()
+}
+
+fn token_seeds() -> Vec<Vec<u8>> {
+    vec![b"YS1uYW1l".to_vec(), Vec::new()]
+}
+
+fn token(bytes: &[u8], read: fn(&str) -> Result<String, crate::error::ApiError>) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| read(text).is_ok())
+}
