@@ -234,7 +234,8 @@ fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {
     Ok(names)
 }
 
-fn take_lock(dir: &Path, disk: &Arc<dyn Disk>) -> Result<Lock, OpenError> {
+/// Takes the lock of a data directory.
+pub(crate) fn take_lock(dir: &Path, disk: &Arc<dyn Disk>) -> Result<Lock, OpenError> {
     let path = dir.join("LOCK");
     let file = match disk.create_new(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path),

@@ -2,9 +2,8 @@
 
 use strongroom_seal::Envelope;
 
-use crate::engine::Engine;
 use crate::keeper::ToKeeper;
-use crate::keyring::KeyEntry;
+use crate::keyring::{KeyEntry, Keyring};
 use crate::uses::Used;
 use crate::{CommitError, GroupId, Lsn, Store};
 
@@ -78,7 +77,7 @@ pub struct KeyringReport {
 impl Store {
     /// All keys with their states, ages and uses as of now.
     pub fn key_report(&self) -> KeyringReport {
-        report(self.engine())
+        report(&self.engine().keyring)
     }
 
     /// Gives a group a new key, which seals everything from the answer on; the answer is its id. Older keys stay readable
@@ -97,13 +96,14 @@ impl Store {
     }
 }
 
-fn report(engine: &Engine) -> KeyringReport {
-    let contents = engine.keyring.contents();
+/// All keys of a keyring with what was counted since it was opened.
+pub(crate) fn report(keyring: &Keyring) -> KeyringReport {
+    let (contents, uses) = (keyring.contents(), keyring.uses());
     let groups = contents.groups.iter().map(|(group, keys)| GroupReport {
         group: *group,
-        keys: keys.keys.iter().map(|key| key_report(key, engine.uses.used(*group, key.id))).collect(),
+        keys: keys.keys.iter().map(|key| key_report(key, uses.used(*group, key.id))).collect(),
     });
-    KeyringReport { root: engine.keyring.root(), generation: contents.generation, groups: groups.collect() }
+    KeyringReport { root: keyring.root(), generation: contents.generation, groups: groups.collect() }
 }
 
 /// What was counted since the store opened starts from what the keyring had then; a key that was not used since is as

@@ -9,10 +9,18 @@
 //! Files are opened for reading alone. Where ordinary recovery is needed it runs over a [`ReadOnlyDisk`], which keeps
 //! in memory what recovery writes. What may be looked at while a server runs: `docs/operations/inspect.md`.
 
+mod image;
 mod offline;
 mod readonly;
+#[cfg(test)]
+mod tests;
+mod unlocked;
+mod verify;
 
 pub use crate::keyring::KeyringHeader;
 pub use crate::pages::{PageFileOutline, SlotOutline, SlotState};
+pub use image::Image;
 pub use offline::{InspectError, Offline};
 pub use readonly::ReadOnlyDisk;
+pub use unlocked::{KeyringDetails, LogItem, LogRecord, PageFileReport, PageKeyReport, RecordKind, Unlocked};
+pub use verify::{Counts, Finding, Note, Verified, Watch};

@@ -295,7 +295,7 @@ pub(crate) fn body(bytes: &[u8], count: u16) -> Result<(Kind, Payloads<'_>), Log
 }
 
 /// The payloads of a body.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Payloads<'a> {
     from: Reader<'a>,
     left: u16,

@@ -19,16 +19,18 @@ mod outline;
 mod reader;
 mod recover;
 mod segment;
+mod survey;
 mod writer;
 
 pub use error::{LogError, LogFault, WriteError};
-pub(crate) use format::Kind;
 pub use format::SegmentId;
+pub(crate) use format::{Kind, Payloads};
 pub use keys::LogKeyError;
 pub(crate) use keys::LogKeys;
 pub use outline::{ChainBreak, Outline, OutlineItem, outline};
 pub(crate) use recover::{Checkpoint, Record, Scanned};
 pub(crate) use segment::Surroundings;
+pub(crate) use survey::{Sight, Surveyed, survey};
 pub(crate) use writer::{Entry, Log, LogOptions};
 
 #[cfg(test)]

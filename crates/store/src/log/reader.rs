@@ -146,18 +146,43 @@ impl SegmentReader {
 
     /// Whether anything behind `bad` proves that the frame there had been synced: an authentic header that says so.
     pub(crate) fn was_durable(&self, bad: &Cursor) -> Result<bool, LogError> {
+        Ok(self.find_header(bad.offset + 1, |header| header.durable > bad.offset)?.is_some())
+    }
+
+    /// Where reading can go on behind what is bad at `bad`: with the next frame, or with the same one if only its
+    /// place in the chain is wrong.
+    pub(crate) fn resume(&self, bad: &Cursor) -> Result<Option<Cursor>, LogError> {
+        if let Some((header, link)) = self.header_at(bad.offset)? {
+            if header.previous != bad.link || header.first != bad.next {
+                return Ok(Some(Cursor { offset: bad.offset, next: header.first, link: header.previous }));
+            }
+            let end =
+                Cursor { offset: bad.offset + header.frame_len(), next: Lsn(header.last().0 + 1), link };
+            return Ok((end.offset <= self.len).then_some(end));
+        }
+        let found = self.find_header(bad.offset + 1, |_| true)?;
+        Ok(found.map(|(offset, header)| Cursor { offset, next: header.first, link: header.previous }))
+    }
+
+    /// The first authentic frame header from `start` on that is `wanted`.
+    fn find_header(
+        &self,
+        start: u64,
+        wanted: impl Fn(&FrameHeader) -> bool,
+    ) -> Result<Option<(u64, FrameHeader)>, LogError> {
         let mut window = Vec::new();
-        let mut start = bad.offset + 1;
+        let mut start = start;
         while start + FRAME_HEADER_LEN as u64 <= self.len {
             // Windows overlap by a magic's length less one, so that none is missed between two.
             let len = (self.len - start).min(WINDOW_LEN as u64);
             window.resize(usize::try_from(len).unwrap_or(WINDOW_LEN), 0);
             self.file.read_at(&mut window, start).map_err(LogError::io("read", &self.path))?;
             for (at, _) in window.windows(FRAME_MAGIC.len()).enumerate().filter(|(_, w)| w == FRAME_MAGIC) {
-                if let Some((header, _)) = self.header_at(start + at as u64)?
-                    && header.durable > bad.offset
+                let offset = start + at as u64;
+                if let Some((header, _)) = self.header_at(offset)?
+                    && wanted(&header)
                 {
-                    return Ok(true);
+                    return Ok(Some((offset, header)));
                 }
             }
             start += len - (FRAME_MAGIC.len() as u64 - 1).min(len - 1);
@@ -165,7 +190,7 @@ impl SegmentReader {
                 break;
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// The authentic frame header at `offset`, if one is there.

@@ -301,21 +301,21 @@ impl Scanned {
 }
 
 /// Where a segment must end, and what must stand where.
-struct Bounds {
+pub(super) struct Bounds {
     /// The end that the next header or a clean mark records.
-    recorded: Option<u64>,
+    pub(super) recorded: Option<u64>,
     /// The mark, if it speaks of this segment and its place was not reached yet.
-    proof: Option<Proof>,
+    pub(super) proof: Option<Proof>,
 }
 
 impl Bounds {
     /// Whether a bad frame at the place that was reached cannot be a torn tail.
-    fn must_be_good(&self) -> bool {
+    pub(super) fn must_be_good(&self) -> bool {
         self.recorded.is_some() || self.proof.is_some()
     }
 
     /// At the mark's offset exactly what the mark says must end, and no frame may reach over it.
-    fn check_proof(&mut self, reader: &SegmentReader, at: &Cursor) -> Result<(), LogError> {
+    pub(super) fn check_proof(&mut self, reader: &SegmentReader, at: &Cursor) -> Result<(), LogError> {
         match self.proof {
             Some(proof) if at.offset >= proof.offset => {
                 let same = (proof.offset, proof.lsn.0 + 1, proof.link) == (at.offset, at.next.0, at.link);
@@ -341,7 +341,7 @@ fn write_again(reader: &SegmentReader, from: u64, end: u64) -> Result<(), LogErr
     Ok(())
 }
 
-fn clean_end(proof: &Proof) -> Option<u64> {
+pub(super) fn clean_end(proof: &Proof) -> Option<u64> {
     proof.clean.then_some(proof.offset)
 }
 

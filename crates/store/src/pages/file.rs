@@ -111,6 +111,28 @@ impl PageFile {
         Self::new(disk_file, setting, id, table, root, published)
     }
 
+    /// [`Self::open`] for who only looks: also the key table as it is in the file, and whether the file was closed.
+    pub(super) fn look(
+        disk_file: Arc<dyn DiskFile>,
+        setting: &Setting<'_>,
+        expect: RootSeq,
+    ) -> Result<(Self, KeyTable, bool), PagesError> {
+        let found = root::newest(disk_file.as_ref(), setting.path, setting.group, setting.keys, expect)?.root;
+        let file = Self::open(disk_file, setting, expect)?;
+        Ok((file, found.keys, found.closed))
+    }
+
+    /// The sealed bytes of consecutive data pages of one leaf.
+    pub(super) fn read_raw(&self, first: u64, out: &mut [u8]) -> Result<(), PagesError> {
+        let place = Sealed::Data(first).place();
+        self.disk_file.read_at(out, place).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                PagesError::damage(&self.path, Place::Page(first), "the file ends before this page")
+            }
+            _ => self.io(error),
+        })
+    }
+
     /// Opens the newest root of a page file, if it is not older than `expect`. Changes nothing, but cuts what a crash
     /// left behind the end, and puts back pages that were being moved to another key.
     pub(super) fn open(
@@ -320,7 +342,6 @@ impl PageFile {
         })
     }
 
-    #[cfg(test)]
     pub(super) fn tree(&self) -> &Tree {
         &self.tree
     }

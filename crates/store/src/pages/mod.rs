@@ -10,6 +10,7 @@
 //! | `root` | the two root slots: encoding, choice of the newest |
 //! | `tree` | the tag tree in memory: lookups, changes, bounded cache, copy-on-write flush |
 //! | `file` | one page file as a redb storage backend |
+//! | `survey` | opening every page of a file, whatever is wrong with some |
 //! | `outline` | what a file shows without keys |
 //! | `gate` | who may touch which pages while some are moved to another key |
 //! | `journal` | what pages were before they are moved, on disk |
@@ -28,6 +29,7 @@ mod keys;
 mod outline;
 mod reading;
 mod root;
+mod survey;
 mod tree;
 
 #[cfg(test)]
@@ -41,3 +43,4 @@ pub(crate) use outline::outline;
 pub use outline::{PageFileOutline, SlotOutline, SlotState};
 pub(crate) use reading::{Range, Reading, Value};
 pub(crate) use root::RootSeq;
+pub(crate) use survey::{Survey, Surveying, survey};

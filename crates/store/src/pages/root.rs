@@ -215,6 +215,20 @@ pub(super) fn newest(
     }
 }
 
+/// A slot that was written and does not open, if there is one.
+pub(super) fn unreadable_slot(
+    disk_file: &dyn DiskFile,
+    group: GroupId,
+    keys: &PageKeys,
+) -> io::Result<Option<u8>> {
+    for index in 0..2 {
+        if let Slot::Unreadable | Slot::Misplaced(_) = read_slot(disk_file, group, keys, index)? {
+            return Ok(Some(index));
+        }
+    }
+    Ok(None)
+}
+
 fn read_slot(file: &dyn DiskFile, group: GroupId, keys: &PageKeys, index: u8) -> io::Result<Slot> {
     let mut first = vec![0; PAGE_LEN];
     match file.read_at(&mut first, slot_place(index)) {

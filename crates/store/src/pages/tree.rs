@@ -371,7 +371,7 @@ impl Tree {
     }
 
     /// The tag page that `entry` names; `None` if it was never written.
-    fn read_tags(&self, what: Sealed, entry: &Entry) -> Result<Option<Tags>, PagesError> {
+    pub(super) fn read_tags(&self, what: Sealed, entry: &Entry) -> Result<Option<Tags>, PagesError> {
         if entry.is_empty() {
             return Ok(None);
         }
