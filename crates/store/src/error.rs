@@ -275,6 +275,51 @@ pub enum CommitError {
     Closed,
 }
 
+/// Why the root key was not changed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootKeyChangeError {
+    /// The new root key did not wrap, or did not give back what it wrapped. Nothing was changed.
+    #[error("the new root key cannot be used: {source}")]
+    NewKey {
+        /// What the provider answered.
+        source: RootKeyError,
+    },
+    /// A group's key could not be wrapped anew. Nothing was changed.
+    #[error("key {key_id} of group {group} could not be wrapped anew: {source}")]
+    Key {
+        /// Whose key.
+        group: GroupId,
+        /// Which.
+        key_id: u32,
+        /// What the provider answered.
+        source: RootKeyError,
+    },
+    /// No space is left for the new keyring. The old one counts.
+    #[error("no space is left on the disk")]
+    NoSpace,
+    /// The store takes no writes.
+    #[error("the store stopped taking writes: {cause}")]
+    Poisoned {
+        /// What failed first.
+        cause: Cause,
+    },
+    /// The store is closed or closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<CommitError> for RootKeyChangeError {
+    /// What the store says before anything is done.
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Poisoned { cause } => Self::Poisoned { cause },
+            CommitError::NoSpace => Self::NoSpace,
+            _ => Self::Closed,
+        }
+    }
+}
+
 /// Why rows were not read.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]

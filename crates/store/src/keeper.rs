@@ -3,28 +3,41 @@
 //! One thread, so that rotations and changes of the root key take turns, and so that a slow key management service keeps
 //! nobody else waiting.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
+use strongroom_seal::Envelope;
 use tokio::sync::oneshot;
 
-use crate::commit::Entrance;
+use crate::checkpoint::ToCheckpoint;
+use crate::commit::{Entrance, ToLog};
+use crate::directory::is_no_space;
 use crate::engine::Engine;
+use crate::keys::{RootKeyChange, RootKeyName};
 use crate::store::block_on;
-use crate::{Clock, Command, CommitError, GroupId, KeyLimits, Outcome, Write, encode};
+use crate::{
+    Cause, Clock, Command, CommitError, GroupId, KeyLimits, Outcome, RootKeyChangeError, StoreError, Write,
+    encode,
+};
 
 /// How often ages are looked at when nothing else happens.
 const CHECK_EVERY: Duration = Duration::from_secs(600);
 /// Keys of a group that are not retired. Each is in memory while the group is open, and page files refer to at most 127.
 const NEEDED_MAX: usize = 64;
 
+/// Keys by group and id, wrapped anew.
+type Wrapped = BTreeMap<(GroupId, u32), Envelope>;
+
 /// What the key thread is told.
 #[derive(Debug)]
 pub(crate) enum ToKeeper {
     /// Give the group a new key; the answer is its id.
     Rotate { group: GroupId, done: oneshot::Sender<Result<u32, CommitError>> },
-    /// A key may be past a limit.
+    /// Wrap all keys under another root key, or the newest version of the present one.
+    ChangeRoot { key_id: Option<String>, done: oneshot::Sender<Result<RootKeyChange, RootKeyChangeError>> },
+    /// A key may be past a limit, or wrapped by another root key than the rest.
     Check,
     /// End.
     Stop,
@@ -35,6 +48,8 @@ pub(crate) enum ToKeeper {
 pub(crate) struct Keeper {
     pub(crate) engine: Arc<Engine>,
     pub(crate) entrance: Entrance,
+    pub(crate) logger: Sender<ToLog>,
+    pub(crate) checkpointer: Sender<ToCheckpoint>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: KeyLimits,
     pub(crate) messages: Receiver<ToKeeper>,
@@ -46,6 +61,7 @@ impl Keeper {
         loop {
             match self.messages.recv_timeout(CHECK_EVERY) {
                 Ok(ToKeeper::Rotate { group, done }) => drop(done.send(self.rotate(group))),
+                Ok(ToKeeper::ChangeRoot { key_id, done }) => drop(done.send(self.change_root(key_id))),
                 Ok(ToKeeper::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
                 Ok(ToKeeper::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -85,5 +101,107 @@ impl Keeper {
         }
     }
 
-    fn check(&self) {}
+    /// All keys under another root key (`docs/spec/keyring.md` §10).
+    fn change_root(&self, key_id: Option<String>) -> Result<RootKeyChange, RootKeyChangeError> {
+        self.entrance.check_open()?;
+        let keyring = &self.engine.keyring;
+        let from = keyring.root();
+        let wanted = key_id.unwrap_or_else(|| from.key_id.clone());
+        let own = keyring.wrap_own_key(&wanted).map_err(|source| RootKeyChangeError::NewKey { source })?;
+        let to = RootKeyName::from(&own);
+        // A provider that tells no versions may have changed its key all the same.
+        let stays = |wrapped: &Envelope| !to.is_ahead_of(wrapped) && to.key_version != 0;
+        let mut wrapped = Wrapped::new();
+        self.wrap_anew(&to, &stays, &mut wrapped)?;
+        // Who makes a group now has its key from the old root key; the others wait for the new one.
+        let making = block_on(self.engine.making.write());
+        self.wrap_anew(&to, &stays, &mut wrapped)?;
+        let keys = wrapped.len() as u64;
+        if from == to && to.key_version != 0 && keys == 0 {
+            return Ok(RootKeyChange { from, to, keys });
+        }
+        self.replace_wrapped(Some(own), &wrapped)?;
+        drop(making);
+        tracing::info!(%from, %to, keys, "the keyring and all group keys are wrapped by another root key");
+        if let Err(error) = self.checkpoint() {
+            tracing::warn!(%error, "there is no checkpoint yet after the change of the root key");
+        }
+        Ok(RootKeyChange { from, to, keys })
+    }
+
+    /// Wraps the keys that are not in `wrapped` yet and whose root key does not stay.
+    fn wrap_anew(
+        &self,
+        to: &RootKeyName,
+        stays: &dyn Fn(&Envelope) -> bool,
+        wrapped: &mut Wrapped,
+    ) -> Result<(), RootKeyChangeError> {
+        let keyring = &self.engine.keyring;
+        for (group, keys) in &keyring.contents().groups {
+            for key in &keys.keys {
+                let Some(envelope) = &key.wrapped else { continue };
+                if stays(envelope) || wrapped.contains_key(&(*group, key.id)) {
+                    continue;
+                }
+                let key_id = key.id;
+                let anew = keyring.rewrap(*group, key_id, envelope, &to.key_id);
+                let anew =
+                    anew.map_err(|source| RootKeyChangeError::Key { group: *group, key_id, source })?;
+                wrapped.insert((*group, key_id), anew);
+            }
+        }
+        Ok(())
+    }
+
+    /// One replacement of the keyring with all of it.
+    fn replace_wrapped(&self, own: Option<Envelope>, wrapped: &Wrapped) -> Result<(), RootKeyChangeError> {
+        let keyring = &self.engine.keyring;
+        let replaced = keyring.replace_under(own, |contents| {
+            for (group, keys) in &mut contents.groups {
+                for key in keys.keys.iter_mut().filter(|key| key.wrapped.is_some()) {
+                    if let Some(anew) = wrapped.get(&(*group, key.id)) {
+                        key.wrapped = Some(anew.clone());
+                    }
+                }
+            }
+        });
+        replaced.map_err(|error| {
+            if is_no_space(&error) {
+                return RootKeyChangeError::NoSpace;
+            }
+            let cause = self.engine.poison.set(Cause::Keyring { error: error.to_string() });
+            RootKeyChangeError::Poisoned { cause }
+        })?;
+        let generation = keyring.contents().generation;
+        let _ = self.logger.send(ToLog::KeyringChanged { generation, rotated: Vec::new() });
+        Ok(())
+    }
+
+    fn checkpoint(&self) -> Result<(), StoreError> {
+        let (done, answer) = mpsc::channel();
+        self.checkpointer.send(ToCheckpoint::Now(done)).map_err(|_| StoreError::Closed)?;
+        answer.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    fn check(&self) {
+        self.mend();
+    }
+
+    /// Wraps keys under the root key that the header names which came with another one, or with an older version.
+    fn mend(&self) {
+        let root = self.engine.keyring.root();
+        if self.engine.keyring.contents().behind(&root) == 0 || self.entrance.check_open().is_err() {
+            return;
+        }
+        let mut wrapped = Wrapped::new();
+        let mended = self
+            .wrap_anew(&root, &|wrapped| !root.is_ahead_of(wrapped), &mut wrapped)
+            .and_then(|()| self.replace_wrapped(None, &wrapped));
+        match mended {
+            Ok(()) => {
+                tracing::info!(%root, keys = wrapped.len(), "keys of an earlier root key are wrapped anew")
+            }
+            Err(error) => tracing::warn!(%error, "keys of an earlier root key could not be wrapped anew"),
+        }
+    }
 }

@@ -1,11 +1,13 @@
 //! Keys as their owner sees them: reports, rotation, change of the root key. `docs/spec/keyring.md`.
 
+use std::fmt;
+
 use strongroom_seal::Envelope;
 
 use crate::keeper::ToKeeper;
 use crate::keyring::{KeyEntry, Keyring};
 use crate::uses::Used;
-use crate::{CommitError, GroupId, Lsn, Store};
+use crate::{CommitError, GroupId, Lsn, RootKeyChangeError, Store};
 
 /// What a group key may be used for (`docs/spec/keyring.md` §2, *States*).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,33 @@ pub struct RootKeyName {
     pub key_id: String,
     /// Its version there; 0 if the provider does not tell.
     pub key_version: u32,
+}
+
+impl RootKeyName {
+    /// Whether another root key than this one wrapped the key in `envelope`, or an older version of it.
+    pub(crate) fn is_ahead_of(&self, envelope: &Envelope) -> bool {
+        self.provider != envelope.provider
+            || self.key_id != envelope.key_id
+            || self.key_version > envelope.key_version
+    }
+}
+
+impl fmt::Display for RootKeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} version {} of {}", self.key_id, self.key_version, self.provider)
+    }
+}
+
+/// What a change of the root key did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RootKeyChange {
+    /// What wrapped the keys before.
+    pub from: RootKeyName,
+    /// What wraps them now. The same if there was nothing to change.
+    pub to: RootKeyName,
+    /// How many group keys were wrapped anew.
+    pub keys: u64,
 }
 
 /// What is known of one key of a group. Nothing in it is secret.
@@ -87,6 +116,16 @@ impl Store {
     /// As [`Self::commit`], and [`CommitError::KeysExhausted`] while too many of the group's keys are still needed.
     pub async fn rotate_group_key(&self, group: GroupId) -> Result<u32, CommitError> {
         self.ask_keeper(|done| ToKeeper::Rotate { group, done }).await?
+    }
+
+    /// Wraps all keys under another root key, or under the newest version of the present one if none is named: all of them
+    /// or, on an error or after a crash, none. What the old root key is still needed for afterwards:
+    /// `docs/spec/keyring.md` §10.
+    ///
+    /// # Errors
+    /// [`RootKeyChangeError`]; only after `Poisoned` it is not known which root key the keyring on the disk needs.
+    pub async fn change_root_key(&self, key_id: Option<String>) -> Result<RootKeyChange, RootKeyChangeError> {
+        self.ask_keeper(|done| ToKeeper::ChangeRoot { key_id, done }).await?
     }
 
     /// Counts what was sealed under a group key outside of the store: who wraps a value under [`Store::group_key`]

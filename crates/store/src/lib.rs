@@ -42,9 +42,11 @@ mod workers;
 pub use command::{
     COMMAND_LEN_MAX, Check, Command, GroupId, KEY_LEN_MAX, Lsn, Outcome, VALUE_LEN_MAX, Write,
 };
-pub use error::{Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyError, StoreError};
+pub use error::{
+    Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyChangeError, RootKeyError, StoreError,
+};
 pub use key_user::{KeyUser, KeyUserError};
-pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyName};
+pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyChange, RootKeyName};
 pub use log::{
     ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
 };

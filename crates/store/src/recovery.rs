@@ -29,6 +29,9 @@ pub struct Recovery {
     pub replayed: u64,
     /// Bytes of a batch that was being written when the store was killed; none of it had been acknowledged.
     pub cut_bytes: u64,
+    /// The root key has this newer version, and the keyring is still wrapped by an older one, as when this node was down
+    /// while the root key was changed. The older one is used as long as the provider has it.
+    pub newer_root: Option<u32>,
 }
 
 /// An opened store, before its threads start.
@@ -92,7 +95,12 @@ impl Opening<'_> {
         registry.acquire(GroupId::SYSTEM)?;
         self.directory.remove_strays(|group| keyring.contents().groups.contains_key(&group))?;
 
-        let recovery = Recovery { clean: scanned.clean(), replayed, cut_bytes: scanned.cut_bytes() };
+        let recovery = Recovery {
+            clean: scanned.clean(),
+            replayed,
+            cut_bytes: scanned.cut_bytes(),
+            newer_root: keyring.newer_root(),
+        };
         let newest = scanned.newest_segment().0;
         let mut log = scanned.finish()?;
         // The new segment is durable. From here on no log without it is this store's.

@@ -305,6 +305,7 @@ impl Handle {
             engine: Arc::clone(&engine),
             messages: batches,
             logger: to_log.clone(),
+            keeper: to_keeper.clone(),
             held: Default::default(),
         };
         let checkpointer = Checkpointer {
@@ -317,6 +318,8 @@ impl Handle {
         let keeper = Keeper {
             engine: Arc::clone(&engine),
             entrance: entrance.clone(),
+            logger: to_log.clone(),
+            checkpointer: to_checkpoint.clone(),
             clock: Arc::clone(&options.clock),
             limits: options.key_limits,
             messages: questions,

@@ -77,6 +77,15 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let runtime = Handle::current();
     let opened = tokio::task::spawn_blocking(move || opening.open(runtime)).await??;
     let Opened { store, kms, iam, first_start, fresh } = opened;
+    if let Some(newer) = store.recovered().newer_root {
+        let root = store.key_report().root;
+        tracing::warn!(
+            "the keyring is wrapped by version {} of the root key {:?}, which has version {newer} by now; \
+             `strongroom admin keys root change` moves it there, and the older one is needed until then",
+            root.key_version,
+            root.key_id
+        );
+    }
     let blobs = ObjectsOptions::new(config.data_dir.join("blobs"));
     let objects = Objects::open(store.clone(), Arc::clone(&kms), blobs).await?;
 

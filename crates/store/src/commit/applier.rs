@@ -10,6 +10,7 @@ use strongroom_telemetry::names;
 
 use super::{Request, ToApply, ToLog};
 use crate::engine::Engine;
+use crate::keeper::ToKeeper;
 use crate::pages::PagesError;
 use crate::{Cause, Command, CommitError, GroupId, Lsn, Outcome, groups};
 
@@ -19,6 +20,7 @@ pub(crate) struct Applier {
     pub(crate) engine: Arc<Engine>,
     pub(crate) messages: Receiver<ToApply>,
     pub(crate) logger: Sender<ToLog>,
+    pub(crate) keeper: Sender<ToKeeper>,
     /// Groups whose pages are being made durable, and what waits for that. Their commands may be applied after later
     /// ones of other groups, which nobody can tell: no command depends on another group's rows.
     pub(crate) held: HashMap<GroupId, Vec<Run>>,
@@ -138,6 +140,9 @@ impl Applier {
                 // The file takes no more calls. Whoever opens it again finds the new key active.
                 tracing::warn!(%group, %error, "a group's open pages could not be given its new key");
             }
+        }
+        if contents.behind(&engine.keyring.root()) > 0 {
+            let _ = self.keeper.send(ToKeeper::Check);
         }
         let _ = self.logger.send(ToLog::KeyringChanged { generation: contents.generation, rotated });
         Ok(())

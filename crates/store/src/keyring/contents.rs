@@ -6,7 +6,7 @@ use strongroom_seal::Envelope;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 use crate::directory::StoreId;
-use crate::keys::{KeyState, ResealSettings};
+use crate::keys::{KeyState, ResealSettings, RootKeyName};
 use crate::uses::Used;
 use crate::{GroupId, Lsn};
 
@@ -130,6 +130,12 @@ impl GroupKeys {
 }
 
 impl Contents {
+    /// How many keys are wrapped by another root key than `root`, or by an older version of it.
+    pub(crate) fn behind(&self, root: &RootKeyName) -> usize {
+        let keys = self.groups.values().flat_map(|group| &group.keys);
+        keys.filter_map(|key| key.wrapped.as_ref()).filter(|wrapped| root.is_ahead_of(wrapped)).count()
+    }
+
     /// Keys that stopped sealing and of which it is not known yet in which segment.
     pub(crate) fn until_unknown(&self) -> Vec<(GroupId, u32)> {
         let keys = self.groups.iter().flat_map(|(group, keys)| keys.keys.iter().map(|key| (*group, key)));

@@ -36,7 +36,9 @@ pub(crate) struct Keyring {
     disk: Arc<dyn Disk>,
     random: Arc<dyn Random>,
     root_keys: Arc<dyn RootKeys>,
-    header: Header,
+    store: StoreId,
+    /// As on the disk; replaced together with the contents.
+    header: RwLock<Arc<Header>>,
     key: KeyringKey,
     contents: RwLock<Arc<Contents>>,
     /// Replacements take turns. The newest generation that may be on the disk: no other content ever has its number.
@@ -148,7 +150,8 @@ impl Keyring {
             disk,
             random,
             root_keys,
-            header,
+            store: header.store,
+            header: RwLock::new(Arc::new(header)),
             key,
             turn: Mutex::new(contents.generation),
             contents: RwLock::new(Arc::new(contents)),
@@ -164,7 +167,7 @@ impl Keyring {
 
     /// The root key that wraps the keyring key.
     pub(crate) fn root(&self) -> RootKeyName {
-        RootKeyName::from(&self.header.wrapped)
+        RootKeyName::from(&self.header().wrapped)
     }
 
     /// How often each key sealed.
@@ -173,17 +176,30 @@ impl Keyring {
     }
 
     pub(crate) fn store(&self) -> StoreId {
-        self.header.store
+        self.store
     }
 
     /// Changes the contents, durably (§4). After an error it is unknown which of the two is on the disk.
     pub(crate) fn replace(&self, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
+        self.replace_under(None, change)
+    }
+
+    /// [`Self::replace`] with another root key: `wrapped` is the keyring key under it (§10).
+    pub(crate) fn replace_under(
+        &self,
+        wrapped: Option<Envelope>,
+        change: impl FnOnce(&mut Contents),
+    ) -> io::Result<()> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Contents::clone(&self.contents());
         change(&mut next);
         *turn += 1;
         next.generation = *turn;
-        let bytes = file::seal(&self.key, &self.header, &next, &*self.random);
+        let header = match wrapped {
+            Some(wrapped) => Arc::new(Header::new(self.store, wrapped)),
+            None => self.header(),
+        };
+        let bytes = file::seal(&self.key, &header, &next, &*self.random);
         let new = self.path.with_extension("new");
         match self.disk.remove(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -195,6 +211,7 @@ impl Keyring {
         drop(file);
         self.disk.rename(&new, &self.path)?;
         self.disk.sync_dir(&self.dir)?;
+        *self.header.write().unwrap_or_else(PoisonError::into_inner) = header;
         *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
     }
@@ -224,7 +241,43 @@ impl Keyring {
     /// A fresh key for a group, the first one of a group that is about to be made or a later one. Asks the root key's
     /// provider.
     pub(crate) fn fresh_key(&self, group: GroupId, id: u32) -> Result<FreshKey, RootKeyError> {
-        fresh_key(self.store(), group, id, &self.header.wrapped.key_id, &*self.random, &*self.root_keys)
+        let root = self.header().wrapped.key_id.clone();
+        fresh_key(self.store(), group, id, &root, &*self.random, &*self.root_keys)
+    }
+
+    /// The keyring key under the newest version of a root key that was seen to give it back.
+    pub(crate) fn wrap_own_key(&self, root: &str) -> Result<Envelope, RootKeyError> {
+        let context = keyring_context(self.store);
+        let wrapped = self.root_keys.wrap(Some(root), self.key.dangerous_expose(), &context)?;
+        let mut given_back = self.root_keys.unwrap(&wrapped, &context)?;
+        if KeyringKey::from_bytes(&mut given_back) != self.key {
+            return Err(RootKeyError::Wrong { key_id: wrapped.key_id });
+        }
+        Ok(wrapped)
+    }
+
+    /// A group's key under the newest version of a root key.
+    pub(crate) fn rewrap(
+        &self,
+        group: GroupId,
+        id: u32,
+        wrapped: &Envelope,
+        root: &str,
+    ) -> Result<Envelope, RootKeyError> {
+        let key = self.unwrap(group, id, wrapped)?;
+        let context = group_context(self.store, group, id);
+        self.root_keys.wrap(Some(root), key.dangerous_expose(), &context)
+    }
+
+    /// The newest version of the root key, if it is newer than the one that wraps the keyring key and the provider tells.
+    pub(crate) fn newer_root(&self) -> Option<u32> {
+        let root = self.root();
+        let newest = self.root_keys.newest_version(&root.key_id).ok().flatten();
+        newest.filter(|newest| *newest > root.key_version)
+    }
+
+    fn header(&self) -> Arc<Header> {
+        Arc::clone(&self.header.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.

@@ -8,7 +8,7 @@ fn what_was_committed_is_read_at_once_and_after_a_clean_close() {
     let dir = tempfile::tempdir().unwrap();
     let keys = OneKey::named("root");
     let store = Store::create_or_open(options(dir.path(), &keys)).unwrap();
-    assert_eq!(store.recovered(), Recovery { clean: true, replayed: 0, cut_bytes: 0 });
+    assert_eq!(store.recovered(), Recovery { clean: true, ..Recovery::default() });
     assert_eq!(store.epoch(), 1);
     let group = make_group(&store, "photos");
     let first = lsn(store.commit_blocking(put(group, "cat", "meow")).unwrap());
@@ -18,7 +18,7 @@ fn what_was_committed_is_read_at_once_and_after_a_clean_close() {
     store.close().unwrap();
 
     let store = Store::create_or_open(options(dir.path(), &keys)).unwrap();
-    assert_eq!(store.recovered(), Recovery { clean: true, replayed: 0, cut_bytes: 0 });
+    assert_eq!(store.recovered(), Recovery { clean: true, ..Recovery::default() });
     assert_eq!(store.epoch(), 2);
     assert_eq!(get(&store, group, "dog").as_deref(), Some("woof"));
     assert_eq!(get(&store, GroupId::SYSTEM, "photos").as_deref(), Some("a group"));

@@ -1,5 +1,6 @@
 //! Keys: rotation, limits, change of the root key, keys for who holds no root key.
 
+mod root;
 mod rotation;
 
 use std::collections::{BTreeMap, BTreeSet};

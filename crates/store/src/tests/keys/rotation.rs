@@ -66,6 +66,8 @@ fn the_system_groups_key_changes_like_any_other() {
     let store = Store::create_or_open(with(&disk, &vault, 1)).unwrap();
     let group = make_group(&store, "a");
     assert_eq!(rotate(&store, GroupId::SYSTEM), 2);
+    // The log is told before it gets this one.
+    store.commit_blocking(put(group, "k", "u")).unwrap();
     let old = key_of(&store, GroupId::SYSTEM, 1);
     store.commit_blocking(put(group, "k", "v")).unwrap();
     store.commit_blocking(put(GroupId::SYSTEM, "k", "v")).unwrap();
