@@ -99,4 +99,6 @@ keys! {
     CustomerKey;
     /// The random key of one object version: only derived from.
     ObjectKey;
+    /// The random key of one backup target: only derived from.
+    BackupKey;
 }

@@ -66,6 +66,22 @@ pub enum Label {
     Credentials = 60,
     /// Opaque tokens handed to clients (list continuation, upload ids), v1.
     ClientToken = 61,
+    /// A backup target's key under the root key, v1.
+    BackupKeyWrap = 70,
+    /// From a backup key: the key that seals chunks, v1.
+    BackupChunkKey = 71,
+    /// From a backup key: the key that seals manifests, v1.
+    BackupManifestKey = 72,
+    /// From a backup key: the key of the hash that names chunks, v1.
+    BackupNameKey = 73,
+    /// From a backup key: the key of the hash that says where chunks are cut, v1.
+    BackupCutKey = 74,
+    /// From a backup key: the key of the digests of copied files, v1.
+    BackupFileKey = 75,
+    /// A chunk of a backup, v1.
+    BackupChunk = 76,
+    /// A snapshot's manifest in a backup, v1.
+    BackupManifest = 77,
 }
 
 impl Label {

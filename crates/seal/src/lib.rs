@@ -23,6 +23,7 @@ mod envelope;
 pub mod fuzzing;
 mod keys;
 mod label;
+mod mac;
 mod random;
 pub mod record;
 pub mod stream;
@@ -32,9 +33,11 @@ pub use context::{Context, Field};
 pub use derive::{derive, derive_from_secret};
 pub use envelope::{Envelope, EnvelopeError};
 pub use keys::{
-    CustomerKey, DataKey, GroupKey, KeyringKey, LogKey, ObjectKey, PageKey, RootKey, SecretKey, UnlockKey,
+    BackupKey, CustomerKey, DataKey, GroupKey, KeyringKey, LogKey, ObjectKey, PageKey, RootKey, SecretKey,
+    UnlockKey,
 };
 pub use label::Label;
+pub use mac::{MAC_LEN, Mac, MacKey};
 pub use random::{OsRandom, Random, SeededRandom};
 
 /// Whether this build seals at all. Only a benchmark build does not, and only to measure what sealing costs.
