@@ -14,6 +14,7 @@ use crate::commit::{ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keyring::LogFloor;
+use crate::log::Pin;
 use crate::pages::{PagesError, RootSeq};
 use crate::registry::{Known, OpenGroup};
 use crate::{Cause, GroupId, Lsn, StoreError};
@@ -78,6 +79,9 @@ pub(crate) enum ToCheckpoint {
     Due,
     /// Make one now.
     Now(Sender<Result<(), StoreError>>),
+    /// Pin the log at a moment at which everything in it is applied. Between checkpoints: while one is made, commands of
+    /// the group that is being written wait.
+    Pin(Sender<Result<Pin, StoreError>>),
     /// End.
     Stop,
 }
@@ -100,6 +104,7 @@ impl Checkpointer {
             match message {
                 ToCheckpoint::Due => drop(self.timed()),
                 ToCheckpoint::Now(done) => drop(done.send(self.timed())),
+                ToCheckpoint::Pin(done) => drop(done.send(self.pin())),
                 ToCheckpoint::Stop => return,
             }
         }
@@ -119,6 +124,16 @@ impl Checkpointer {
         counter!(names::CHECKPOINTS, "outcome" => outcome).increment(1);
         histogram!(names::CHECKPOINT_SECONDS).record(began.elapsed().as_secs_f64());
         result
+    }
+
+    fn pin(&self) -> Result<Pin, StoreError> {
+        let (pinned, answer) = mpsc::channel();
+        let (reached, barrier) = mpsc::channel();
+        self.tell_log(ToLog::Pin { pinned, reached })?;
+        let pin = answer.recv().map_err(|_| self.gone("log"))?;
+        barrier.recv().map_err(|_| self.gone("apply"))?;
+        self.check_poison()?;
+        Ok(pin)
     }
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {

@@ -13,6 +13,10 @@ use crate::{Damage, GroupId, OpenError, Place};
 const FORMAT_VERSION: u32 = 1;
 const FORMAT_LEN_MAX: u64 = 128;
 const FORMAT_NAME: &str = "strongroom-store";
+/// Marks a directory that a backup is being restored into (`docs/spec/backup.md` §8).
+const RESTORING: &str = "RESTORING";
+/// `blobs`, a path of four components, and the file.
+const RESTORED_DEPTH_MAX: u32 = 6;
 
 /// Names the store; random and no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +71,59 @@ impl Directory {
             Kind::Empty => Found::New(this.begin(random)?),
         };
         Ok((this, lock, found))
+    }
+
+    /// Locks a directory that a store with this id is to be restored into: one that is missing, empty, or what a restoring
+    /// left that was cut short. `RESTORING` is there from now on, so nobody takes it for a place to make a store in.
+    pub(crate) fn lock_for_restoring(
+        dir: &Path,
+        disk: &Arc<dyn Disk>,
+        id: StoreId,
+    ) -> Result<(Self, Lock), RestorePlace> {
+        if !disk.exists(dir).map_err(|error| io_error(dir, error))? {
+            disk.create_dir_all(dir).map_err(|error| io_error(dir, error))?;
+            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                disk.sync_dir(parent).map_err(|error| io_error(parent, error))?;
+            }
+        }
+        check_restorable(dir, disk.as_ref())?;
+        let lock = take_lock(dir, disk)?;
+        check_restorable(dir, disk.as_ref())?;
+        let this = Self { dir: dir.to_owned(), disk: Arc::clone(disk) };
+        let marker = dir.join(RESTORING);
+        if disk.exists(&marker).map_err(|error| io_error(&marker, error))? {
+            this.unmake()?;
+        } else {
+            disk.create_new(&marker).map_err(|error| io_error(&marker, error))?;
+        }
+        this.sync()?;
+        this.write_format_new(id)?;
+        Ok((this, lock))
+    }
+
+    /// The restoring is done: everything else is durable, so the directory may be called a store.
+    pub(crate) fn restored(&self) -> Result<(), OpenError> {
+        self.complete()?;
+        self.remove_if_there(&self.dir.join(RESTORING))?;
+        self.sync()
+    }
+
+    /// Removes what a restoring made, so that the directory is as it was found.
+    pub(crate) fn abandon_restoring(&self) -> Result<(), OpenError> {
+        self.unmake()?;
+        self.remove_if_there(&self.dir.join(RESTORING))?;
+        self.remove_if_there(&self.dir.join("LOCK"))?;
+        self.sync()
+    }
+
+    fn unmake(&self) -> Result<(), OpenError> {
+        for name in ["FORMAT.new", "keyring", "keyring.new"] {
+            self.remove_if_there(&self.dir.join(name))?;
+        }
+        for dir in [self.log(), self.pages(), self.dir.join("blobs")] {
+            remove_tree(self.disk.as_ref(), &dir, RESTORED_DEPTH_MAX)?;
+        }
+        self.sync()
     }
 
     /// Whether there is a store, by names alone. A directory that can neither be a store nor become one is an error, so
@@ -137,6 +194,11 @@ impl Directory {
     fn begin(&self, random: &dyn Random) -> Result<StoreId, OpenError> {
         let mut id = StoreId([0; 16]);
         random.fill(&mut id.0);
+        self.write_format_new(id)?;
+        Ok(id)
+    }
+
+    fn write_format_new(&self, id: StoreId) -> Result<(), OpenError> {
         let path = self.dir.join("FORMAT.new");
         let line = format_line(id);
         (|| {
@@ -155,8 +217,7 @@ impl Directory {
         for dir in [self.log(), self.pages()] {
             self.disk.create_dir_all(&dir).map_err(|error| io_error(&dir, error))?;
         }
-        self.sync()?;
-        Ok(id)
+        self.sync()
     }
 
     fn sweep(&self) -> Result<(), OpenError> {
@@ -212,6 +273,9 @@ fn classify(dir: &Path, names: &[String]) -> Result<Kind, OpenError> {
     if has("FORMAT") {
         return Ok(Kind::Store);
     }
+    if has(RESTORING) {
+        return Err(OpenError::HalfRestored { dir: dir.to_owned() });
+    }
     if names.iter().all(|name| name == "LOCK") {
         return Ok(Kind::Empty);
     }
@@ -224,6 +288,50 @@ fn classify(dir: &Path, names: &[String]) -> Result<Kind, OpenError> {
         }
         _ => Err(OpenError::Missing { file: dir.join("FORMAT") }),
     }
+}
+
+/// Why a directory is no place to restore into.
+#[derive(Debug)]
+pub(crate) enum RestorePlace {
+    /// It has something in it.
+    NotEmpty { found: String },
+    /// It cannot be looked at or locked.
+    Open(OpenError),
+}
+
+impl From<OpenError> for RestorePlace {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+fn check_restorable(dir: &Path, disk: &dyn Disk) -> Result<(), RestorePlace> {
+    let names = disk.list(dir).map_err(|error| io_error(dir, error))?;
+    let restoring = names.iter().any(|name| name == RESTORING);
+    const OURS: [&str; 6] = ["FORMAT.new", "keyring", "keyring.new", "log", "pages", "blobs"];
+    let stays = |name: &str| ["LOCK", RESTORING, "kms", "lost+found"].contains(&name);
+    let foreign = |name: &str| !stays(name) && !(restoring && OURS.contains(&name));
+    match names.into_iter().find(|name| foreign(name)) {
+        Some(found) => Err(RestorePlace::NotEmpty { found }),
+        None => Ok(()),
+    }
+}
+
+/// Removes a file, or a directory with what is in it.
+fn remove_tree(disk: &dyn Disk, path: &Path, depth: u32) -> Result<(), OpenError> {
+    let Some(depth) = depth.checked_sub(1) else { return Ok(()) };
+    let Ok(names) = disk.list(path) else {
+        return match disk.remove(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(path, error)),
+            _ => Ok(()),
+        };
+    };
+    for name in names {
+        remove_tree(disk, &path.join(name), depth)?;
+    }
+    // An empty directory is taken again by the next restoring.
+    let _ = disk.remove_dir(path);
+    Ok(())
 }
 
 fn names(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>, OpenError> {

@@ -132,6 +132,12 @@ pub enum OpenError {
         /// One of the names found.
         found: String,
     },
+    /// A backup was being restored into the directory, and that did not come to its end.
+    #[error("a restoring into {} was cut short; restore again, which starts over", dir.display())]
+    HalfRestored {
+        /// The directory.
+        dir: PathBuf,
+    },
     /// A file that every store has is not there.
     #[error("{} is missing; restore it from a backup of this store", file.display())]
     Missing {

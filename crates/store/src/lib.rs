@@ -1,5 +1,6 @@
 //! Log, pages and keyring: a transactional store of ordered rows in which nothing rests in the clear.
 
+pub mod backup;
 mod checkpoint;
 mod command;
 mod commit;

@@ -15,6 +15,7 @@ use crate::directory::{Directory, io_error};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
 use crate::keeper::{Keeper, ToKeeper};
+use crate::log::Pin;
 use crate::recovery::{self, Opened};
 use crate::registry::{GroupError, OpenGroup};
 use crate::workers::Workers;
@@ -242,6 +243,15 @@ impl Store {
         answer.await.map_err(|_| self.0.entrance.gone())
     }
 
+    /// Pins the log at a moment at which everything in it is applied. Blocks.
+    pub(crate) fn pin_log(&self) -> Result<Pin, StoreError> {
+        self.0.pin()
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.0.clock
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.0.engine
     }
@@ -359,6 +369,15 @@ impl Handle {
         drop(threads);
         let (done, answer) = mpsc::channel();
         checkpointer.send(ToCheckpoint::Now(done)).map_err(|_| StoreError::Closed)?;
+        answer.recv().map_err(|_| StoreError::Closed)?
+    }
+
+    fn pin(&self) -> Result<Pin, StoreError> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let checkpointer = threads.as_ref().ok_or(StoreError::Closed)?.checkpointer.0.clone();
+        drop(threads);
+        let (done, answer) = mpsc::channel();
+        checkpointer.send(ToCheckpoint::Pin(done)).map_err(|_| StoreError::Closed)?;
         answer.recv().map_err(|_| StoreError::Closed)?
     }
 

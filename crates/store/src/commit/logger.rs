@@ -63,6 +63,10 @@ impl Logger {
                     let result = self.checkpoint(&payload, keep);
                     let _ = done.send(self.checked(result));
                 }
+                ToLog::Pin { pinned, reached } => {
+                    let _ = pinned.send(self.log.pin());
+                    let _ = self.applier.send(ToApply::Barrier(reached));
+                }
                 ToLog::KeyringChanged { generation, rotated } => {
                     // On a full disk the system group's old key goes on until a segment can be started.
                     let result = self.log.keys_changed(&rotated);

@@ -20,7 +20,7 @@ use std::sync::mpsc;
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, oneshot};
 
-use crate::log::{SegmentId, WriteError};
+use crate::log::{Pin, SegmentId, WriteError};
 use crate::registry::OpenGroup;
 use crate::{Command, CommitError, GroupId, Lsn, Outcome};
 
@@ -69,6 +69,11 @@ pub(crate) enum ToLog {
         payload: Vec<u8>,
         keep: SegmentId,
         done: mpsc::Sender<Result<Lsn, WriteError>>,
+    },
+    /// Keep the log from here on, and let `reached` know when everything that was logged before is applied.
+    Pin {
+        pinned: mpsc::Sender<Pin>,
+        reached: mpsc::Sender<()>,
     },
     /// The keyring has this generation, durably, and these groups have another active key in it.
     KeyringChanged {

@@ -6,6 +6,7 @@ mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod outline;
+mod restore;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -28,6 +29,7 @@ pub(crate) use self::contents::UNTIL_UNKNOWN;
 pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
 pub use self::outline::KeyringHeader;
 pub(crate) use self::outline::outline;
+pub(crate) use self::restore::contents_of;
 
 /// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
 pub(crate) struct Keyring {

@@ -379,7 +379,7 @@ fn sort(
     }
 }
 
-fn show<E: From<LogError>>(
+pub(super) fn show<E: From<LogError>>(
     reader: &SegmentReader,
     header: &FrameHeader,
     visit: &mut impl FnMut(Record<'_>) -> Result<(), E>,

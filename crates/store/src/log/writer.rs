@@ -13,6 +13,7 @@ use super::format::{
     RECORD_OVERHEAD, SEGMENT_HEADER_LEN, SegmentId,
 };
 use super::mark::{MarkFile, Proof};
+use super::pin::{Pin, Pins};
 use super::segment::{NotMade, Segment, Surroundings};
 use crate::{GroupId, Lsn};
 
@@ -51,6 +52,7 @@ pub(crate) struct Log {
     next: Lsn,
     durable: Lsn,
     poison: Option<Arc<LogError>>,
+    pins: Arc<Pins>,
     /// A batch on its way to the disk. Reused.
     buffer: Vec<u8>,
 }
@@ -61,19 +63,33 @@ impl Log {
     /// # Errors
     /// [`LogError::Exists`] if there is a log: nothing of it is changed. What an interrupted call left behind is no log.
     pub(crate) fn create(around: Surroundings, options: LogOptions, keyring: u64) -> Result<Self, LogError> {
+        Self::create_at(around, options, keyring, SegmentId::FIRST, Lsn(1))
+    }
+
+    /// [`Self::create`] of a log that goes on where another one, which is not there, ended.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub(crate) fn create_at(
+        around: Surroundings,
+        options: LogOptions,
+        keyring: u64,
+        segment: SegmentId,
+        base: Lsn,
+    ) -> Result<Self, LogError> {
         let Surroundings { disk, dir, .. } = &around;
         disk.create_dir_all(dir).map_err(LogError::io("create", dir))?;
         if let Some(parent) = dir.parent() {
             disk.sync_dir(parent).map_err(LogError::io("sync", parent))?;
         }
         remove_interrupted(&around)?;
-        let segment = Segment::create(&around, SegmentId::FIRST, Lsn(1), Previous::NONE)
-            .map_err(|NotMade { error, .. }| error)?;
+        let segment =
+            Segment::create(&around, segment, base, Previous::NONE).map_err(|NotMade { error, .. }| error)?;
         let proof = Proof {
             first: segment.id,
             segment: segment.id,
             offset: segment.position,
-            lsn: Lsn(0),
+            lsn: Lsn(base.0 - 1),
             link: segment.link,
             keyring,
             clean: false,
@@ -81,7 +97,7 @@ impl Log {
         // The mark comes last: where it is, making the log was finished.
         let (keys, random) = (Arc::clone(&around.keys), Arc::clone(&around.random));
         let mark = MarkFile::create(&*around.disk, &around.dir, keys, random, proof)?;
-        Ok(Self::with(around, options, mark, segment, Vec::new(), Lsn(1)))
+        Ok(Self::with(around, options, mark, segment, Vec::new(), base))
     }
 
     /// Goes on after a log that was read and whose end is durable and marked.
@@ -111,7 +127,19 @@ impl Log {
     ) -> Self {
         let durable = Lsn(next.0 - 1);
         let (leftovers, buffer) = (Vec::new(), Vec::new());
-        Self { around, options, mark, segment, closed, leftovers, next, durable, poison: None, buffer }
+        Self {
+            around,
+            options,
+            mark,
+            segment,
+            closed,
+            leftovers,
+            next,
+            durable,
+            poison: None,
+            pins: Arc::default(),
+            buffer,
+        }
     }
 
     /// Appends commands. They are durable after the next [`Self::sync`].
@@ -306,6 +334,7 @@ impl Log {
         if segment < first || segment > self.segment.id {
             return Err(WriteError::NoSuchSegment { segment });
         }
+        let segment = self.pins.lowest().map_or(segment, |pinned| pinned.min(segment));
         if segment > first {
             self.sync()?;
             let proof = Proof { first: segment, ..self.proof() };
@@ -340,6 +369,11 @@ impl Log {
         self.sync_segment()?;
         let proof = Proof { clean: true, ..self.proof() };
         self.mark.write_through(proof).map_err(|error| self.poisoned(error))
+    }
+
+    /// Keeps the segments from the present one on until the pin is dropped.
+    pub(crate) fn pin(&self) -> Pin {
+        Pin::new(&self.pins, self.around.clone(), self.segment.id, self.durable)
     }
 
     /// The LSN of the next record.

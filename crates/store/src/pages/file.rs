@@ -217,6 +217,13 @@ impl PageFile {
         })
     }
 
+    /// The next root is numbered past `root`, in the slot in which it would have stood.
+    pub(super) fn skip_roots(&self, root: RootSeq) {
+        let mut published = self.published();
+        let step = root.0.saturating_sub(published.next.0).saturating_add(2) & !1;
+        published.next = RootSeq(published.next.0.saturating_add(step));
+    }
+
     /// The number of the last durable root.
     pub(super) fn seq(&self) -> RootSeq {
         self.published().seq

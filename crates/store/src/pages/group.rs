@@ -147,6 +147,30 @@ impl GroupDb {
         Ok(outcomes)
     }
 
+    /// Puts rows in as they are, which together with those before are what the commands up to `applied` made. Visible at
+    /// once and durable with the next [`Self::checkpoint`]. For a restored group, before any command is applied.
+    pub(crate) fn load(&self, batch: &[(Vec<u8>, Vec<u8>)], applied: Lsn) -> Result<(), PagesError> {
+        let fail = |error: redb::Error| translate(&self.file, error);
+        let mut txn = self.db.begin_write().map_err(|error| fail(error.into()))?;
+        txn.set_durability(Durability::None).map_err(|error| fail(error.into()))?;
+        {
+            let mut rows = txn.open_table(ROWS).map_err(|error| fail(error.into()))?;
+            for (key, value) in batch {
+                rows.insert(key.as_slice(), value.as_slice()).map_err(|error| fail(error.into()))?;
+            }
+            let mut meta = txn.open_table(META).map_err(|error| fail(error.into()))?;
+            meta.insert(APPLIED, applied.0).map_err(|error| fail(error.into()))?;
+        }
+        txn.commit().map_err(|error| fail(error.into()))?;
+        self.applied.store(applied.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// The next roots are numbered past `root`.
+    pub(crate) fn skip_roots(&self, root: RootSeq) {
+        self.file.skip_roots(root);
+    }
+
     /// Makes everything applied so far durable.
     pub(crate) fn checkpoint(&self) -> Result<Checkpointed, PagesError> {
         let fail = |error: redb::Error| translate(&self.file, error);
