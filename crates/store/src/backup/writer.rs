@@ -61,6 +61,7 @@ impl Opened {
             let mut id = TargetId([0; 16]);
             means.random.fill(&mut id.0);
             write_file(dir, means, &dir.join("FORMAT"), format::line(id).as_bytes())?;
+            disk.sync_dir(&tmp).map_err(io(&tmp))?;
             disk.sync_dir(dir).map_err(io(dir))?;
         }
         let target = Target::open(dir, disk)?;
@@ -102,7 +103,10 @@ fn write_manifest(source: &Source, means: &Means, number: u64, body: &[u8]) -> R
     means.disk.create_dir_all(&dir).map_err(BackupError::io(&dir))?;
     means.disk.sync_dir(&target.dir).map_err(BackupError::io(&target.dir))?;
     write_file(&target.dir, means, &path, &bytes)?;
-    means.disk.sync_dir(&dir).map_err(BackupError::io(&dir))
+    for dir in [target.dir.join("tmp"), dir] {
+        means.disk.sync_dir(&dir).map_err(BackupError::io(&dir))?;
+    }
+    Ok(())
 }
 
 /// Writes a whole file: synced before it has its name. The name is durable once its directory is synced.
@@ -292,6 +296,9 @@ impl<'a> Writer<'a> {
 
     /// Makes everything durable, then the manifest that names it. The answer is the snapshot's number.
     pub(super) fn commit(mut self, mut manifest: Manifest) -> Result<(u64, Manifest), BackupError> {
+        // What has left it has to be known to have been there.
+        let tmp = self.source.target.dir.join("tmp");
+        self.means.disk.sync_dir(&tmp).map_err(BackupError::io(&tmp))?;
         for dir in std::mem::take(&mut self.unsynced) {
             self.means.disk.sync_dir(&dir).map_err(BackupError::io(&dir))?;
             self.reporter.tell()?;

@@ -4,7 +4,8 @@ mod basics;
 mod crash;
 mod gate;
 mod keys;
-mod model;
+
+pub(crate) mod model;
 mod reopen;
 mod simulation;
 mod speed;
