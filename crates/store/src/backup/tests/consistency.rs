@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::tests::{absent, get};
+use crate::tests::{absent, get, lsn};
 use crate::{Command, Lsn, Outcome, Write};
 
 #[test]
@@ -25,7 +25,7 @@ fn a_store_comes_back_with_its_groups_keys_and_numbers() {
     let restored = place.try_restore(None).unwrap();
     assert_eq!(restored.snapshot, snapshot);
     let store = Store::create_or_open(place.options("restored")).unwrap();
-    assert_eq!(Model::of(&store), before);
+    assert_same(&Model::of(&store), &before);
     assert_eq!(store.group_key(group).unwrap(), key);
     assert!(store.epoch() > id);
     assert!(store.status().durable > snapshot.lsn);
@@ -55,50 +55,43 @@ fn what_happens_at_any_moment_of_a_backup_is_in_or_out_by_its_place_in_the_log()
         fill(&store, *group, 9000, 100);
     }
     store.checkpoint().unwrap();
-    // Each round writes its number to all groups, so that rounds can be told apart; the last one that is in is whole or cut.
-    let mut models: BTreeMap<Lsn, Model> = BTreeMap::new();
-    let note =
-        |models: &mut BTreeMap<Lsn, Model>| drop(models.insert(store.status().durable, Model::of(&store)));
-    note(&mut models);
+    let mut models: BTreeMap<Lsn, Model> = BTreeMap::from([(store.status().durable, Model::of(&store))]);
+    let run = |command: Command, models: &mut BTreeMap<Lsn, Model>| {
+        if let Outcome::Applied { lsn } = store.commit_blocking(command).unwrap() {
+            models.insert(lsn, Model::of(&store));
+        }
+    };
+    let system = |write| Command { group: GroupId::SYSTEM, checks: vec![], writes: vec![write] };
     let mut round = 0;
-    let mut dropped = None;
     let snapshot = store.backup(&BackupOptions::new(place.target()), &mut |progress| {
         round += 1;
-        if round <= 15 {
-            for group in store.groups() {
-                store
-                    .commit_blocking(put(group, "row 000007", &format!("{round} {:?}", progress.stage)))
-                    .unwrap();
-                note(&mut models);
-            }
-            store.commit_blocking(absent(put(groups[0], "refused", "never"), "row 000001")).unwrap();
-            note(&mut models);
-            make_group(&store, &format!("made in {round}"));
-            note(&mut models);
-            if round % 4 == 0 {
-                let group = *store.groups().last().unwrap();
-                let writes = vec![Write::DropGroup { group }];
-                store.commit_blocking(Command { group: GroupId::SYSTEM, checks: vec![], writes }).unwrap();
-                note(&mut models);
-            }
-            if round == 5 {
-                // One whose rows may have been read.
-                let writes = vec![Write::DropGroup { group: groups[1] }];
-                store.commit_blocking(Command { group: GroupId::SYSTEM, checks: vec![], writes }).unwrap();
-                dropped = Some(groups[1]);
-                note(&mut models);
-            }
-            store.checkpoint().unwrap();
-            note(&mut models);
+        if round > 15 {
+            return true;
         }
+        for group in store.groups() {
+            run(put(group, "row 000007", &format!("{round} {:?}", progress.stage)), &mut models);
+        }
+        run(absent(put(groups[0], "refused", "never"), "row 000001"), &mut models);
+        let made = crate::store::block_on(
+            store.create_group(|group| put(GroupId::SYSTEM, &format!("made in {round}"), &group.to_string())),
+        );
+        models.insert(lsn(made.unwrap().1), Model::of(&store));
+        if round % 4 == 0 {
+            run(system(Write::DropGroup { group: *store.groups().last().unwrap() }), &mut models);
+        }
+        if round == 5 {
+            // One whose rows may have been read.
+            run(system(Write::DropGroup { group: groups[1] }), &mut models);
+        }
+        store.checkpoint().unwrap();
         true
     });
     let snapshot = snapshot.unwrap();
     assert!(round > 15 && snapshot.commands > 20, "{round} {snapshot:?}");
     let restored = place.restored_model(None);
     let (_, expected) = models.range(..=snapshot.lsn).next_back().unwrap();
-    assert_eq!(&restored, expected);
-    assert!(!restored.groups.contains_key(&dropped.unwrap()));
+    assert_same(&restored, expected);
+    assert!(!restored.groups.contains_key(&groups[1]));
     // The log that was kept for the backup is given back.
     store.checkpoint().unwrap();
     store.commit_blocking(put(groups[0], "one", "more")).unwrap();
@@ -155,7 +148,7 @@ fn a_backup_under_four_writers_has_every_command_up_to_its_end_and_none_after() 
                 }
             }
         }
-        assert!(place.restored_model(Some(snapshot.number)) == expected, "snapshot {}", snapshot.number);
+        assert_same(&place.restored_model(Some(snapshot.number)), &expected);
     }
     store.close().unwrap();
 }
@@ -182,9 +175,9 @@ fn a_second_backup_writes_what_changed_and_no_more() {
     let after = Model::of(&store);
     store.close().unwrap();
 
-    assert_eq!(place.restored_model(Some(1)), before);
-    assert_eq!(place.restored_model(Some(2)), before);
-    assert_eq!(place.restored_model(None), after);
+    assert_same(&place.restored_model(Some(1)), &before);
+    assert_same(&place.restored_model(Some(2)), &before);
+    assert_same(&place.restored_model(None), &after);
     let keys = &*place.keys;
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let listed = snapshots(&place.target(), &disk, keys).unwrap();

@@ -72,6 +72,23 @@ impl Place {
     }
 }
 
+/// Says where two differ, and not all that they hold.
+fn assert_same(found: &Model, expected: &Model) {
+    let ids = |model: &Model| model.groups.keys().copied().collect::<Vec<_>>();
+    assert_eq!(ids(found), ids(expected));
+    for (group, rows) in &found.groups {
+        let other = &expected.groups[group];
+        let differ = |one: &std::collections::BTreeMap<Vec<u8>, Vec<u8>>, key: &Vec<u8>| {
+            one.get(key).map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let keys = rows.keys().chain(other.keys()).find(|key| rows.get(*key) != other.get(*key));
+        if let Some(key) = keys {
+            let (found, expected) = (differ(rows, key), differ(other, key));
+            panic!("{group} {:?}: {found:?} and not {expected:?}", String::from_utf8_lossy(key));
+        }
+    }
+}
+
 /// Everything below a directory, with its content.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
