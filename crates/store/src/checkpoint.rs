@@ -95,6 +95,8 @@ pub(crate) struct Checkpointer {
     pub(crate) applier: Sender<ToApply>,
     /// The record of the newest checkpoint, if nothing at all has been logged since.
     pub(crate) last: Option<Lsn>,
+    /// What [`Registry::roots_moved`](crate::registry::Registry::roots_moved) was at the newest checkpoint.
+    pub(crate) roots_moved: u64,
 }
 
 impl Checkpointer {
@@ -138,7 +140,10 @@ impl Checkpointer {
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         let engine = Arc::clone(&self.engine);
-        if self.last.is_some_and(|last| last.0 == engine.figures.lsn.load(Ordering::Acquire)) {
+        let roots_moved = engine.registry.roots_moved();
+        let idle = self.last.is_some_and(|last| last.0 == engine.figures.lsn.load(Ordering::Acquire));
+        let forced = engine.figures.checkpoint_forced.swap(false, Ordering::AcqRel);
+        if idle && self.roots_moved == roots_moved && !forced {
             return Ok(());
         }
         // The keyring has what took their place already, so no segment from the next one on is under them.
@@ -160,6 +165,7 @@ impl Checkpointer {
         let lsn = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
         self.last = Some(lsn);
         self.record_floor(LogFloor { segment: cut.segment.0, lsn }, &replaced)?;
+        self.roots_moved = roots_moved;
         engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

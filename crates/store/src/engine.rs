@@ -8,6 +8,7 @@ use tokio::sync::RwLock;
 use crate::keyring::Keyring;
 use crate::poison::Poison;
 use crate::registry::Registry;
+use crate::reseal::Board;
 use crate::uses::KeyUses;
 
 /// An open store without its threads.
@@ -18,6 +19,8 @@ pub(crate) struct Engine {
     pub(crate) registry: Registry,
     pub(crate) poison: Arc<Poison>,
     pub(crate) figures: Figures,
+    /// What there is to re-seal.
+    pub(crate) board: Board,
     /// No command is taken any more.
     pub(crate) closed: AtomicBool,
     /// The id that the next new group gets.
@@ -34,11 +37,15 @@ pub(crate) struct Figures {
     pub(crate) durable: AtomicU64,
     pub(crate) applied: AtomicU64,
     pub(crate) log_bytes: AtomicU64,
+    /// The id of the log's first segment.
+    pub(crate) log_first: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) logged: AtomicU64,
     pub(crate) batches: AtomicU64,
     pub(crate) fsyncs: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
+    /// The next checkpoint is made even if nothing was logged: the log may be let go of that was pinned before.
+    pub(crate) checkpoint_forced: AtomicBool,
     /// A checkpoint is due and has not begun.
     pub(crate) checkpoint_wanted: AtomicBool,
 }

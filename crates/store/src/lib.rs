@@ -32,6 +32,7 @@ mod poison;
 mod reading;
 mod recovery;
 mod registry;
+mod reseal;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod store;
@@ -54,4 +55,5 @@ pub use log::{
 pub use options::{Clock, KeyLimits, RootKeys, StoreOptions, SystemClock};
 pub use reading::{Range, Reading, Value};
 pub use recovery::Recovery;
+pub use reseal::{ResealProgress, ResealStage, ResealStatus};
 pub use store::{Status, Store, WeakStore};

@@ -16,6 +16,8 @@ const GROUPS_OPEN_MAX: usize = 64;
 const CACHE_BYTES: usize = 256 << 20;
 /// Segments are the unit in which the log is given back: small enough that little is kept too long.
 const SEGMENT_BYTES: u64 = 64 << 20;
+/// One waits for the disk while the other seals.
+const RESEAL_WORKERS: usize = 2;
 /// Replaying this much takes about a second and this much memory; pages rewritten meanwhile are written once.
 const CHECKPOINT_BYTES: u64 = 64 << 20;
 
@@ -93,6 +95,8 @@ pub struct StoreOptions {
     pub checkpoint_bytes: u64,
     /// The file system.
     pub disk: Arc<dyn Disk>,
+    /// How many groups are re-sealed at once; with 0 keys never retire.
+    pub reseal_workers: usize,
     /// The time, for the ages of keys.
     pub clock: Arc<dyn Clock>,
     /// When a group key changes by itself.
@@ -110,6 +114,7 @@ impl StoreOptions {
             cache_bytes: CACHE_BYTES,
             segment_bytes: SEGMENT_BYTES,
             checkpoint_bytes: CHECKPOINT_BYTES,
+            reseal_workers: RESEAL_WORKERS,
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemClock),
             key_limits: KeyLimits::default(),

@@ -97,6 +97,7 @@ struct State {
     slots: HashMap<GroupId, Slot>,
     known: HashMap<GroupId, Known>,
     uses: u64,
+    roots_moved: u64,
     closed: bool,
     /// Held until the registry is closed.
     lock: Option<Lock>,
@@ -308,6 +309,24 @@ impl Registry {
             state.known.insert(group.id, done.into());
         }
         Ok(())
+    }
+
+    /// The pages of a group were moved to another key: its file as it was before is not acceptable any more.
+    pub(crate) fn root_moved(&self, group: &OpenGroup) {
+        let root = group.db.root();
+        let mut state = self.lock();
+        // Not if it was dropped meanwhile, and not back.
+        if let Some(known) = state.known.get_mut(&group.id)
+            && known.root < root
+        {
+            known.root = root;
+            state.roots_moved += 1;
+        }
+    }
+
+    /// How often [`Self::root_moved`] had something new to tell.
+    pub(crate) fn roots_moved(&self) -> u64 {
+        self.lock().roots_moved
     }
 
     /// What the page file of a group has reached.

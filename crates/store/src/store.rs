@@ -18,6 +18,7 @@ use crate::keeper::{Keeper, ToKeeper};
 use crate::log::Pin;
 use crate::recovery::{self, Opened};
 use crate::registry::{GroupError, OpenGroup};
+use crate::reseal::{Board, Resealer};
 use crate::workers::Workers;
 use crate::{
     Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError, Reading, Recovery,
@@ -79,6 +80,7 @@ struct Handle {
     epoch: u32,
     clock: Arc<dyn Clock>,
     entrance: Entrance,
+    resealer: Resealer,
     workers: Workers,
     /// Taken by whoever ends them.
     threads: Mutex<Option<Threads>>,
@@ -87,6 +89,7 @@ struct Handle {
 /// The threads, and how to tell them.
 #[derive(Debug)]
 struct Threads {
+    resealers: Vec<JoinHandle<()>>,
     keeper: (Sender<ToKeeper>, JoinHandle<()>),
     checkpointer: (Sender<ToCheckpoint>, JoinHandle<()>),
     logger: (Sender<ToLog>, JoinHandle<()>),
@@ -252,6 +255,18 @@ impl Store {
         &self.0.clock
     }
 
+    pub(crate) fn resealer(&self) -> &Resealer {
+        &self.0.resealer
+    }
+
+    /// Runs something that blocks on a thread for that.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        self.0.workers.run(job)
+    }
+
     pub(crate) fn engine(&self) -> &Arc<Engine> {
         &self.0.engine
     }
@@ -286,8 +301,10 @@ impl Handle {
             place.store(last, Ordering::Release);
         }
         figures.log_bytes.store(log.bytes(), Ordering::Release);
+        figures.log_first.store(log.first_segment().0, Ordering::Release);
         let engine = Arc::new(Engine {
             uses: Arc::clone(keyring.uses()),
+            board: Board::new(keyring.contents().reseal),
             keyring,
             registry,
             poison,
@@ -324,6 +341,7 @@ impl Handle {
             logger: to_log.clone(),
             applier: to_apply.clone(),
             last: None,
+            roots_moved: 0,
         };
         let keeper = Keeper {
             engine: Arc::clone(&engine),
@@ -334,7 +352,14 @@ impl Handle {
             limits: options.key_limits,
             messages: questions,
         };
+        let resealer = Resealer {
+            engine: Arc::clone(&engine),
+            logger: to_log.clone(),
+            checkpointer: to_checkpoint.clone(),
+            workers: options.reseal_workers,
+        };
         let threads = Threads {
+            resealers: resealer.start()?,
             keeper: (to_keeper, spawn("store-keys", move || keeper.run())?),
             applier: (to_apply, spawn("store-apply", move || applier.run())?),
             logger: (to_log, spawn("store-log", move || logger.run())?),
@@ -346,6 +371,7 @@ impl Handle {
             epoch,
             clock: Arc::clone(&options.clock),
             entrance,
+            resealer,
             workers: Workers::start()?,
             threads: Mutex::new(Some(threads)),
         })
@@ -383,6 +409,7 @@ impl Handle {
 
     fn close(&self) -> Result<(), StoreError> {
         self.engine.closed.store(true, Ordering::Release);
+        self.engine.board.stop();
         let checkpointed = self.checkpoint();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         let threads = threads.ok_or(StoreError::Closed)?;
@@ -400,6 +427,7 @@ impl Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.engine.closed.store(true, Ordering::Release);
+        self.engine.board.stop();
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(threads) = threads {
             let _ = threads.end(false);
@@ -411,7 +439,13 @@ impl Drop for Handle {
 impl Threads {
     /// Ends the threads in the order in which they need each other, marking the log clean if asked to.
     fn end(self, clean: bool) -> Result<(), StoreError> {
-        let Self { keeper, checkpointer, logger, applier } = self;
+        let Self { resealers, keeper, checkpointer, logger, applier } = self;
+        for resealer in resealers {
+            // One of them may itself be the last that holds the store, in the hands of a user of keys.
+            if resealer.thread().id() != thread::current().id() {
+                let _ = resealer.join();
+            }
+        }
         let _ = keeper.0.send(ToKeeper::Stop);
         let _ = keeper.1.join();
         let _ = checkpointer.0.send(ToCheckpoint::Stop);

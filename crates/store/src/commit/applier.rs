@@ -144,6 +144,9 @@ impl Applier {
         if contents.behind(&engine.keyring.root()) > 0 {
             let _ = self.keeper.send(ToKeeper::Check);
         }
+        if !rotated.is_empty() {
+            engine.board.wake();
+        }
         let _ = self.logger.send(ToLog::KeyringChanged { generation: contents.generation, rotated });
         Ok(())
     }

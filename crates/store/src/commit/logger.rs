@@ -195,6 +195,8 @@ impl Logger {
             Err(WriteError::Leftover(error)) => tracing::warn!(%error, "a log segment could not be removed"),
             other => other?,
         }
+        // Before the answer: who waited for it looks here.
+        self.engine.figures.log_first.store(self.log.first_segment().0, Ordering::Release);
         Ok(lsn)
     }
 

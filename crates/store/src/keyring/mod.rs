@@ -220,7 +220,6 @@ impl Keyring {
 
     /// Nothing needs this key any more: its wrapped form leaves the keyring, durably, and the key leaves memory. The
     /// entry stays for reports. A key that is active, or not there, stays as it is.
-    #[allow(dead_code, reason = "re-sealing calls it")]
     pub(crate) fn retire(&self, group: GroupId, key_id: u32) -> io::Result<()> {
         self.replace(|contents| {
             let keys = contents.groups.get_mut(&group).map(|keys| &mut keys.keys);
@@ -235,7 +234,6 @@ impl Keyring {
     }
 
     /// How re-sealing goes on, durably.
-    #[allow(dead_code, reason = "re-sealing calls it")]
     pub(crate) fn set_reseal(&self, settings: ResealSettings) -> io::Result<()> {
         self.replace(|contents| contents.reseal = settings)
     }

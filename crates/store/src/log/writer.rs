@@ -391,6 +391,11 @@ impl Log {
         self.segment.id
     }
 
+    /// The first segment that is part of the log.
+    pub(crate) fn first_segment(&self) -> SegmentId {
+        self.mark.proof().first
+    }
+
     /// How long all segments are together, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.segment.position + self.closed.iter().map(|&(_, len)| len).sum::<u64>()

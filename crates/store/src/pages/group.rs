@@ -250,6 +250,11 @@ impl GroupDb {
     }
 
     #[cfg(test)]
+    pub(crate) fn path_for_test(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    #[cfg(test)]
     pub(super) fn file_for_test(&self) -> &PageFile {
         &self.file
     }

@@ -7,6 +7,7 @@ mod keys;
 
 pub(crate) mod model;
 mod reopen;
+mod reseal;
 mod simulation;
 mod speed;
 mod tamper;
@@ -71,7 +72,8 @@ pub(crate) fn options(dir: &Path, keys: &Arc<OneKey>) -> StoreOptions {
 
 pub(crate) fn simulated(disk: impl Disk + 'static, keys: &Arc<OneKey>, seed: u64) -> StoreOptions {
     let random: Arc<dyn Random> = Arc::new(SeededRandom::dangerous_from_seed(seed));
-    StoreOptions { disk: Arc::new(disk), random, ..options(Path::new("/store"), keys) }
+    // What depends on the calls to the disk is to be the same each time; who wants re-sealing asks for it.
+    StoreOptions { disk: Arc::new(disk), random, reseal_workers: 0, ..options(Path::new("/store"), keys) }
 }
 
 pub(crate) fn put(group: GroupId, key: &str, value: &str) -> Command {
