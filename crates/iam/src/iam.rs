@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use strongroom_seal::Random;
-use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, ReadError, Store, Write};
+use strongroom_store::{Check, Command, CommitError, GroupId, KeyUser, Outcome, ReadError, Store, Write};
 
 use crate::row::{self, RowFault};
-use crate::{Credentials, Secret};
+use crate::{Credentials, Secret, rewrap};
 
-const ROOT_ROW: &[u8] = b"iam/root";
+pub(crate) const ROOT_ROW: &[u8] = b"iam/root";
 
 /// Who is asking.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -80,6 +80,7 @@ impl Iam {
         let credentials = Credentials::generate(random);
         let (key_id, key) = store.group_key(GroupId::SYSTEM)?;
         let value = row::seal(&credentials, ROOT_ROW, (key_id, &key), random);
+        store.note_key_use(GroupId::SYSTEM, key_id, 1, value.len() as u64);
         let outcome = store.commit_blocking(Command {
             group: GroupId::SYSTEM,
             checks: vec![Check::Absent { key: ROOT_ROW.to_vec() }],
@@ -92,6 +93,11 @@ impl Iam {
         }
         let first_start = FirstStart { credentials: credentials.clone() };
         Ok((Self(Arc::new(credentials)), Some(first_start)))
+    }
+
+    /// What seals the stored credentials anew when the system group has a new key. The store is told of it.
+    pub fn key_user(&self, store: &Store, random: Arc<dyn Random>) -> Arc<dyn KeyUser> {
+        rewrap::key_user(store, random)
     }
 
     /// Whose access key this is.

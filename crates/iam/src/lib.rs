@@ -13,6 +13,7 @@ mod credentials;
 #[doc(hidden)]
 pub mod fuzzing;
 mod iam;
+mod rewrap;
 mod row;
 
 pub use credentials::{AccessKey, Credentials, CredentialsError, Secret};

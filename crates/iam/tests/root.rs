@@ -118,3 +118,49 @@ fn no_file_of_the_store_shows_the_credentials() {
     }
     assert!(bytes_read > 4096, "the store has no files to look through");
 }
+
+#[tokio::test]
+async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let (iam, shown) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let shown = shown.unwrap().credentials;
+    let user = iam.key_user(&opened, Arc::new(OsRandom));
+    let row = || opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
+    let key_id = || u32::from_le_bytes(row()[1..5].try_into().unwrap());
+    assert_eq!(key_id(), 1);
+    let before = row();
+    assert!(user.rewrap(GroupId::SYSTEM, 1, &mut |_| true).unwrap());
+    assert_eq!(row(), before, "there was nothing to do");
+
+    let active = opened.rotate_group_key(GroupId::SYSTEM).await.unwrap();
+    let mut written = 0;
+    let mut pace = |bytes| {
+        written += bytes;
+        true
+    };
+    assert!(user.rewrap(GroupId::SYSTEM, active, &mut pace).unwrap());
+    assert_eq!((key_id(), written), (active, before.len() as u64));
+    let (again, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    assert!(first_start.is_none());
+    assert_eq!(again.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
+    assert!(user.rewrap(GroupId(7), 1, &mut |_| false).unwrap(), "other groups have no credentials");
+    drop((opened, iam, again));
+    assert!(!user.rewrap(GroupId::SYSTEM, active, &mut |_| true).unwrap(), "the store is not kept open");
+}
+
+#[tokio::test]
+async fn credentials_that_do_not_open_keep_their_key() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let (iam, _) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let mut value = opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
+    *value.last_mut().unwrap() ^= 1;
+    let writes = vec![Write::Put { key: b"iam/root".to_vec(), value: value.clone() }];
+    opened.commit(Command { group: GroupId::SYSTEM, checks: vec![], writes }).await.unwrap();
+    let active = opened.rotate_group_key(GroupId::SYSTEM).await.unwrap();
+    let user = iam.key_user(&opened, Arc::new(OsRandom));
+    let error = user.rewrap(GroupId::SYSTEM, active, &mut |_| true).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec(), value);
+}

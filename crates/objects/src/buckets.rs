@@ -132,6 +132,12 @@ impl Buckets {
         by_name.values().map(|bucket| (bucket.group, bucket.name.clone())).collect()
     }
 
+    /// The bucket that has this group.
+    pub(crate) fn of_group(&self, group: GroupId) -> Option<Arc<Bucket>> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name.values().find(|bucket| bucket.group == group).cloned()
+    }
+
     fn being_deleted(&self) -> Vec<Arc<Bucket>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.values().filter(|bucket| bucket.state == GroupState::Deleting).cloned().collect()

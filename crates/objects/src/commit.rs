@@ -61,6 +61,8 @@ impl Inner {
         P: Fn(&Reading, Option<&Current>) -> Result<Option<Change>, ObjectError> + Send + Sync + 'static,
     {
         let Replace { bucket, name, conditions } = what;
+        // From the first reading to the commit: a body may be moved with its key as it was read.
+        let _held = self.wraps.hold();
         let row: Arc<[u8]> = rows::head_key(name).into();
         let plan = Arc::new(plan);
         let _turn = self.locks.alone(bucket.group, &row).await;

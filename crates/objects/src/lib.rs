@@ -12,6 +12,10 @@
 //!
 //! Formats: `docs/spec/object-entry.md`, `docs/spec/blobs.md`. Nothing here knows HTTP or XML.
 
+#[cfg(test)]
+// What tests outside of the crate use is used by those inside too.
+extern crate self as strongroom_objects;
+
 mod blobs;
 mod buckets;
 mod checksum;
@@ -32,12 +36,14 @@ mod ops;
 mod range;
 mod receive;
 pub mod request;
+mod rewrap;
 mod rows;
 mod scan;
 mod sse;
 mod sweep;
 mod types;
 mod uploads;
+mod wraps;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};
 pub use content::{Content, ContentError, ObjectBody};

@@ -14,6 +14,7 @@ use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::locks::{Leases, Locks};
 use crate::sweep::Sweeper;
+use crate::wraps::Wraps;
 use crate::{BucketName, Clock, ObjectError, SystemClock};
 
 /// What is sealed inside the entry instead of a file: up to here one write of the log is cheaper than a file's two
@@ -65,6 +66,7 @@ pub(crate) struct Inner {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) buckets: Buckets,
     pub(crate) locks: Locks,
+    pub(crate) wraps: Wraps,
     pub(crate) leases: Arc<Leases>,
     pub(crate) sweeper: Sweeper,
 }
@@ -88,8 +90,9 @@ impl Objects {
         .await?;
         let leases = Arc::new(Leases::default());
         let sweeper = Sweeper::start(store.clone(), Arc::clone(&blobs), Arc::clone(&leases));
-        let locks = Locks::default();
-        let objects = Self(Arc::new(Inner { store, kms, options, blobs, buckets, locks, leases, sweeper }));
+        let (locks, wraps) = (Locks::default(), Wraps::default());
+        let objects =
+            Self(Arc::new(Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper }));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();
         Ok(objects)

@@ -114,6 +114,7 @@ impl Wrapper {
                 let (key_id, group_key) = store.group_key(belongs.group)?;
                 let key = wrap_key(&group_key, belongs.group, key_id);
                 let sealed = record::seal(&key, &belongs.by_group(key_id), plain, random);
+                store.note_key_use(belongs.group, key_id, 1, sealed.len() as u64);
                 SseRow::Group { key_id, wrapped: wrapped(sealed) }
             }
             Self::Kms { key, envelope, context } => {

@@ -11,6 +11,9 @@ use crate::objects::{Objects, blocking, carried_out};
 use crate::ops::put_part::drop_blob;
 use crate::{BucketName, ObjectError, ObjectName, PART_NUMBER_MAX, UploadId, rows, uploads};
 
+/// How often an upload is dropped anew while its row changes.
+const ATTEMPTS: usize = 64;
+
 impl Objects {
     /// Drops an upload and its parts.
     ///
@@ -28,28 +31,31 @@ impl Objects {
             carried_out(async move {
                 let key = rows::upload_key(&name, &upload);
                 let _upload = inner.locks.alone(bucket.group, &key).await;
-                let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));
-                let (command, blobs) = blocking(move || {
-                    let reading = job.read(&at)?;
-                    let found = uploads::upload(&reading, &at, &name, upload)?;
-                    let parts = uploads::parts_after(&reading, upload, 0, usize::from(PART_NUMBER_MAX))?;
-                    let (mut checks, mut writes) = uploads::end(&name, upload, found, &parts);
-                    let blobs: Vec<_> = parts.iter().map(|part| part.row.blob).collect();
-                    writes.extend(blobs.iter().flat_map(|blob| drop_blob(blob, job.blobs.epoch())));
-                    checks.insert(0, at.is_active());
-                    Ok((Command { group: at.group, checks, writes }, blobs))
-                })
-                .await?;
-                match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
-                    Outcome::Applied { .. } => {
-                        inner.discard(&bucket, &key, blobs);
-                        gauge!(names::UPLOADS_OPEN).decrement(1.0);
-                        Ok(())
+                for _ in 0..ATTEMPTS {
+                    let (job, at, name) = (Arc::clone(&inner), Arc::clone(&bucket), name.clone());
+                    let (command, blobs) = blocking(move || {
+                        let reading = job.read(&at)?;
+                        let found = uploads::upload(&reading, &at, &name, upload)?;
+                        let parts = uploads::parts_after(&reading, upload, 0, usize::from(PART_NUMBER_MAX))?;
+                        let (mut checks, mut writes) = uploads::end(&name, upload, found, &parts);
+                        let blobs: Vec<_> = parts.iter().map(|part| part.row.blob).collect();
+                        writes.extend(blobs.iter().flat_map(|blob| drop_blob(blob, job.blobs.epoch())));
+                        checks.insert(0, at.is_active());
+                        Ok((Command { group: at.group, checks, writes }, blobs))
+                    })
+                    .await?;
+                    match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+                        Outcome::Applied { .. } => {
+                            inner.discard(&bucket, &key, blobs);
+                            gauge!(names::UPLOADS_OPEN).decrement(1.0);
+                            return Ok(());
+                        }
+                        Outcome::Refused { check: 0 } => return Err(bucket.gone()),
+                        // The lock is held alone, so its key was wrapped anew meanwhile, and at most once per rotation.
+                        Outcome::Refused { .. } => {}
                     }
-                    Outcome::Refused { check: 0 } => Err(bucket.gone()),
-                    // The lock is held alone, so only another process on the same log was faster.
-                    Outcome::Refused { .. } => Err(ObjectError::NoSuchUpload { upload }),
                 }
+                Err(ObjectError::ConditionalConflict)
             })
             .await
         })

@@ -31,6 +31,7 @@ impl Objects {
             let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &*inner.kms).await?;
             let sse = wrapper.applied();
             carried_out(async move {
+                let _held = inner.wraps.hold();
                 let begun = inner.options.clock.now();
                 let upload = UploadId::generate(begun, &*inner.options.random);
                 let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));

@@ -20,6 +20,7 @@ use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
 use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt, SseRow};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
+use crate::wraps::WrapHeld;
 use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
 
 impl Objects {
@@ -80,6 +81,8 @@ pub(crate) struct Opened {
     customer_key: Option<CustomerKey>,
     /// Keeps the blobs until they are open or read.
     lease: Option<Lease>,
+    /// Keeps the key that wraps the object key until that is unwrapped.
+    _held: WrapHeld,
 }
 
 /// What is read of an object, and from where.
@@ -114,6 +117,7 @@ impl Inner {
         // Before the entry is read: what the entry names then stays.
         let lease = (purpose == Purpose::Content)
             .then(|| self.leases.take(bucket.group, &rows::head_key(&request.name)));
+        let held = self.wraps.hold();
         let reading = self.read(&bucket)?;
         let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
             request;
@@ -123,7 +127,7 @@ impl Inner {
         body.sse.admits(customer_key.as_ref(), &belongs)?;
         check_read(&conditions, object.etag, head.mtime, head.version)?;
         let wanted = range::resolve(&object, &body.content, part, range)?;
-        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease })
+        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease, _held: held })
     }
 }
 

@@ -116,6 +116,8 @@ impl Inner {
         stored: NewObject,
         conditions: WriteConditions,
     ) -> Result<PutResult, ObjectError> {
+        // The key is wrapped below and committed later.
+        let _held = self.wraps.hold();
         let name = stored.belongs.name.clone();
         let now = self.options.clock.now();
         let small = matches!(stored.received.content, ReceivedContent::Small(_));

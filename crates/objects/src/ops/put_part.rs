@@ -62,6 +62,7 @@ impl Inner {
         content_md5: Option<[u8; 16]>,
     ) -> Result<PartStored, ObjectError> {
         let PartTarget { bucket, name, upload, part, customer_key } = target;
+        let held = self.wraps.hold();
         let row = self.upload_now(&bucket, &name, upload).await?.row;
         let belongs =
             Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
@@ -80,6 +81,7 @@ impl Inner {
             })
         })
         .await?;
+        drop(held);
         let plan = DigestPlan { md5: shows_md5, content_md5, checksums, always: Some(algorithm) };
         let named = plan.checksums_named();
         // Parts are always blobs: completion then moves no content.

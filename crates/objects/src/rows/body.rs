@@ -87,6 +87,11 @@ impl Body {
         out.finish()
     }
 
+    /// The id of the group's key that wraps the object key of this row, if one does.
+    pub(crate) fn group_key_id(bytes: &[u8]) -> Result<Option<u32>, RowError> {
+        Ok(read_group_key_id(&mut versioned(bytes)?)?)
+    }
+
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
         let mut input = versioned(bytes)?;
         let sse = read_sse(&mut input)?;
@@ -135,6 +140,14 @@ pub(super) fn write_sse(out: &mut Writer, sse: &SseRow) {
         }
         SseRow::Customer { salt, verifier, wrapped } => out.u8(3).raw(salt).raw(verifier).raw(&**wrapped),
     };
+}
+
+/// The beginning of what [`write_sse`] wrote.
+pub(super) fn read_group_key_id(input: &mut Reader<'_>) -> Result<Option<u32>, DecodeError> {
+    Ok(match input.u8("encryption")? {
+        1 => Some(input.u32("key id")?),
+        _ => None,
+    })
 }
 
 pub(super) fn read_sse(input: &mut Reader<'_>) -> Result<SseRow, DecodeError> {

@@ -143,8 +143,18 @@ pub(crate) fn garbage(blob: &BlobId) -> Vec<u8> {
 /// The name and id that the key of an upload's row has.
 pub(crate) fn upload_of_key(key: &[u8]) -> Option<(ObjectName, UploadId)> {
     let (name, id) = key.get(1..)?.split_last_chunk::<24>()?;
-    let name = name.strip_suffix(&[0])?.iter().map(|byte| byte.wrapping_sub(1)).collect();
-    Some((ObjectName::parse(String::from_utf8(name).ok()?).ok()?, UploadId(*id)))
+    Some((name_of_shifted(name)?, UploadId(*id)))
+}
+
+/// The name and content id that the key of a body's row has.
+pub(crate) fn body_of_key(key: &[u8]) -> Option<(ObjectName, ContentId)> {
+    let (name, id) = key.get(1..)?.split_last_chunk::<16>()?;
+    Some((name_of_shifted(name)?, ContentId(*id)))
+}
+
+fn name_of_shifted(shifted: &[u8]) -> Option<ObjectName> {
+    let name = shifted.strip_suffix(&[0])?.iter().map(|byte| byte.wrapping_sub(1)).collect();
+    ObjectName::parse(String::from_utf8(name).ok()?).ok()
 }
 
 /// How a table's keys hold names, for scans by prefix.

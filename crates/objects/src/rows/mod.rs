@@ -16,9 +16,9 @@ pub(crate) use body::{Body, CLIENT_CONTEXT_LEN_MAX, ContentAt, PartAt, SseRow, T
 pub(crate) use bucket::{BucketRow, GroupState, OWNER_LEN_MAX};
 pub(crate) use head::{Head, HeadKind, ObjectHead, STORAGE_CLASS_LEN_MAX};
 pub(crate) use key::{
-    BLOBS_SWEPT, STATE, body as body_key, end_of_prefix, garbage as garbage_key, head as head_key,
-    owner as owner_key, part as part_key, system_buckets, table, upload as upload_key, upload_of_key,
-    uploads_of,
+    BLOBS_SWEPT, STATE, body as body_key, body_of_key, end_of_prefix, garbage as garbage_key,
+    head as head_key, owner as owner_key, part as part_key, system_buckets, table, upload as upload_key,
+    upload_of_key, uploads_of,
 };
 pub(crate) use key::{BlobId, ContentId, Prefix, bucket as bucket_key};
 pub(crate) use upload::{PartRow, UploadRow};

@@ -1,6 +1,6 @@
 //! Rows of multipart uploads and their parts (`docs/spec/object-entry.md` §6).
 
-use super::body::{read_meta, read_sse, write_meta, write_sse};
+use super::body::{read_group_key_id, read_meta, read_sse, write_meta, write_sse};
 use super::head::{
     STORAGE_CLASS_LEN_MAX, kind_number, read_algorithm, read_etag, read_kind, read_value, write_etag,
 };
@@ -36,6 +36,13 @@ impl UploadRow {
         write_opt_text(&mut out, self.meta.system.storage_class.as_deref());
         write_meta(&mut out, &self.meta);
         out.finish()
+    }
+
+    /// The id of the group's key that wraps the object key of this row, if one does.
+    pub(crate) fn group_key_id(bytes: &[u8]) -> Result<Option<u32>, RowError> {
+        let mut input = versioned(bytes)?;
+        input.raw(8 + size_of::<ContentId>(), "begun and content id")?;
+        Ok(read_group_key_id(&mut input)?)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
