@@ -2,6 +2,7 @@
 
 mod basics;
 mod crash;
+mod freshness;
 mod gate;
 mod keys;
 
