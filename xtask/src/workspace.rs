@@ -70,15 +70,24 @@ pub(crate) struct Workspace {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Asks cargo about our workspace.
     pub(crate) fn load() -> Result<Self, Problem> {
-        let text = process::quiet(process::cargo().args([
+        Self::of("Cargo.toml")
+    }
+
+    /// Asks cargo about the workspace of this manifest, which may be one of those that stand outside.
+    pub(crate) fn of(manifest: &str) -> Result<Self, Problem> {
+        let mut command = process::cargo();
+        command.args([
             "metadata",
             "--format-version",
             "1",
             "--locked",
             "--quiet",
-        ]))?;
+            "--manifest-path",
+            manifest,
+        ]);
+        let text = process::quiet(&mut command)?;
         let metadata: Metadata = serde_json::from_str(&text)
             .map_err(|error| Problem::Unreadable { what: "cargo metadata", reason: error.to_string() })?;
         let edges = metadata

@@ -6,7 +6,7 @@ use std::fs;
 use crate::checks::spdx;
 use crate::problem::{Problem, verdict};
 use crate::process;
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 
 /// Licences that ask for no more than attribution. `deny.toml` lists the same.
 const ALLOWED: &[&str] = &[
@@ -28,16 +28,38 @@ const ALLOWED: &[&str] = &[
 
 /// Crates whose licence field cannot be read as an expression, or that we take all the same: name, licence
 /// field as it stands (so that a change shows), reason.
-const EXCEPTIONS: &[(&str, Option<&str>, &str)] = &[];
+const EXCEPTIONS: &[Exception] = &[];
+
+/// The same for what only a benchmark links.
+const PEERS_EXCEPTIONS: &[Exception] = &[(
+    "sqlcipher-src",
+    Some("MIT AND BSD-3-Clause AND blessing AND WTFPL"),
+    "SQLite's blessing and the WTFPL ask for nothing at all",
+)];
+
+type Exception = (&'static str, Option<&'static str>, &'static str);
 
 /// Checks the resolved graph on every platform and that `deny.toml` says the same.
 pub(crate) fn run() -> Result<(), Problem> {
     let workspace = Workspace::load()?;
-    let mut broken = Vec::new();
     let shipped = workspace.shipped();
-    for package in &shipped {
+    let mut broken = not_allowed(&shipped, EXCEPTIONS);
+    broken.extend(deny_toml()?);
+    verdict("licences", &format!("{} crates", shipped.len()), &broken)
+}
+
+/// Checks a crate that we are measured against and that stands outside the workspace.
+pub(crate) fn of_peers(manifest: &str) -> Result<(), Problem> {
+    let workspace = Workspace::of(manifest)?;
+    let shipped = workspace.shipped();
+    verdict("licences", &format!("{} crates", shipped.len()), &not_allowed(&shipped, PEERS_EXCEPTIONS))
+}
+
+fn not_allowed(shipped: &[&Package], exceptions: &[Exception]) -> Vec<String> {
+    let mut broken = Vec::new();
+    for package in shipped {
         let field = package.license.as_deref();
-        if EXCEPTIONS.iter().any(|(name, was, _)| *name == package.name && *was == field) {
+        if exceptions.iter().any(|(name, was, _)| *name == package.name && *was == field) {
             continue;
         }
         let allowed = |term: &str| ALLOWED.contains(&term);
@@ -51,11 +73,10 @@ pub(crate) fn run() -> Result<(), Problem> {
         let shown = field.unwrap_or("its licence field");
         broken.push(format!("{} {}: {shown} {why}", package.name, package.version));
     }
-    for (name, ..) in EXCEPTIONS.iter().filter(|(name, ..)| !shipped.iter().any(|p| p.name == *name)) {
+    for (name, ..) in exceptions.iter().filter(|(name, ..)| !shipped.iter().any(|p| p.name == *name)) {
         broken.push(format!("the exception for {name} is stale"));
     }
-    broken.extend(deny_toml()?);
-    verdict("licences", &format!("{} crates", shipped.len()), &broken)
+    broken
 }
 
 /// `deny.toml` and this file are two readers of one decision.

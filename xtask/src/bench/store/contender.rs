@@ -8,8 +8,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::bench::serve;
+use crate::checks::licences;
 use crate::problem::Problem;
 use crate::process;
+
+const PEERS: &str = "benches/peers-store/Cargo.toml";
 
 /// Who is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +112,13 @@ struct Target {
 
 /// A crate outside the workspace, whose dependencies nothing else needs.
 fn peers() -> Result<PathBuf, Problem> {
+    licences::of_peers(PEERS)?;
     let folder = process::target_dir().join("bench-peers-store");
     let mut command = process::cargo();
     command.args(["build", "--locked", "--quiet", "--release"]);
-    command.args(["--manifest-path", "benches/peers-store/Cargo.toml", "--target-dir"]).arg(&folder);
+    command.args(["--manifest-path", PEERS, "--target-dir"]).arg(&folder);
+    // As distributions build it. Without it SQLite syncs the times of files with every commit, which we do not.
+    command.env("LIBSQLITE3_FLAGS", "-DHAVE_FDATASYNC=1");
     process::loud(&mut command)?;
     Ok(folder.join("release/peers-store"))
 }
