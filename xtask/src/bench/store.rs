@@ -6,6 +6,7 @@
 mod commits;
 mod contender;
 mod reads;
+mod resealing;
 mod resting;
 
 use self::contender::{Contender, Kind, Programs, Took};
@@ -19,6 +20,7 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
     let mut rows = commits::run(options, &programs)?;
     rows.extend(reads::run(options, &programs)?);
     rows.extend(resting::run(options, &programs)?);
+    rows.extend(resealing::run(options, &programs)?);
     table::show("store", "other", &rows).map(drop)
 }
 

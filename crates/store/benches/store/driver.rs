@@ -167,7 +167,7 @@ impl<C: Contender> Bench<C> {
 
     fn get(&mut self, count: u64) -> String {
         self.streams += 1;
-        let mut random = Random(self.streams);
+        let mut random = Random::new(self.streams);
         let store = self.store();
         let mut reader = store.reader();
         let clock = Clock::start();
@@ -180,7 +180,7 @@ impl<C: Contender> Bench<C> {
 
     fn scan(&mut self, rows: u64, count: u64) -> String {
         self.streams += 1;
-        let mut random = Random(self.streams);
+        let mut random = Random::new(self.streams);
         let store = self.store();
         let mut reader = store.reader();
         let rows = usize::try_from(rows).expect("a small number");
@@ -295,7 +295,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 /// Row `number` of a stream.
 pub(crate) fn row(stream: u64, number: u64) -> Row {
     let mut random =
-        Random(stream.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ number.wrapping_mul(0xABC9_8388_FB8F_AC03));
+        Random::new(stream.wrapping_mul(0xD1B5_4A32_D192_ED03) ^ number.wrapping_mul(0xABC9_8388_FB8F_AC03));
     let mut row = Row { key: [0; KEY_LEN], value: [0; VALUE_LEN] };
     random.fill(&mut row.key);
     random.fill(&mut row.value);
@@ -306,6 +306,10 @@ pub(crate) fn row(stream: u64, number: u64) -> Row {
 pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;

@@ -5,6 +5,7 @@
 
 mod driver;
 mod ours;
+mod reseal;
 
 use std::path::Path;
 

@@ -9,14 +9,15 @@ use strongroom_store::{Command, GroupId, Outcome, RootKeyError, RootKeys, Store,
 use zeroize::Zeroizing;
 
 use crate::driver::{Clock, Contender, Row};
+use crate::reseal;
 
 /// Made first, so it has the first id after the system's.
-const GROUP: GroupId = GroupId(1);
+pub(crate) const GROUP: GroupId = GroupId(1);
 /// The system's group and ours; each gets half of the cache.
 const GROUPS: usize = 2;
 
 /// A store with one group.
-pub(crate) struct Ours(Store);
+pub(crate) struct Ours(pub(crate) Store);
 
 impl Contender for Ours {
     type Writer<'a> = ();
@@ -63,6 +64,10 @@ impl Contender for Ours {
     fn special(dir: &Path, order: &[&str]) -> String {
         match order {
             ["seals"] => format!(r#"{{"seals":{SEALS}}}"#),
+            ["reseal", filled, seconds, kib] => {
+                let [filled, seconds] = [filled, seconds].map(|word| word.parse().unwrap());
+                reseal::measure(dir, filled, seconds, kib.parse().unwrap())
+            }
             ["recover", mib] => recover(&dir.join("recover"), mib.parse().unwrap()),
             _ => panic!("unknown order: {order:?}"),
         }
