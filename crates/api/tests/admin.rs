@@ -41,6 +41,7 @@ fn status() -> ResealStatus {
         pages_done: 5,
         pages_total: 9,
         moved_bytes: 20_480,
+        trouble: None,
     };
     ResealStatus { paused: false, rate_kib_per_second: 1024, workers: 2, groups: vec![progress] }
 }

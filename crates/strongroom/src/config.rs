@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use check::check;
 
 use crate::cli::ServerArgs;
-use file::File;
+use file::{File, Keys};
+use strongroom_store::KeyLimits;
 
 /// What a server runs with. Every value has been checked.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) log_format: LogFormat,
     pub(crate) index_cache_bytes: usize,
     pub(crate) shutdown_grace_seconds: u64,
+    pub(crate) key_limits: KeyLimits,
+    pub(crate) reseal_workers: usize,
 }
 
 /// How connections are protected.
@@ -81,6 +84,8 @@ mod defaults {
     /// Longer than most requests, shorter than what service managers wait before they kill (30 s in
     /// Kubernetes).
     pub(super) const SHUTDOWN_GRACE_SECONDS: u64 = 25;
+    /// Groups re-sealed at once: two go on while one waits for its disk, and more would take it from requests.
+    pub(super) const RESEAL_WORKERS: usize = 2;
 }
 
 /// A mistake in the configuration: the key's name, and what to do.
@@ -210,6 +215,15 @@ impl Config {
                 problem: "must be between 8 and 1048576".into(),
             });
         }
+        let reseal_workers = file.keys.reseal_workers.unwrap_or(defaults::RESEAL_WORKERS);
+        if !(1..=64).contains(&reseal_workers) {
+            mistakes.push(Mistake {
+                key: "keys.reseal_workers".into(),
+                problem: "must be between 1 and 64; to let re-sealing rest: strongroom admin reseal pause"
+                    .into(),
+            });
+        }
+        let key_limits = key_limits(&file.keys, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
@@ -231,6 +245,8 @@ impl Config {
             log_format,
             index_cache_bytes: usize::try_from(index_cache_mib << 20).unwrap_or(usize::MAX),
             shutdown_grace_seconds: server.shutdown_grace_seconds.unwrap_or(defaults::SHUTDOWN_GRACE_SECONDS),
+            key_limits,
+            reseal_workers,
         })
     }
 }
@@ -326,6 +342,38 @@ fn unlock(
     }
 }
 
+/// When a key of a bucket changes by itself. The store's limits are the most: they are what its ciphers are safe for.
+fn key_limits(keys: &Keys, mistakes: &mut Vec<Mistake>) -> KeyLimits {
+    const DAY_SECONDS: u64 = 86_400;
+    let most = KeyLimits::default();
+    let mut limit = |key: &str, given: Option<u64>, unit: u64, most: u64| match given {
+        None => most,
+        Some(0) => {
+            mistakes.push(Mistake {
+                key: format!("keys.{key}"),
+                problem: format!("0 would rotate all the time; leave it out for the most, {}", most / unit),
+            });
+            most
+        }
+        Some(given) if given > most / unit => {
+            let problem = format!("must be at most {}, which is what one key may seal", most / unit);
+            mistakes.push(Mistake { key: format!("keys.{key}"), problem });
+            most
+        }
+        Some(given) => given * unit,
+    };
+    let seals = limit("rotate_after_seals", keys.rotate_after_seals, 1, most.seals);
+    let bytes = limit("rotate_after_gib", keys.rotate_after_gib, 1 << 30, most.bytes);
+    let days = keys.rotate_after_days.unwrap_or(0);
+    if days > 36_500 {
+        mistakes.push(Mistake {
+            key: "keys.rotate_after_days".into(),
+            problem: "must be at most 36500; 0 rotates for no key's age".into(),
+        });
+    }
+    KeyLimits { seals, bytes, age_seconds: days.saturating_mul(DAY_SECONDS) }
+}
+
 fn readable(key: &str, path: &Path, mistakes: &mut Vec<Mistake>) {
     if let Err(error) = std::fs::File::open(path) {
         mistakes
@@ -396,6 +444,25 @@ mod tests {
         };
         assert_eq!(mistakes_of(&args("7000"), "").len(), 1);
         assert_eq!(mistakes_of(&args("0"), "").len(), 0);
+    }
+
+    #[test]
+    fn limits_of_keys_are_checked_against_what_a_key_may_seal() {
+        let limits = |toml: &str| {
+            let file = File::parse(toml).unwrap();
+            Config::resolve(&ServerArgs::default(), file, false).unwrap().key_limits
+        };
+        let most = KeyLimits::default();
+        assert_eq!(limits(""), most);
+        let given = limits("[keys]\nrotate_after_days = 90\nrotate_after_seals = 1000\nrotate_after_gib = 2");
+        assert_eq!((given.age_seconds, given.seals, given.bytes), (90 * 86_400, 1000, 2 << 30));
+        let found = mistakes_of(
+            &ServerArgs::default(),
+            "[keys]\nrotate_after_days = 40000\nrotate_after_seals = 99999999999\nrotate_after_gib = 0\nreseal_workers = 0",
+        );
+        for key in ["rotate_after_days", "rotate_after_seals", "rotate_after_gib", "reseal_workers"] {
+            assert!(found.iter().any(|text| text.starts_with(&format!("keys.{key}"))), "{key}: {found:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod admin;
 mod admin_socket;
 mod banner;
+mod keys;
 mod kms_generation;
 mod manager;
 mod probe;
@@ -23,7 +24,7 @@ use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, Wh
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_s3::{Limits, S3Options, SseCTransport};
 use strongroom_seal::{OsRandom, Random};
-use strongroom_store::{Store, StoreOptions};
+use strongroom_store::{KeyLimits, Store, StoreOptions};
 use strongroom_telemetry::{Metrics, RequestId, logs, names};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -99,6 +100,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         recovery: &store.recovered(),
     });
 
+    store.add_key_user(objects.key_user());
+    store.add_key_user(iam.key_user(&store, Arc::new(OsRandom)));
+    store.key_users_are_complete();
     let (admin_listener, admin_socket) = admin_socket::bind(&config.data_dir)?;
     let (stop, stopped) = watch::channel(false);
     let checks = [strongroom_api::Check::kms(Arc::clone(&kms)), probe::store(store.clone())];
@@ -118,6 +122,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms))),
         request_ids: Arc::new(request_id),
     };
+    let watch = tokio::spawn(keys::watch(store.clone(), on(stopped.clone())));
     let admin = tokio::spawn(strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
 
     let signal = signals.next().await;
@@ -129,6 +134,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         manager.await?;
         admin.await??;
         admin_socket.remove();
+        watch.await?;
         objects.close().await;
         drop(objects);
         tokio::task::spawn_blocking(move || store.close()).await??;
@@ -195,6 +201,8 @@ fn reason(error: &io::Error) -> String {
 struct Opening {
     dir: PathBuf,
     cache_bytes: usize,
+    key_limits: KeyLimits,
+    reseal_workers: usize,
     unlock: Unlock,
     root_credentials: Option<Credentials>,
 }
@@ -223,6 +231,8 @@ impl Opening {
         Ok(Self {
             dir: config.data_dir.clone(),
             cache_bytes: config.index_cache_bytes,
+            key_limits: config.key_limits,
+            reseal_workers: config.reseal_workers,
             unlock,
             root_credentials,
         })
@@ -238,6 +248,8 @@ impl Opening {
         let root_keys = Arc::new(KmsRootKeys::new(Arc::clone(&provider), runtime));
         let store = Store::create_or_open(StoreOptions {
             cache_bytes: self.cache_bytes,
+            key_limits: self.key_limits,
+            reseal_workers: self.reseal_workers,
             ..StoreOptions::new(&self.dir, root_keys)
         })?;
         kms_generation::check(&store, &kms)?;

@@ -37,6 +37,9 @@ pub struct ResealProgress {
     pub pages_total: u64,
     /// Bytes of pages and values that were moved since the server started.
     pub moved_bytes: u64,
+    /// What went wrong last, if the group rests for that reason.
+    #[serde(default)]
+    pub trouble: Option<String>,
 }
 
 /// What re-sealing does in a group, in this order.

@@ -1,5 +1,6 @@
 //! `admin reseal`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -101,6 +102,12 @@ fn words(status: &ResealStatus) -> String {
             ]);
         }
         text.push_str(&table.render());
+        for group in &status.groups {
+            if let Some(trouble) = &group.trouble {
+                let name = group_name(group.bucket.as_deref(), group.group);
+                writeln!(text, "{name} rests: {trouble}").expect("a String takes everything");
+            }
+        }
     }
     text
 }
@@ -108,9 +115,16 @@ fn words(status: &ResealStatus) -> String {
 fn state(status: &ResealStatus) -> String {
     match (status.paused, status.groups.len()) {
         (true, 0) => "is paused; there is nothing to do".to_owned(),
-        (true, groups) => format!("is paused; {groups} groups wait for `strongroom admin reseal resume`"),
+        (true, _) => format!("is paused; {} to do after `strongroom admin reseal resume`", groups(status)),
         (false, 0) => "has nothing to do".to_owned(),
-        (false, groups) => format!("works on {groups} groups with {} workers", status.workers),
+        (false, _) => format!("has {} to do, {} at once", groups(status), status.workers),
+    }
+}
+
+fn groups(status: &ResealStatus) -> String {
+    match status.groups.len() {
+        1 => "1 group".to_owned(),
+        many => format!("{many} groups"),
     }
 }
 
@@ -130,34 +144,33 @@ fn stage(stage: ResealStage) -> &'static str {
     }
 }
 
-/// Bars on a terminal, lines of JSON for programs, a line per change otherwise.
+/// Bars on a terminal, lines of JSON for programs, a table per change otherwise.
 async fn follow(door: &Connection, output: Output) -> Result<(), AdminFailure> {
     let bars = Bars::default();
     let mut last = None;
     loop {
         let status = status(door).await?;
         let done = status.groups.is_empty();
-        if output.json || bars.hidden() {
-            if last.as_ref() != Some(&status) {
+        let changed = last.as_ref() != Some(&status);
+        if output.json {
+            if changed {
                 output.show(&status, words)?;
             }
-        } else {
+        } else if !bars.hidden() {
             bars.show(&status);
+        } else if changed && !done {
+            output.show(&status, words)?;
         }
         if done {
             drop(bars);
-            return if last.is_some() && output.json { Ok(()) } else { finished(output) };
+            if !output.json {
+                println!("nothing is left to do: every older key is retired");
+            }
+            return Ok(());
         }
         last = Some(status);
         tokio::time::sleep(FOLLOW_PAUSE).await;
     }
-}
-
-fn finished(output: Output) -> Result<(), AdminFailure> {
-    if !output.json {
-        println!("nothing is left to do: every older key is retired");
-    }
-    Ok(())
 }
 
 /// One bar per group.
@@ -193,8 +206,12 @@ impl Bars {
 
 fn message(group: &ResealProgress, paused: bool) -> String {
     let stage = stage(group.stage);
-    let paused = if paused { " (paused)" } else { "" };
-    format!("{stage}, {} moved{paused}", bytes(group.moved_bytes))
+    let rests = match (&group.trouble, paused) {
+        (Some(trouble), _) => format!(" (rests: {trouble})"),
+        (None, true) => " (paused)".to_owned(),
+        (None, false) => String::new(),
+    };
+    format!("{stage}, {} moved{rests}", bytes(group.moved_bytes))
 }
 
 fn bar() -> ProgressBar {
@@ -231,12 +248,16 @@ mod tests {
             pages_done: 10,
             pages_total: 1200,
             moved_bytes: 40_960,
+            trouble: Some("the disk is full".into()),
         };
         let mut status =
             ResealStatus { paused: true, rate_kib_per_second: 1536, workers: 2, groups: vec![progress] };
         let text = words(&status);
-        assert!(text.starts_with("re-sealing is paused; 1 groups wait for `strongroom admin reseal resume`"));
+        assert!(
+            text.starts_with("re-sealing is paused; 1 group to do after `strongroom admin reseal resume`")
+        );
         assert!(text.contains("at most 1.5 MiB/s"), "{text}");
+        assert!(text.contains("photos rests: the disk is full\n"), "{text}");
         assert!(text.contains("photos  1, 2      pages     10  1,200  40.00 KiB"), "{text}");
         status = ResealStatus { paused: false, rate_kib_per_second: 0, groups: vec![], ..status };
         assert_eq!(words(&status), "re-sealing has nothing to do, without a limit\n");

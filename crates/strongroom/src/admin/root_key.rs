@@ -60,6 +60,12 @@ fn shown(root: &RootKey) -> String {
 }
 
 fn changed(done: &RootKeyChange) -> String {
+    if done.from == done.to {
+        return format!(
+            "nothing to change: {} wraps the keys already, and the KMS has no newer version (--new-version makes one)\n",
+            root_key(&done.to)
+        );
+    }
     let (from, to) = (root_key(&done.from), root_key(&done.to));
     format!("{} keys are wrapped by {to} now; it was {from}\n", count(done.keys))
 }

@@ -27,6 +27,12 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
     } else {
         config.domains.join(", ")
     };
+    let limits = config.key_limits;
+    let age = match limits.age_seconds {
+        0 => "no age".to_owned(),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    let rotation = format!("after {age}, {} seals or {} GiB", limits.seals, limits.bytes >> 30);
     println!("The configuration is sound. A server would run with:");
     for (name, value) in [
         ("data directory", config.data_dir.display().to_string()),
@@ -41,6 +47,8 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
             if config.sse_c_over_http { "allowed (trials only)" } else { "refused" }.to_owned(),
         ),
         ("keyring unlocked by", unlock),
+        ("keys rotate", rotation),
+        ("re-sealing", format!("{} groups at once", config.reseal_workers)),
         ("index cache", format!("{} MiB", config.index_cache_bytes >> 20)),
         ("log", format!("{} as {:?}", config.log_level, config.log_format).to_lowercase()),
     ] {

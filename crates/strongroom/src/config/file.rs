@@ -14,6 +14,7 @@ pub(super) struct File {
     pub(super) kms: Kms,
     pub(super) monitoring: Monitoring,
     pub(super) store: Store,
+    pub(super) keys: Keys,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -50,6 +51,15 @@ pub(super) struct Monitoring {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Store {
     pub(super) index_cache_mib: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Keys {
+    pub(super) rotate_after_days: Option<u64>,
+    pub(super) rotate_after_seals: Option<u64>,
+    pub(super) rotate_after_gib: Option<u64>,
+    pub(super) reseal_workers: Option<usize>,
 }
 
 impl File {

@@ -6,23 +6,26 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use strongroom_api::admin::{
     Admin, AdminError, ChangeReseal, ChangeRootKey, Checkpoint, Fault, GroupKey, KeyGroup, KeyReport,
-    KeyState, ResealStatus, RootKey, RootKeyChange, RootKeyName, RootKeyUse, RotateKeys, RotatedKeys,
+    KeyState, NotRotated, ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange, RootKeyName,
+    RootKeyUse, RotateKeys, RotatedKey, RotatedKeys,
 };
-use strongroom_kms::Provider;
+use strongroom_kms::{KmsError, Provider};
 use strongroom_objects::{BucketName, Objects};
-use strongroom_store::{Clock, GroupId, Store, SystemClock};
+use strongroom_store::{Clock, CommitError, GroupId, RootKeyChangeError, RootKeyError, Store, SystemClock};
+use tokio::sync::Mutex;
 
 /// The server, as an administrator sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Administrator {
     store: Store,
     objects: Objects,
     kms: Arc<dyn Provider>,
+    changing_reseal: Arc<Mutex<()>>,
 }
 
 impl Administrator {
     pub(super) fn new(store: Store, objects: Objects, kms: Arc<dyn Provider>) -> Self {
-        Self { store, objects, kms }
+        Self { store, objects, kms, changing_reseal: Arc::default() }
     }
 
     fn group_of(&self, bucket: &str) -> Result<GroupId, AdminError> {
@@ -30,6 +33,81 @@ impl Administrator {
             || AdminError::new(Fault::Missing, "NoSuchBucket", format!("there is no bucket `{bucket}`"));
         let name = BucketName::parse(bucket).map_err(|_| missing())?;
         self.objects.group_of(&name).map_err(|_| missing())
+    }
+}
+
+impl Administrator {
+    async fn rotate(&self, groups: Vec<GroupId>) -> Result<RotatedKeys, AdminError> {
+        let names = self.objects.bucket_names();
+        let single = groups.len() == 1;
+        let mut done = RotatedKeys { rotated: Vec::new(), not_rotated: Vec::new() };
+        for group in groups {
+            let bucket = bucket_of(&names, group);
+            match self.store.rotate_group_key(group).await {
+                Ok(key_id) => {
+                    tracing::info!(%group, key_id, "a group has a new key, as an administrator asked");
+                    done.rotated.push(RotatedKey { group: group.0, bucket, key_id });
+                }
+                // Dropped while others had their turn.
+                Err(CommitError::NoSuchGroup { .. }) if !single => {}
+                Err(error) if single => return Err(commit_failed(error)),
+                Err(error) => {
+                    tracing::warn!(%group, %error, "a group's key could not be rotated");
+                    let AdminError { code, message, .. } = commit_failed(error);
+                    done.not_rotated.push(NotRotated { group: group.0, bucket, code: code.into(), message });
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    async fn change_root(&self, change: ChangeRootKey) -> Result<RootKeyChange, AdminError> {
+        let ChangeRootKey { key_id, create_key, new_version } = change;
+        let named = key_id.clone().unwrap_or_else(|| self.store.key_report().root.key_id);
+        if create_key && key_id.is_none() {
+            let message = "the key to be made has no name: give a key id";
+            return Err(AdminError::new(Fault::Request, "KeyIdMissing", message));
+        }
+        if create_key {
+            self.kms.create_key(&named).await.map_err(|error| kms_failed(&error))?;
+            tracing::info!(key_id = named, "the KMS made a key, as an administrator asked");
+        }
+        if new_version {
+            let version = self.kms.rotate(&named).await.map_err(|error| kms_failed(&error))?;
+            tracing::info!(
+                key_id = named,
+                version,
+                "the KMS made a new version of a key, as an administrator asked"
+            );
+        }
+        let changed = self.store.change_root_key(key_id).await.map_err(root_change_failed)?;
+        let (from, to) = (root_name(changed.from), root_name(changed.to));
+        Ok(RootKeyChange { from, to, keys: changed.keys })
+    }
+
+    fn reseal(&self) -> ResealStatus {
+        let names = self.objects.bucket_names();
+        let status = self.store.reseal_status();
+        let groups = status.groups.into_iter().map(|group| ResealProgress {
+            bucket: bucket_of(&names, group.group),
+            group: group.group.0,
+            key_ids: group.key_ids,
+            stage: match group.stage {
+                strongroom_store::ResealStage::Pages => ResealStage::Pages,
+                strongroom_store::ResealStage::Values => ResealStage::Values,
+                strongroom_store::ResealStage::Log => ResealStage::Log,
+            },
+            pages_done: group.pages_done,
+            pages_total: group.pages_total,
+            moved_bytes: group.bytes_moved,
+            trouble: group.trouble,
+        });
+        ResealStatus {
+            paused: status.settings.paused,
+            rate_kib_per_second: status.settings.kib_per_second,
+            workers: status.workers,
+            groups: groups.collect(),
+        }
     }
 }
 
@@ -48,8 +126,58 @@ fn store_failed(error: impl std::fmt::Display) -> AdminError {
     AdminError::new(Fault::Store, "Store", error.to_string())
 }
 
-fn later(what: &str) -> AdminError {
-    AdminError::new(Fault::Unavailable, "Unavailable", format!("this build has no {what}"))
+fn commit_failed(error: CommitError) -> AdminError {
+    match error {
+        CommitError::NoSuchGroup { group } => {
+            AdminError::new(Fault::Missing, "NoSuchGroup", format!("group {group} is gone"))
+        }
+        CommitError::KeysExhausted { .. } => {
+            AdminError::new(Fault::Conflict, "KeysExhausted", error.to_string())
+        }
+        CommitError::RootKey(error) => root_key_failed(&error, error.to_string()),
+        CommitError::Closed => stopping(),
+        other => store_failed(other),
+    }
+}
+
+fn root_key_failed(error: &RootKeyError, message: String) -> AdminError {
+    let (fault, code) = match error {
+        RootKeyError::Missing { .. } => (Fault::Missing, "NoSuchRootKey"),
+        RootKeyError::NoSuchVersion { .. } => (Fault::Missing, "NoSuchRootKeyVersion"),
+        RootKeyError::Disabled { .. } => (Fault::Conflict, "RootKeyDisabled"),
+        RootKeyError::Unavailable { .. } => (Fault::Unavailable, "RootKeyUnavailable"),
+        _ => (Fault::Store, "RootKeyWrong"),
+    };
+    AdminError::new(fault, code, message)
+}
+
+fn root_change_failed(error: RootKeyChangeError) -> AdminError {
+    let message = error.to_string();
+    match &error {
+        RootKeyChangeError::NewKey { source } | RootKeyChangeError::Key { source, .. } => {
+            root_key_failed(source, message)
+        }
+        RootKeyChangeError::Closed => stopping(),
+        _ => store_failed(message),
+    }
+}
+
+fn kms_failed(error: &KmsError) -> AdminError {
+    let (fault, code) = match error {
+        KmsError::NotFound { .. } => (Fault::Missing, "NoSuchRootKey"),
+        KmsError::Exists { .. } => (Fault::Conflict, "RootKeyExists"),
+        KmsError::InvalidKeyId { .. } => (Fault::Request, "InvalidKeyId"),
+        KmsError::Disabled { .. } | KmsError::PendingDeletion { .. } => (Fault::Conflict, "RootKeyDisabled"),
+        _ => (Fault::Unavailable, "KmsUnavailable"),
+    };
+    AdminError::new(fault, code, error.to_string())
+}
+
+/// Carries `work` out even if the caller goes away.
+async fn carried_out<T: Send + 'static>(
+    work: impl Future<Output = Result<T, AdminError>> + Send + 'static,
+) -> Result<T, AdminError> {
+    tokio::spawn(work).await.map_err(|_| stopping())?
 }
 
 #[async_trait]
@@ -67,8 +195,14 @@ impl Admin for Administrator {
         })
     }
 
-    async fn rotate_keys(&self, _which: RotateKeys) -> Result<RotatedKeys, AdminError> {
-        Err(later("rotation of group keys"))
+    async fn rotate_keys(&self, which: RotateKeys) -> Result<RotatedKeys, AdminError> {
+        let groups = match which {
+            RotateKeys::Bucket { bucket } => vec![self.group_of(&bucket)?],
+            RotateKeys::System {} => vec![GroupId::SYSTEM],
+            RotateKeys::All {} => self.store.groups(),
+        };
+        let this = self.clone();
+        carried_out(async move { this.rotate(groups).await }).await
     }
 
     async fn root_key(&self) -> Result<RootKey, AdminError> {
@@ -86,16 +220,32 @@ impl Admin for Administrator {
         Ok(RootKey { root: root_name(report.root), newest_version: newest, wraps })
     }
 
-    async fn change_root_key(&self, _change: ChangeRootKey) -> Result<RootKeyChange, AdminError> {
-        Err(later("change of the root key"))
+    async fn change_root_key(&self, change: ChangeRootKey) -> Result<RootKeyChange, AdminError> {
+        let this = self.clone();
+        carried_out(async move { this.change_root(change).await }).await
     }
 
     async fn reseal_status(&self) -> Result<ResealStatus, AdminError> {
-        Err(later("re-sealing"))
+        Ok(self.reseal())
     }
 
-    async fn change_reseal(&self, _change: ChangeReseal) -> Result<ResealStatus, AdminError> {
-        Err(later("re-sealing"))
+    async fn change_reseal(&self, change: ChangeReseal) -> Result<ResealStatus, AdminError> {
+        let this = self.clone();
+        carried_out(async move {
+            // One after the other: each changes what the one before it left.
+            let _changing = this.changing_reseal.lock().await;
+            let mut settings = this.store.reseal_status().settings;
+            settings.paused = change.paused.unwrap_or(settings.paused);
+            settings.kib_per_second = change.rate_kib_per_second.unwrap_or(settings.kib_per_second);
+            this.store.set_reseal(settings).await.map_err(store_failed)?;
+            tracing::info!(
+                paused = settings.paused,
+                kib_per_second = settings.kib_per_second,
+                "re-sealing was set"
+            );
+            Ok(this.reseal())
+        })
+        .await
     }
 
     async fn checkpoint(&self) -> Result<Checkpoint, AdminError> {
