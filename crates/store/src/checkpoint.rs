@@ -3,23 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Instant;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 use strongroom_telemetry::names;
 
-use crate::commit::{ToApply, ToLog};
+use crate::commit::{Rotated, ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keyring::LogFloor;
 use crate::log::Pin;
 use crate::pages::{PagesError, RootSeq};
-use crate::registry::{Known, OpenGroup};
+use crate::registry::{FlushError, GroupError, Known, OpenGroup};
 use crate::{Cause, GroupId, Lsn, StoreError};
 
 const VERSION: u8 = 1;
+/// How often it is tried to make groups whole whose pages failed.
+const MENDING: Duration = Duration::from_secs(10);
 const ENTRY_LEN: usize = 4 + 8 + 8;
 
 /// What a checkpoint record says.
@@ -97,12 +99,21 @@ pub(crate) struct Checkpointer {
     pub(crate) last: Option<Lsn>,
     /// What [`Registry::roots_moved`](crate::registry::Registry::roots_moved) was at the newest checkpoint.
     pub(crate) roots_moved: u64,
+    /// Where the log was cut, oldest first, as far back as it may have to be kept.
+    pub(crate) cuts: Vec<Rotated>,
 }
 
 impl Checkpointer {
     /// Works until told to end.
     pub(crate) fn run(mut self) {
-        while let Ok(message) = self.messages.recv() {
+        loop {
+            let message = match self.messages.recv_timeout(MENDING) {
+                Ok(message) => message,
+                // What failed for lack of space, or once, may work by now.
+                Err(RecvTimeoutError::Timeout) if self.engine.registry.failed().is_empty() => continue,
+                Err(RecvTimeoutError::Timeout) => ToCheckpoint::Due,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
             match message {
                 ToCheckpoint::Due => drop(self.timed()),
                 ToCheckpoint::Now(done) => drop(done.send(self.timed())),
@@ -154,20 +165,36 @@ impl Checkpointer {
         let cut = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
         barrier.recv().map_err(|_| self.gone("apply"))?;
         self.check_poison()?;
+        let mut behind = None;
+        // Before the first command that is only in the log.
+        let mut reached = cut.last;
         for group in engine.registry.dirty() {
-            self.flush(&group)?;
+            if let Err(error) = self.flush(&group)? {
+                let first = group.first_dirty().unwrap_or(Lsn(1));
+                reached = reached.min(Lsn(first.0 - 1));
+                behind = behind.or(Some((group.id, error)));
+            }
         }
-        // A group that could not be closed has rows that are only in the log.
         self.check_poison()?;
-        let record = self.record(cut.last);
+        self.cuts.push(cut);
+        let kept = self.cuts.iter().rposition(|cut| cut.last <= reached);
+        let keep = kept.map(|at| self.cuts[at].segment);
+        self.cuts.drain(..kept.unwrap_or(0));
+        let record = self.record(reached);
         let (done, answer) = mpsc::channel();
-        self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep: cut.segment, done })?;
+        self.tell_log(ToLog::Checkpoint { payload: record.encode(), keep, done })?;
         let lsn = answer.recv().map_err(|_| self.gone("log"))?.map_err(|error| StoreError::from(&error))?;
-        self.last = Some(lsn);
+        self.last = Some(lsn).filter(|_| behind.is_none());
         self.record_floor(LogFloor { segment: cut.segment.0, lsn }, &replaced)?;
         self.roots_moved = roots_moved;
         engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        match behind {
+            None => Ok(()),
+            Some((_, GroupError::Pages { error: PagesError::NoSpace { .. }, .. })) => {
+                Err(StoreError::NoSpace)
+            }
+            Some((group, error)) => Err(StoreError::GroupBehind { group, error: error.into() }),
+        }
     }
 
     /// Tells the keyring what the log has, durably, by now. Last, when the log has given back what it could: on a full
@@ -195,17 +222,20 @@ impl Checkpointer {
         }
     }
 
-    /// Makes one group's rows durable while the others go on.
-    fn flush(&self, group: &OpenGroup) -> Result<(), StoreError> {
+    /// Makes one group's rows durable while the others go on. The inner error says why they stay in the log.
+    fn flush(&self, group: &OpenGroup) -> Result<Result<(), GroupError>, StoreError> {
         let (held, holding) = mpsc::channel();
         let gone = |_| self.gone("apply");
         self.applier.send(ToApply::Hold(group.id, held)).map_err(|_| self.gone("apply"))?;
         holding.recv().map_err(gone)?;
-        let flushed = self.engine.registry.flush(group).map_err(|error| {
-            let no_space = matches!(error, PagesError::NoSpace { .. });
-            let cause = self.engine.poison.set(Cause::Pages { group: group.id, error: error.to_string() });
-            if no_space { StoreError::NoSpace } else { StoreError::Poisoned { cause } }
-        });
+        let flushed = match self.engine.registry.flush(group) {
+            Ok(()) => Ok(Ok(())),
+            Err(FlushError::Later(error)) => Ok(Err(error)),
+            Err(FlushError::Fatal(error)) => {
+                let cause = Cause::Pages { group: group.id, error: error.to_string() };
+                Err(StoreError::Poisoned { cause: self.engine.poison.set(cause) })
+            }
+        };
         // Released either way: what waits is to be answered.
         self.applier.send(ToApply::Release(group.id)).map_err(|_| self.gone("apply"))?;
         flushed

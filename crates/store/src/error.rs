@@ -260,6 +260,15 @@ pub enum CommitError {
     /// The group's pages cannot be read, so no command can be applied to them. Nothing was written.
     #[error(transparent)]
     Unreadable(ReadError),
+    /// The command is durable, and the group's pages do not take it for now. It counts as soon as they can be written or
+    /// read again, at the latest when the store is opened on a sound disk. Until then the group takes no more.
+    #[error("the command is durable, and not visible before the pages of group {group} are whole: {error}")]
+    NotAppliedYet {
+        /// The group.
+        group: GroupId,
+        /// What is wrong with its pages.
+        error: ReadError,
+    },
     /// The root key did not wrap or unwrap the group's key.
     #[error("the group's key could not be wrapped or unwrapped: {0}")]
     RootKey(#[from] RootKeyError),
@@ -392,6 +401,14 @@ pub enum StoreError {
     /// No space is left. What was durable still is.
     #[error("no space is left on the disk")]
     NoSpace,
+    /// The pages of a group cannot be made durable, so the log that holds their rows is kept. Everything else is done.
+    #[error("the rows of group {group} stay in the log: {error}")]
+    GroupBehind {
+        /// The group; the first, if there are several.
+        group: GroupId,
+        /// What is wrong with its pages.
+        error: ReadError,
+    },
     /// The store is closed or closing.
     #[error("the store is closed")]
     Closed,

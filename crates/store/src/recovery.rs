@@ -13,8 +13,9 @@ use crate::directory::{Directory, Found, Lock, StoreId};
 use crate::keyring::{Keyring, LogFloor, Means};
 use crate::log::{Kind, Log, LogOptions, Record as Logged, Scanned, Surroundings};
 use crate::log_keys::KeySource;
+use crate::pages::PagesError;
 use crate::poison::Poison;
-use crate::registry::{Known, Registry, Setting};
+use crate::registry::{ApplyError, GroupError, Known, OpenGroup, Registry, Setting};
 use crate::{Command, Damage, GroupId, Lsn, OpenError, Place, StoreOptions, Write, encode, groups};
 
 /// Commands gather up to this many bytes before they are applied, so that each group is opened once for many of them.
@@ -71,9 +72,9 @@ impl Opening<'_> {
         let keyring = Arc::new(Keyring::create(&self.directory, id, &self.means())?);
         let keys = Arc::new(KeySource::new(Arc::clone(&keyring)));
         let generation = keyring.contents().generation;
-        let log = Log::create(self.surroundings(keys), self.log_options(), generation)?;
+        let log = Log::create(self.surroundings(Arc::clone(&keys)), self.log_options(), generation)?;
         self.directory.complete()?;
-        let (registry, poison) = self.registry(&keyring, HashMap::new(), Lsn(0));
+        let (registry, poison) = self.registry(&keyring, &keys, HashMap::new(), Lsn(0));
         let recovery = Recovery { clean: true, ..Recovery::default() };
         Ok(Opened { keyring, registry, poison, log, recovery })
     }
@@ -86,7 +87,7 @@ impl Opening<'_> {
         self.check_keyring(&keyring, &scanned, &record)?;
         self.check_log(&keyring, &scanned)?;
 
-        let (registry, poison) = self.registry(&keyring, record.known(), scanned.last());
+        let (registry, poison) = self.registry(&keyring, &keys, record.known(), scanned.last());
         let from = Lsn(record.reached.0 + 1);
         let replay =
             Replay { opening: &self, scanned: &scanned, keyring: &keyring, registry: &registry, from };
@@ -202,6 +203,7 @@ impl Opening<'_> {
     fn registry(
         &self,
         keyring: &Arc<Keyring>,
+        keys: &Arc<KeySource>,
         known: HashMap<GroupId, Known>,
         logged: Lsn,
     ) -> (Registry, Arc<Poison>) {
@@ -214,6 +216,7 @@ impl Opening<'_> {
             poison: Arc::clone(&poison),
             groups_open_max: self.options.groups_open_max.max(2),
             cache_bytes: self.options.cache_bytes,
+            log: Some(self.surroundings(Arc::clone(keys))),
             logged,
         };
         (Registry::new(setting, self.lock.clone(), known), poison)
@@ -290,18 +293,38 @@ impl Replay<'_> {
             if !self.keyring.contents().groups.contains_key(&group) {
                 continue;
             }
-            let open = self.registry.acquire(group)?;
-            let applied = open.db.applied();
+            let open = match self.registry.acquire(group) {
+                Err(error) if stays_apart(&error) => self.set_broken(group, error)?,
+                acquired => acquired?,
+            };
+            let applied = open.db().map_or(Lsn(0), |db| db.applied());
             let commands: Vec<_> = commands.iter().filter(|(lsn, _)| *lsn > applied).collect();
             let commands: Vec<_> = commands.into_iter().map(|(lsn, command)| (*lsn, command)).collect();
-            let outcomes = open.db.apply(&commands)?;
+            let outcomes = match self.registry.apply(&open, &commands) {
+                Ok(outcomes) => outcomes,
+                // It answers with its damage, and the log keeps what it took. The others open.
+                Err(ApplyError::Later(error)) if stays_apart(&error) => continue,
+                Err(ApplyError::Later(error)) => return Err(error.into()),
+                Err(ApplyError::Fatal(error)) => return Err(error.into()),
+            };
             replayed += commands.len() as u64;
             if group == GroupId::SYSTEM {
                 // The rows must not become durable before the keyring.
-                self.change_groups(&commands, &outcomes).inspect_err(|_| open.db.freeze())?;
+                self.change_groups(&commands, &outcomes).inspect_err(|_| freeze(&open))?;
             }
         }
         Ok(replayed)
+    }
+
+    /// The group cannot take what the log has for it. The others open.
+    fn set_broken(&self, group: GroupId, error: GroupError) -> Result<Arc<OpenGroup>, OpenError> {
+        match error {
+            GroupError::Pages { error, .. } => {
+                tracing::error!(%group, %error, "a group does not open; its log is kept, and the others go on");
+                Ok(self.registry.set_broken(group, error))
+            }
+            error => Err(error.into()),
+        }
     }
 
     fn change_groups(
@@ -317,5 +340,27 @@ impl Replay<'_> {
         self.keyring
             .replace(|contents| groups::make(&changes, contents))
             .map_err(|error| crate::directory::io_error(&path, error))
+    }
+}
+
+/// Whether a group's error is damage of that group's file alone, so that the others need not suffer from it. Without the
+/// system group there is no store.
+fn stays_apart(error: &GroupError) -> bool {
+    let GroupError::Pages { group, error } = error else { return false };
+    let of_the_file = matches!(
+        error,
+        PagesError::Damage(_)
+            | PagesError::RolledBack { .. }
+            | PagesError::Missing { .. }
+            | PagesError::Misplaced { .. }
+            | PagesError::KeyMissing { .. }
+            | PagesError::Database { .. }
+    );
+    of_the_file && *group != GroupId::SYSTEM
+}
+
+fn freeze(group: &OpenGroup) {
+    if let Ok(db) = group.db() {
+        db.freeze();
     }
 }

@@ -8,10 +8,12 @@
 //! every row is durable, nothing is lost by opening the file again: so whoever wants the group next does that, as soon
 //! as nobody else uses it. What is damaged fails again, by name; all else is readable.
 
+mod group;
+mod mend;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,9 +24,10 @@ use strongroom_telemetry::names;
 use crate::directory::{Directory, Lock};
 use crate::disk::Disk;
 use crate::keyring::{KeyError, Keyring};
+use crate::log::Surroundings;
 use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq, journal_path};
 use crate::poison::Poison;
-use crate::{Cause, CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadError};
+use crate::{CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadError};
 
 /// A page file with less cache than this would read each page again and again.
 const CACHE_BYTES_MIN: usize = 1 << 20;
@@ -32,28 +35,6 @@ const CACHE_BYTES_MIN: usize = 1 << 20;
 /// waited in vain gets it as it is.
 const REOPEN_ROUNDS: u32 = 20;
 const REOPEN_ROUND: Duration = Duration::from_millis(5);
-
-/// A group whose page file is open.
-#[derive(Debug)]
-pub(crate) struct OpenGroup {
-    pub(crate) id: GroupId,
-    pub(crate) db: GroupDb,
-    /// The last command that is durable in the page file.
-    durable: AtomicU64,
-    /// The data directory stays locked while one of its files is open.
-    _lock: Option<Lock>,
-}
-
-impl OpenGroup {
-    pub(crate) fn dirty(&self) -> bool {
-        self.db.applied().0 > self.durable.load(Ordering::Acquire)
-    }
-
-    /// Whether a read failed and all rows are durable. With rows that are not, the file would come back without them.
-    fn stale(&self) -> bool {
-        self.db.read_failed() && !self.dirty()
-    }
-}
 
 /// What a page file is known to have reached, durably.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +44,19 @@ pub(crate) struct Known {
     pub(crate) root: RootSeq,
 }
 
+impl Known {
+    /// There is no page file yet.
+    pub(crate) const NOTHING: Self = Self { applied: Lsn(0), root: RootSeq(0) };
+}
+
 impl From<Checkpointed> for Known {
     fn from(done: Checkpointed) -> Self {
         Self { applied: done.applied, root: done.root }
     }
 }
+
+pub(crate) use self::group::OpenGroup;
+pub(crate) use self::mend::{ApplyError, FlushError};
 
 /// What the registry works with.
 #[derive(Debug, Clone)]
@@ -79,6 +68,8 @@ pub(crate) struct Setting {
     pub(crate) poison: Arc<Poison>,
     pub(crate) groups_open_max: usize,
     pub(crate) cache_bytes: usize,
+    /// The log, from which pages can be made again, if they may be.
+    pub(crate) log: Option<Surroundings>,
     /// The last command that was in the log when the store opened. No page file from before has a later one.
     pub(crate) logged: Lsn,
 }
@@ -157,6 +148,11 @@ impl Registry {
                 continue;
             }
             if let Some(found) = state.find(id)? {
+                drop(state);
+                if found.is_worth_mending() {
+                    // If it fails, the group answers with that.
+                    let _ = self.mend(&found);
+                }
                 return Ok(found);
             }
             if !state.slots.contains_key(&id) {
@@ -173,7 +169,7 @@ impl Registry {
         state.slots.insert(id, Slot::Opening);
         drop(state);
         if let Some(stale) = stale {
-            tracing::warn!(group = %id, error = ?stale.db.fault(), "a group's pages are opened again after a failed read");
+            tracing::warn!(group = %id, error = ?stale.fault(), "a group's pages are opened again after a failed read");
             // Its locks have to be gone before.
             drop(stale);
         }
@@ -204,10 +200,20 @@ impl Registry {
     /// The group if it is open now and need not be opened again; never waits for the disk.
     pub(crate) fn acquire_open(&self, id: GroupId) -> Result<Option<Arc<OpenGroup>>, GroupError> {
         let mut state = self.lock();
-        if state.is_stale(id) { Ok(None) } else { state.find(id) }
+        if state.is_stale(id) {
+            return Ok(None);
+        }
+        Ok(state.find(id)?.filter(|group| !group.is_worth_mending()))
     }
 
     fn open(&self, id: GroupId, known: Option<Known>, lock: Option<Lock>) -> Result<OpenGroup, GroupError> {
+        // What this process closed itself may have later rows than the log had when it was opened.
+        let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
+        Ok(OpenGroup::new(id, self.open_db(id, known, last)?, lock))
+    }
+
+    /// `last` is the last command that its rows may have.
+    fn open_db(&self, id: GroupId, known: Option<Known>, last: Lsn) -> Result<GroupDb, GroupError> {
         let Setting { directory, disk, random, .. } = &self.setting;
         let keys = self.keys(id)?;
         let path = directory.page_file(id);
@@ -234,15 +240,12 @@ impl Registry {
         };
         let db = opened.map_err(|error| GroupError::Pages { group: id, error })?;
         let applied = db.applied();
-        // Rows become durable only after their command is durable in the log (`docs/spec/data-directory.md` §6). What
-        // this process closed itself may have later ones than the log had when it was opened.
-        let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
+        // Rows become durable only after their command is durable in the log (`docs/spec/data-directory.md` §6).
         if applied > last {
             db.freeze();
             return Err(GroupError::LogBehind { group: id, log: directory.log(), last, applied });
         }
-        let durable = AtomicU64::new(applied.0);
-        Ok(OpenGroup { id, db, durable, _lock: lock })
+        Ok(db)
     }
 
     /// Closes groups that nobody uses, least recently used first, until the bound is kept.
@@ -263,23 +266,17 @@ impl Registry {
                     state.known.insert(id, known);
                     state.slots.remove(&id);
                 }
-                Err(()) => {
+                Err(Some(broken)) => {
+                    state.uses += 1;
+                    let used = state.uses;
+                    state.slots.insert(id, Slot::Open { group: Arc::new(*broken), used });
+                }
+                Err(None) => {
                     state.slots.insert(id, Slot::Failed);
                 }
             }
             self.settled.notify_all();
         }
-    }
-
-    fn close_one(&self, group: OpenGroup) -> Result<Known, ()> {
-        let id = group.id;
-        if group.stale() {
-            // Nothing to make durable, and nothing could be: the file stays as after a kill.
-            return Ok(group.known());
-        }
-        group.db.close().map(Known::from).map_err(|error| {
-            self.setting.poison.set(Cause::Pages { group: id, error: error.to_string() });
-        })
     }
 
     /// Open groups with rows that are not durable. Everything applied before the call is in these, or durable: what
@@ -299,21 +296,9 @@ impl Registry {
         dirty
     }
 
-    /// Makes the group's rows durable. The caller keeps commands of this group away meanwhile.
-    pub(crate) fn flush(&self, group: &OpenGroup) -> Result<(), PagesError> {
-        let done = group.db.checkpoint()?;
-        group.durable.store(done.applied.0, Ordering::Release);
-        let mut state = self.lock();
-        // Not if it was dropped meanwhile.
-        if state.known.contains_key(&group.id) {
-            state.known.insert(group.id, done.into());
-        }
-        Ok(())
-    }
-
     /// The pages of a group were moved to another key: its file as it was before is not acceptable any more.
     pub(crate) fn root_moved(&self, group: &OpenGroup) {
-        let root = group.db.root();
+        let root = group.known().root;
         let mut state = self.lock();
         // Not if it was dropped meanwhile, and not back.
         if let Some(known) = state.known.get_mut(&group.id)
@@ -331,8 +316,18 @@ impl Registry {
 
     /// What the page file of a group has reached.
     pub(crate) fn known(&self, group: GroupId) -> Known {
-        let nothing = Known { applied: Lsn(0), root: RootSeq(0) };
-        self.lock().known.get(&group).copied().unwrap_or(nothing)
+        self.known_if_any(group).unwrap_or(Known::NOTHING)
+    }
+
+    fn known_if_any(&self, group: GroupId) -> Option<Known> {
+        self.lock().known.get(&group).copied()
+    }
+
+    /// Not if it was dropped meanwhile.
+    fn set_known(&self, group: GroupId, known: Known) {
+        if let Some(before) = self.lock().known.get_mut(&group) {
+            *before = known;
+        }
     }
 
     /// The group has another active key, which seals its pages from now on.
@@ -346,7 +341,7 @@ impl Registry {
         let group = Arc::clone(group);
         drop(state);
         let keys = self.keys(id)?;
-        group.db.use_keys(&keys).map_err(|error| GroupError::Pages { group: id, error })
+        group.db()?.use_keys(&keys).map_err(|error| GroupError::Pages { group: id, error })
     }
 
     fn keys(&self, id: GroupId) -> Result<PageKeys, GroupError> {
@@ -415,21 +410,6 @@ impl Registry {
     }
 }
 
-impl OpenGroup {
-    /// Refuses if the pages take no more calls. What is logged and cannot be applied stops the whole store, so that is
-    /// looked at before.
-    pub(crate) fn check(&self) -> Result<(), GroupError> {
-        match self.db.fault() {
-            Some(error) => Err(GroupError::Pages { group: self.id, error }),
-            None => Ok(()),
-        }
-    }
-
-    fn known(&self) -> Known {
-        Known { applied: Lsn(self.durable.load(Ordering::Acquire)), root: self.db.root() }
-    }
-}
-
 impl State {
     fn find(&mut self, id: GroupId) -> Result<Option<Arc<OpenGroup>>, GroupError> {
         if self.closed {
@@ -477,7 +457,9 @@ impl State {
     /// meanwhile: that needs the lock under which this runs.
     fn take_idle(&mut self) -> Option<OpenGroup> {
         let idle = self.slots.iter().filter_map(|(id, slot)| match slot {
-            Slot::Open { group, used } if *id != GroupId::SYSTEM && Arc::strong_count(group) == 1 => {
+            Slot::Open { group, used }
+                if *id != GroupId::SYSTEM && Arc::strong_count(group) == 1 && !group.is_broken() =>
+            {
                 Some((*used, *id))
             }
             _ => None,

@@ -49,6 +49,8 @@ pub struct Status {
     pub checkpoints: u64,
     /// Bytes of log segments on the disk.
     pub log_bytes: u64,
+    /// Groups whose pages failed, ascending, and how: they answer with that, their log is kept, and the others go on.
+    pub groups_failed: Vec<(GroupId, ReadError)>,
     /// Why the store stopped taking writes, if it did.
     pub poisoned: Option<Cause>,
 }
@@ -194,7 +196,7 @@ impl Store {
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.
     pub fn read(&self, group: GroupId) -> Result<Reading, ReadError> {
         let open = self.0.engine.registry.acquire(group)?;
-        let rows = open.db.read().map_err(|error| GroupError::Pages { group, error })?;
+        let rows = open.db()?.read().map_err(|error| GroupError::Pages { group, error })?;
         Ok(Reading::new(rows, open))
     }
 
@@ -286,6 +288,7 @@ impl Store {
             fsyncs: figures.fsyncs.load(Ordering::Relaxed),
             checkpoints: figures.checkpoints.load(Ordering::Relaxed),
             log_bytes: figures.log_bytes.load(Ordering::Acquire),
+            groups_failed: engine.registry.failed(),
             poisoned: engine.poison.get(),
         }
     }
@@ -342,6 +345,7 @@ impl Handle {
             applier: to_apply.clone(),
             last: None,
             roots_moved: 0,
+            cuts: Vec::new(),
         };
         let keeper = Keeper {
             engine: Arc::clone(&engine),

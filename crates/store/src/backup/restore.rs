@@ -138,7 +138,7 @@ impl Restoring<'_> {
 
         self.reporter.enter(BackupStage::Ending)?;
         for group in registry.dirty() {
-            registry.flush(&group)?;
+            registry.flush(&group).map_err(|error| error.into_group(group.id))?;
         }
         let known = keyring.contents().groups.keys().map(|id| (*id, registry.known(*id))).collect();
         registry.close();
@@ -185,7 +185,8 @@ impl Restoring<'_> {
 
     fn load(&mut self, registry: &Registry, part: &GroupPart) -> Result<(), BackupError> {
         let open = registry.acquire(part.group)?;
-        open.db.skip_roots(RootSeq(part.root.saturating_add(STEP)));
+        let db = open.db()?;
+        db.skip_roots(RootSeq(part.root.saturating_add(STEP)));
         let mut rows = Rows::new(self.source, part);
         let mut batch = Vec::new();
         let (mut bytes, mut volatile) = (0, 0);
@@ -196,17 +197,17 @@ impl Restoring<'_> {
             if bytes < BATCH_BYTES {
                 continue;
             }
-            open.db.load(&batch, part.lsn)?;
+            db.load(&batch, part.lsn)?;
             batch.clear();
             volatile += std::mem::take(&mut bytes);
             if volatile >= DURABLE_BYTES {
-                registry.flush(&open)?;
+                registry.flush(&open).map_err(|error| error.into_group(open.id))?;
                 volatile = 0;
             }
             self.reporter.tell()?;
         }
-        open.db.load(&batch, part.lsn)?;
-        registry.flush(&open)?;
+        db.load(&batch, part.lsn)?;
+        registry.flush(&open).map_err(|error| error.into_group(open.id))?;
         self.reporter.now.groups += 1;
         self.reporter.tell()
     }
@@ -247,10 +248,11 @@ impl Restoring<'_> {
                 continue;
             }
             let open = registry.acquire(group)?;
-            let applied = open.db.applied();
+            let db = open.db()?;
+            let applied = db.applied();
             let new = commands.iter().filter(|(lsn, _)| *lsn > applied);
             let new: Vec<_> = new.map(|(lsn, command)| (*lsn, command)).collect();
-            let outcomes = open.db.apply(&new)?;
+            let outcomes = db.apply(&new)?;
             replayed += new.len() as u64;
             if group == GroupId::SYSTEM {
                 let changes = groups::changes(&new, &outcomes);
@@ -260,7 +262,7 @@ impl Restoring<'_> {
                     made.map_err(BackupError::io(&path))?;
                 }
             }
-            registry.flush(&open)?;
+            registry.flush(&open).map_err(|error| error.into_group(open.id))?;
         }
         Ok(replayed)
     }
@@ -328,7 +330,7 @@ impl Restoring<'_> {
         let Some(attachments) = &self.options.attachments else { return Ok(()) };
         for group in keyring.contents().groups.keys() {
             let Some((from, to)) = attachments.keys(*group) else { continue };
-            let reading = registry.acquire(*group)?.db.read()?;
+            let reading = registry.acquire(*group)?.db()?.read()?;
             for row in reading.range(Bound::Included(&from), Bound::Excluded(&to))? {
                 let (key, _) = row?;
                 let Some(path) = attachments.file_of(*group, &key) else { continue };
@@ -376,6 +378,7 @@ impl Restoring<'_> {
             poison: Arc::clone(&self.poison),
             groups_open_max: options.groups_open_max.max(2),
             cache_bytes: options.cache_bytes,
+            log: None,
             logged: self.manifest.to,
         };
         Registry::new(setting, lock.clone(), HashMap::new())

@@ -11,7 +11,7 @@ use strongroom_telemetry::names;
 use super::{Request, ToApply, ToLog};
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
-use crate::pages::PagesError;
+use crate::registry::ApplyError;
 use crate::{Cause, Command, CommitError, GroupId, Lsn, Outcome, groups};
 
 /// Applies batches.
@@ -106,9 +106,11 @@ impl Applier {
         };
         let commands: Vec<(Lsn, &Command)> =
             run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
-        let outcomes = first.group.db.apply(&commands).map_err(|error| self.pages_failed(group, error))?;
+        let applied = engine.registry.apply(&first.group, &commands);
+        let outcomes = applied.map_err(|error| self.pages_failed(group, error))?;
         if group == GroupId::SYSTEM {
-            self.change_groups(&commands, &outcomes).inspect_err(|_| first.group.db.freeze())?;
+            let freeze = |_: &CommitError| first.group.db().map_or((), |db| db.freeze());
+            self.change_groups(&commands, &outcomes).inspect_err(freeze)?;
         }
         Ok(outcomes)
     }
@@ -151,12 +153,16 @@ impl Applier {
         Ok(())
     }
 
-    /// The log has a command that its pages do not take. Only opening the store again can find out what is left.
-    fn pages_failed(&self, group: GroupId, error: PagesError) -> CommitError {
-        let cause = self.engine.poison.set(Cause::Pages { group, error: error.to_string() });
-        match error {
-            PagesError::Damage(damage) => CommitError::Damage(damage),
-            _ => CommitError::Poisoned { cause },
-        }
+    /// The log has commands that the pages do not take. Of the system group they may make or drop groups, so nothing
+    /// can go on; other groups are kept apart until they are whole.
+    fn pages_failed(&self, group: GroupId, error: ApplyError) -> CommitError {
+        let error = match error {
+            ApplyError::Later(error) if group != GroupId::SYSTEM => {
+                return CommitError::NotAppliedYet { group, error: error.into() };
+            }
+            ApplyError::Later(error) => error.to_string(),
+            ApplyError::Fatal(error) => error.to_string(),
+        };
+        CommitError::Poisoned { cause: self.engine.poison.set(Cause::Pages { group, error }) }
     }
 }

@@ -187,9 +187,10 @@ impl Logger {
         }
     }
 
-    fn checkpoint(&mut self, payload: &[u8], keep: crate::log::SegmentId) -> Result<Lsn, WriteError> {
+    fn checkpoint(&mut self, payload: &[u8], keep: Option<crate::log::SegmentId>) -> Result<Lsn, WriteError> {
         let lsn = self.log.append_checkpoint(payload)?;
         self.log.sync()?;
+        let Some(keep) = keep else { return Ok(lsn) };
         match self.log.release_before(keep) {
             // The next release tries again.
             Err(WriteError::Leftover(error)) => tracing::warn!(%error, "a log segment could not be removed"),

@@ -64,10 +64,10 @@ pub(crate) enum ToLog {
         rotated: mpsc::Sender<Result<Rotated, WriteError>>,
         reached: mpsc::Sender<()>,
     },
-    /// Make this checkpoint record durable, then give back the segments before `keep`.
+    /// Make this checkpoint record durable, then give back the segments before `keep`, if any may go.
     Checkpoint {
         payload: Vec<u8>,
-        keep: SegmentId,
+        keep: Option<SegmentId>,
         done: mpsc::Sender<Result<Lsn, WriteError>>,
     },
     /// Keep the log from here on, and let `reached` know when everything that was logged before is applied.

@@ -47,7 +47,7 @@ impl Image {
     /// Damage, by name.
     pub fn read(&self, group: GroupId) -> Result<Reading, ReadError> {
         let open = self.registry.acquire(group)?;
-        let rows = open.db.read().map_err(|error| GroupError::Pages { group, error })?;
+        let rows = open.db()?.read().map_err(|error| GroupError::Pages { group, error })?;
         Ok(Reading::new(rows, open))
     }
 
@@ -93,6 +93,8 @@ impl Image {
             poison: Arc::new(Poison::default()),
             groups_open_max: GROUPS_OPEN_MAX,
             cache_bytes: CACHE_BYTES,
+            // What fails is told, and stays as it is.
+            log: None,
             // A log that lost its end is damage that was reported; pages are looked at all the same.
             logged: if complete { surveyed.last } else { Lsn(u64::MAX) },
         };
@@ -159,10 +161,11 @@ impl Replay<'_> {
 
     fn apply_to(&self, group: GroupId, commands: &[(Lsn, Command)]) -> Result<(), OpenError> {
         let open = self.image.registry.acquire(group)?;
-        let applied = open.db.applied();
+        let db = open.db()?;
+        let applied = db.applied();
         let commands: Vec<_> = commands.iter().filter(|(lsn, _)| *lsn > applied).collect();
         let commands: Vec<_> = commands.into_iter().map(|(lsn, command)| (*lsn, command)).collect();
-        let outcomes = open.db.apply(&commands)?;
+        let outcomes = db.apply(&commands)?;
         if group == GroupId::SYSTEM {
             let changes = groups::changes(&commands, &outcomes);
             if !groups::all_made(&changes, &self.image.keyring.contents()) {

@@ -14,6 +14,7 @@ mod format;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod keys;
+pub(crate) mod live;
 mod mark;
 mod outline;
 mod pin;

@@ -58,6 +58,8 @@ pub(super) struct PageFile {
     unsynced: AtomicBool,
     /// The first failure. It is the answer to every later call.
     fault: OnceLock<Fault>,
+    /// An fsync failed: what the disk holds is unknown, and asking again proves nothing.
+    sync_failed: Arc<AtomicBool>,
     /// Nothing is to become durable any more; see [`PageFile::freeze`].
     frozen: AtomicBool,
     /// Keeps redb and whoever moves pages to another key off each other's pages. Taken after `published`, if both are.
@@ -210,6 +212,7 @@ impl PageFile {
             published: Mutex::new(published),
             unsynced: AtomicBool::new(true),
             fault: OnceLock::new(),
+            sync_failed: Arc::default(),
             frozen: AtomicBool::new(false),
             gate: Gate::default(),
             mover: Mutex::default(),
@@ -237,6 +240,18 @@ impl PageFile {
     /// Whether the first failure was one to read.
     pub(super) fn read_failed(&self) -> bool {
         self.fault.get().is_some_and(|fault| fault.reading)
+    }
+
+    /// Tells, even when the file is gone, whether an fsync of it failed.
+    pub(super) fn sync_failed(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.sync_failed)
+    }
+
+    fn synced(&self) -> Result<(), PagesError> {
+        self.disk_file.sync().map_err(|error| {
+            self.sync_failed.store(true, Ordering::Release);
+            self.io(error)
+        })
     }
 
     /// From now on nothing becomes durable, not even when redb is dropped; reads go on.
@@ -361,7 +376,7 @@ impl PageFile {
             self.unsynced.store(true, Ordering::Release);
         }
         if self.unsynced.swap(false, Ordering::AcqRel) {
-            self.disk_file.sync().map_err(|error| self.io(error))?;
+            self.synced()?;
         }
         let (length, uppers) = self.tree.roots();
         // After the entries: whatever they name is in this table.
@@ -376,7 +391,7 @@ impl PageFile {
         let slot = root::encode(&root, self.group, self.id, seq, (key_id, key), self.random.as_ref());
         ciphers.count(slot.len());
         self.disk_file.write_at(&slot, slot_place(seq.slot())).map_err(|error| self.io(error))?;
-        self.disk_file.sync().map_err(|error| self.io(error))?;
+        self.synced()?;
         *published = Published { seq, next: RootSeq(seq.0.saturating_add(1)), root: Some(root) };
         Ok(())
     }

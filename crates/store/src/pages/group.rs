@@ -1,8 +1,9 @@
 //! The rows of one group: apply, checkpoint, read.
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use strongroom_seal::Random;
@@ -215,6 +216,18 @@ impl GroupDb {
     /// Whether [`Self::fault`] came from a read, so that what was durable before still is, as it was.
     pub(crate) fn read_failed(&self) -> bool {
         self.file.read_failed()
+    }
+
+    /// Tells, even when this is gone, whether an fsync of the file failed. Then it must not be opened again by this
+    /// process; after any other failed write it may be, and is as at its last root.
+    pub(crate) fn sync_failed(&self) -> Arc<AtomicBool> {
+        self.file.sync_failed()
+    }
+
+    /// Tells whether the file is open still: snapshots of it outlive this.
+    pub(crate) fn file_in_use(&self) -> Weak<dyn Any + Send + Sync> {
+        let file: Weak<PageFile> = Arc::downgrade(&self.file);
+        file
     }
 
     /// From now on nothing that was applied becomes durable, not even by dropping this. For when the store cannot make

@@ -75,7 +75,7 @@ fn an_older_key_retires_when_pages_values_and_log_are_done_and_the_store_opens_w
     until(&store, retired);
     for group in [group, GroupId::SYSTEM] {
         assert_eq!(states(&store, group), [(1, KeyState::Retired), (2, KeyState::Active)]);
-        let by_key = store.engine().registry.acquire(group).unwrap().db.pages_by_key().unwrap();
+        let by_key = store.engine().registry.acquire(group).unwrap().db().unwrap().pages_by_key().unwrap();
         assert!(by_key.iter().all(|(id, pages)| *id == 2 || *pages == 0), "{by_key:?}");
     }
     assert_eq!(count(&store, group), 1000);
@@ -212,7 +212,7 @@ fn a_damaged_tag_page_stops_its_group_and_no_other() {
     for group in &groups {
         fill(&store, *group, 800, "xxxxxxxx");
     }
-    let path = store.engine().registry.acquire(groups[0]).unwrap().db.path_for_test();
+    let path = store.engine().registry.acquire(groups[0]).unwrap().db().unwrap().path_for_test();
     store.close().unwrap();
     // Both copies of the second lower tag page: no row of the first ones needs it to open the file.
     let second = 2 * (256 << 10) + 4096 * (2 + 143);

@@ -359,7 +359,7 @@ impl PageFile {
             }
         }
         if put > 0 {
-            self.disk_file.sync().map_err(|error| self.io(error))?;
+            self.synced()?;
             tracing::info!(group = %self.group, pages = put, "the moving of pages to another key was undone and starts again");
         }
         drop(journal);

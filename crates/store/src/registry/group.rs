@@ -1,0 +1,196 @@
+//! One open group: its page file, or why there is none for now.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+
+use super::{GroupError, Known};
+use crate::directory::Lock;
+use crate::pages::{GroupDb, PagesError, RootSeq};
+use crate::{Command, GroupId, Lsn, Outcome};
+
+/// A group whose page file is open, or broke (`docs/spec/data-directory.md` §8).
+#[derive(Debug)]
+pub(crate) struct OpenGroup {
+    pub(crate) id: GroupId,
+    body: RwLock<Body>,
+    /// The last command that is durable in the page file.
+    durable: AtomicU64,
+    /// The first command that is not. Counts while there is one.
+    first: AtomicU64,
+    /// The last command that the group took: applied, or due as soon as a broken group is whole.
+    taken: AtomicU64,
+    /// Held by whoever makes the group whole.
+    pub(super) mending: Mutex<()>,
+    /// The data directory stays locked while one of its files is open.
+    _lock: Option<Lock>,
+}
+
+#[derive(Debug)]
+enum Body {
+    Whole(Arc<GroupDb>),
+    /// The file failed while there were rows that are only in the log.
+    Broken {
+        error: PagesError,
+        root: RootSeq,
+        /// Snapshots of the file as it was. Until they are gone its pages are not written over.
+        in_use: Option<Weak<dyn Any + Send + Sync>>,
+    },
+}
+
+impl OpenGroup {
+    pub(super) fn new(id: GroupId, db: GroupDb, lock: Option<Lock>) -> Self {
+        let applied = db.applied().0;
+        Self::with(id, Body::Whole(Arc::new(db)), applied, lock)
+    }
+
+    /// A group whose file could not be opened, or not brought up to date.
+    pub(super) fn broken(id: GroupId, error: PagesError, known: Known, lock: Option<Lock>) -> Self {
+        let body = Body::Broken { error, root: known.root, in_use: None };
+        Self::with(id, body, known.applied.0, lock)
+    }
+
+    fn with(id: GroupId, body: Body, durable: u64, lock: Option<Lock>) -> Self {
+        Self {
+            id,
+            body: RwLock::new(body),
+            durable: durable.into(),
+            first: 0.into(),
+            taken: durable.into(),
+            mending: Mutex::new(()),
+            _lock: lock,
+        }
+    }
+
+    /// The rows.
+    pub(crate) fn db(&self) -> Result<Arc<GroupDb>, GroupError> {
+        match &*self.body() {
+            Body::Whole(db) => Ok(Arc::clone(db)),
+            Body::Broken { error, .. } => Err(GroupError::Pages { group: self.id, error: error.clone() }),
+        }
+    }
+
+    /// Refuses if the pages take no more calls, before a command is logged that could not be applied.
+    pub(crate) fn check(&self) -> Result<(), GroupError> {
+        match self.fault() {
+            Some(error) => Err(GroupError::Pages { group: self.id, error }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is wrong with the file, if something is.
+    pub(crate) fn fault(&self) -> Option<PagesError> {
+        match &*self.body() {
+            Body::Whole(db) => db.fault(),
+            Body::Broken { error, .. } => Some(error.clone()),
+        }
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(&*self.body(), Body::Broken { .. })
+    }
+
+    /// Whether it is broken, and not for damage, which does not go away by itself.
+    pub(super) fn is_worth_mending(&self) -> bool {
+        match &*self.body() {
+            Body::Whole(_) => false,
+            Body::Broken { error, .. } => matches!(error, PagesError::NoSpace { .. } | PagesError::Io { .. }),
+        }
+    }
+
+    /// Whether there are rows that are only in the log.
+    pub(crate) fn dirty(&self) -> bool {
+        self.taken().0 > self.durable.load(Ordering::Acquire)
+    }
+
+    /// The first command that the log must keep for this group.
+    pub(crate) fn first_dirty(&self) -> Option<Lsn> {
+        self.dirty().then(|| Lsn(self.first.load(Ordering::Acquire)))
+    }
+
+    /// The last command that the group took.
+    pub(super) fn taken(&self) -> Lsn {
+        Lsn(self.taken.load(Ordering::Acquire))
+    }
+
+    /// Whether a read failed and all rows are durable. With rows that are not, the file would come back without them.
+    pub(super) fn stale(&self) -> bool {
+        self.db().is_ok_and(|db| db.read_failed()) && !self.dirty()
+    }
+
+    pub(super) fn known(&self) -> Known {
+        let root = match &*self.body() {
+            Body::Whole(db) => db.root(),
+            Body::Broken { root, .. } => *root,
+        };
+        Known { applied: Lsn(self.durable.load(Ordering::Acquire)), root }
+    }
+
+    /// Applies commands to the rows and notes them as taken.
+    pub(super) fn apply(
+        &self,
+        db: &GroupDb,
+        commands: &[(Lsn, &Command)],
+    ) -> Result<Vec<Outcome>, PagesError> {
+        let outcomes = db.apply(commands)?;
+        self.take(commands);
+        Ok(outcomes)
+    }
+
+    /// Notes that the group took commands: they are in its rows, or will be once it is whole.
+    pub(super) fn take(&self, commands: &[(Lsn, &Command)]) {
+        let (Some((first, _)), Some((last, _))) = (commands.first(), commands.last()) else { return };
+        if !self.dirty() {
+            self.first.store(first.0, Ordering::Release);
+        }
+        self.taken.fetch_max(last.0, Ordering::AcqRel);
+    }
+
+    /// All rows up to here are durable.
+    pub(super) fn reached(&self, applied: Lsn) {
+        self.durable.fetch_max(applied.0, Ordering::AcqRel);
+    }
+
+    /// The file takes no more calls, and nothing of it becomes durable any more.
+    pub(super) fn break_with(&self, error: PagesError) {
+        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        match &mut *body {
+            Body::Whole(db) => {
+                tracing::warn!(group = %self.id, %error, "a group's pages failed; its log is kept");
+                db.freeze();
+                let (root, in_use) = (db.root(), Some(db.file_in_use()));
+                *body = Body::Broken { error, root, in_use };
+            }
+            Body::Broken { error: earlier, .. } => *earlier = error,
+        }
+    }
+
+    /// Whether somebody still reads the file that broke.
+    pub(super) fn still_read(&self) -> bool {
+        match &*self.body() {
+            Body::Whole(_) => true,
+            Body::Broken { in_use, .. } => in_use.as_ref().is_some_and(|file| file.strong_count() > 0),
+        }
+    }
+
+    pub(super) fn set_whole(&self, db: Arc<GroupDb>) {
+        *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Whole(db);
+    }
+
+    /// Takes the rows out to close them; nobody else has the group.
+    pub(super) fn take_db(&mut self) -> Option<GroupDb> {
+        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let Body::Whole(db) = body else { return None };
+        let (root, in_use) = (db.root(), Some(db.file_in_use()));
+        let closed = Body::Broken { error: PagesError::Closed { path: PathBuf::new() }, root, in_use };
+        match std::mem::replace(body, closed) {
+            Body::Whole(db) => Arc::try_unwrap(db).map_err(|db| *body = Body::Whole(db)).ok(),
+            Body::Broken { .. } => None,
+        }
+    }
+
+    fn body(&self) -> RwLockReadGuard<'_, Body> {
+        self.body.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}

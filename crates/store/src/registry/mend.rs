@@ -1,0 +1,252 @@
+//! Groups whose page file failed: kept apart from the others, and made whole again from the log
+//! (`docs/spec/data-directory.md` §8).
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{GroupError, Known, OpenGroup, REOPEN_ROUND, REOPEN_ROUNDS, Registry, Slot};
+use crate::log::{Kind, LogError, Surroundings, live};
+use crate::pages::{GroupDb, PagesError};
+use crate::{Cause, Command, GroupId, Lsn, OpenError, Outcome, ReadError, encode};
+
+/// Commands read from the log are applied whenever this many bytes of them have gathered.
+const GATHERED_BYTES: usize = 8 << 20;
+
+/// Why commands were not applied.
+#[derive(Debug)]
+pub(crate) enum ApplyError {
+    /// What is durable is not known any more.
+    Fatal(PagesError),
+    /// The group is broken. The commands count as soon as it is whole.
+    Later(GroupError),
+}
+
+/// Why a group's rows are not durable.
+#[derive(Debug)]
+pub(crate) enum FlushError {
+    /// What is durable is not known any more.
+    Fatal(PagesError),
+    /// They are in the log, which has to stay.
+    Later(GroupError),
+}
+
+impl FlushError {
+    /// For who has no log to keep.
+    pub(crate) fn into_group(self, group: GroupId) -> GroupError {
+        match self {
+            Self::Fatal(error) => GroupError::Pages { group, error },
+            Self::Later(error) => error,
+        }
+    }
+}
+
+impl From<FlushError> for OpenError {
+    fn from(error: FlushError) -> Self {
+        match error {
+            FlushError::Fatal(error) => error.into(),
+            FlushError::Later(error) => error.into(),
+        }
+    }
+}
+
+impl Registry {
+    /// Applies commands that the log has. If the pages fail, they are made again from the log at once.
+    pub(crate) fn apply(
+        &self,
+        open: &OpenGroup,
+        commands: &[(Lsn, &Command)],
+    ) -> Result<Vec<Outcome>, ApplyError> {
+        if let Ok(db) = open.db() {
+            match open.apply(&db, commands) {
+                Ok(outcomes) => return Ok(outcomes),
+                Err(error) if failed_for_good(&db) => return Err(ApplyError::Fatal(error)),
+                Err(error) => open.break_with(error),
+            }
+        }
+        let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = self.mend_in_turn(open).and_then(|db| {
+            open.apply(&db, commands).map_err(|error| {
+                open.break_with(error.clone());
+                GroupError::Pages { group: open.id, error }
+            })
+        });
+        // Whoever makes the group whole after this turn applies these commands too.
+        again.inspect_err(|_| open.take(commands)).map_err(ApplyError::Later)
+    }
+
+    /// Makes a broken group whole: its file at its last root, and everything since from the log.
+    pub(crate) fn mend(&self, open: &OpenGroup) -> Result<(), GroupError> {
+        let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.mend_in_turn(open).map(drop)
+    }
+
+    /// Makes the group's rows durable. The caller keeps commands of this group away meanwhile.
+    pub(crate) fn flush(&self, open: &OpenGroup) -> Result<(), FlushError> {
+        let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        let db = self.mend_in_turn(open).map_err(|error| match open.db() {
+            Ok(db) if failed_for_good(&db) => FlushError::Fatal(fault(&db)),
+            _ => FlushError::Later(error),
+        })?;
+        match db.checkpoint() {
+            Ok(done) => {
+                open.reached(done.applied);
+                self.set_known(open.id, done.into());
+                Ok(())
+            }
+            Err(error) if failed_for_good(&db) => Err(FlushError::Fatal(error)),
+            Err(error) => {
+                open.break_with(error.clone());
+                drop(db);
+                // So that reads and commands go on meanwhile. If it fails, the group answers with that.
+                let _ = self.mend_in_turn(open);
+                Err(FlushError::Later(GroupError::Pages { group: open.id, error }))
+            }
+        }
+    }
+
+    /// The caller has the group's turn.
+    fn mend_in_turn(&self, open: &OpenGroup) -> Result<Arc<GroupDb>, GroupError> {
+        if let Ok(db) = open.db() {
+            match db.fault() {
+                None => return Ok(db),
+                Some(error) if failed_for_good(&db) => {
+                    return Err(GroupError::Pages { group: open.id, error });
+                }
+                Some(error) => open.break_with(error),
+            }
+        }
+        let made = self.make_again(open).inspect_err(|error| {
+            if let GroupError::Pages { error, .. } = error {
+                open.break_with(error.clone());
+            }
+        })?;
+        let db = Arc::new(made);
+        open.set_whole(Arc::clone(&db));
+        tracing::info!(group = %open.id, "a group's pages are whole again");
+        Ok(db)
+    }
+
+    fn make_again(&self, open: &OpenGroup) -> Result<GroupDb, GroupError> {
+        let id = open.id;
+        let pages = |error| GroupError::Pages { group: id, error };
+        let as_it_is = || open.db().err().unwrap_or(GroupError::Failed { group: id });
+        let Some(log) = &self.setting.log else { return Err(as_it_is()) };
+        // The places of the pages that they see are about to be written over.
+        for _ in 0..REOPEN_ROUNDS {
+            if !open.still_read() {
+                break;
+            }
+            std::thread::sleep(REOPEN_ROUND);
+        }
+        if open.still_read() {
+            return Err(as_it_is());
+        }
+        let db = self.open_db(id, self.known_if_any(id), open.taken().max(self.setting.logged))?;
+        open.reached(db.applied());
+        apply_from_log(log, &db, id, open.taken()).inspect_err(|_| db.freeze()).map_err(pages)?;
+        Ok(db)
+    }
+
+    /// Closes a group that nobody has. If that fails and the rows are in the log, the answer is the group, broken.
+    pub(super) fn close_one(&self, mut group: OpenGroup) -> Result<Known, Option<Box<OpenGroup>>> {
+        if group.stale() {
+            // Nothing to make durable, and nothing could be: the file stays as after a kill.
+            return Ok(group.known());
+        }
+        let Some(db) = group.take_db() else { return Err(Some(Box::new(group))) };
+        let sync_failed = db.sync_failed();
+        db.close().map(Known::from).map_err(|error| {
+            if sync_failed.load(Ordering::Acquire) {
+                self.setting.poison.set(Cause::Pages { group: group.id, error: error.to_string() });
+                return None;
+            }
+            tracing::warn!(group = %group.id, %error, "a group's pages could not be closed; its log is kept");
+            group.break_with(error);
+            Some(Box::new(group))
+        })
+    }
+
+    /// Notes at an opening that a group's pages cannot take what the log has for it. The other groups go on.
+    pub(crate) fn set_broken(&self, id: GroupId, error: PagesError) -> Arc<OpenGroup> {
+        let mut state = self.lock();
+        let known = state.known.get(&id).copied().unwrap_or(Known::NOTHING);
+        let group = Arc::new(OpenGroup::broken(id, error, known, state.lock.clone()));
+        state.slots.insert(id, Slot::Open { group: Arc::clone(&group), used: 0 });
+        group
+    }
+
+    /// Groups whose pages failed, and how, ascending.
+    pub(crate) fn failed(&self) -> Vec<(GroupId, ReadError)> {
+        let state = self.lock();
+        let broken = state.open().filter(|group| group.is_broken());
+        let mut failed: Vec<_> = broken
+            .filter_map(|group| {
+                let error = group.fault()?;
+                Some((group.id, GroupError::Pages { group: group.id, error }.into()))
+            })
+            .collect();
+        failed.sort_by_key(|(id, _)| *id);
+        failed
+    }
+}
+
+/// Applies what the log has for a group past its rows, up to `to`.
+fn apply_from_log(log: &Surroundings, db: &GroupDb, id: GroupId, to: Lsn) -> Result<(), PagesError> {
+    let unreadable = |why: &str| {
+        let source = Arc::new(std::io::Error::other(why.to_owned()));
+        PagesError::Io { path: log.dir.clone(), source }
+    };
+    let mut gathered: Vec<(Lsn, Command)> = Vec::new();
+    let mut bytes = 0;
+    let apply = |gathered: Vec<(Lsn, Command)>| {
+        let commands: Vec<_> = gathered.iter().map(|(lsn, command)| (*lsn, command)).collect();
+        db.apply(&commands).map(drop)
+    };
+    let from = Lsn(db.applied().0 + 1);
+    let shown = live::range(log, id, from, to, |record| {
+        if record.kind != Kind::Command {
+            return Ok(());
+        }
+        let command = encode::decode(id, record.payload).map_err(|_| unreadable("no command"))?;
+        gathered.push((record.lsn, command));
+        bytes += record.payload.len();
+        if bytes >= GATHERED_BYTES {
+            bytes = 0;
+            apply(std::mem::take(&mut gathered))?;
+        }
+        Ok::<_, MendError>(())
+    });
+    shown.map_err(|error| match error {
+        MendError::Pages(error) => error,
+        MendError::Log(error) => unreadable(&error.to_string()),
+    })?;
+    apply(gathered)
+}
+
+/// Why a group was not made whole.
+enum MendError {
+    Pages(PagesError),
+    Log(LogError),
+}
+
+impl From<PagesError> for MendError {
+    fn from(error: PagesError) -> Self {
+        Self::Pages(error)
+    }
+}
+
+impl From<LogError> for MendError {
+    fn from(error: LogError) -> Self {
+        Self::Log(error)
+    }
+}
+
+/// An fsync failed: opening the file again in this process would prove nothing.
+fn failed_for_good(db: &GroupDb) -> bool {
+    db.sync_failed().load(Ordering::Acquire)
+}
+
+fn fault(db: &GroupDb) -> PagesError {
+    db.fault().unwrap_or(PagesError::Closed { path: PathBuf::new() })
+}
