@@ -101,7 +101,11 @@ impl OpenGroup {
 
     /// Whether there are rows that are only in the log.
     pub(crate) fn dirty(&self) -> bool {
-        self.taken().0 > self.durable.load(Ordering::Acquire)
+        let taken = match &*self.body() {
+            Body::Whole(db) => db.applied().max(self.taken()),
+            Body::Broken { .. } => self.taken(),
+        };
+        taken.0 > self.durable.load(Ordering::Acquire)
     }
 
     /// The first command that the log must keep for this group.

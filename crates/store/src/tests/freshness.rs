@@ -70,7 +70,8 @@ enum End {
 /// A store that was closed once, opened again, written to before and after a checkpoint, and then `end`ed.
 fn life(end: End) -> (Life, [Moment; 3], Option<Store>) {
     let keys = OneKey::named("root");
-    let mut life = Life { disk: SimDisk::from_seed(1), keys, rows: Rows::new(), group: GroupId(0), count: 60 };
+    let mut life =
+        Life { disk: SimDisk::from_seed(1), keys, rows: Rows::new(), group: GroupId(0), count: 60 };
     let store = life.open().unwrap();
     life.group = make_group(&store, "photos");
     life.rows.insert((GroupId::SYSTEM, "photos".into()), "a group".into());

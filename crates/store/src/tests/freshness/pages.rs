@@ -37,7 +37,8 @@ struct Rewritten {
 
 fn rewritten() -> Rewritten {
     let keys = OneKey::named("root");
-    let mut life = Life { disk: SimDisk::from_seed(1), keys, rows: Rows::new(), group: GroupId(0), count: 500 };
+    let mut life =
+        Life { disk: SimDisk::from_seed(1), keys, rows: Rows::new(), group: GroupId(0), count: 500 };
     let store = life.open().unwrap();
     life.group = make_group(&store, "photos");
     life.rows.insert((GroupId::SYSTEM, "photos".into()), "a group".into());
