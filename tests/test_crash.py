@@ -1,4 +1,4 @@
-"""kill -9 under load: every acknowledged effect is there after the restart."""
+"""What a crash leaves behind: starts that are cut short, uploads without an end. Load is in `test_kill.py`."""
 
 import random
 import threading
@@ -11,100 +11,6 @@ from content import KIB, MIB, data, read
 from state import State
 
 pytestmark = pytest.mark.ours
-
-ROUNDS = 60 if harness.SOAK else 4
-SIZES = [0, 500, 16 * KIB, 17 * KIB, 300 * KIB, 2 * MIB]
-MISSING = object()
-
-
-class Writer(threading.Thread):
-    """Changes keys of its own, one at a time, and knows what was acknowledged and what is in doubt."""
-
-    def __init__(self, server, number, round_number, state):
-        super().__init__(daemon=True)
-        self.s3 = server.client(connections=1, read_timeout=20)
-        self.rng = random.Random(number * 1000 + round_number)
-        self.number = number
-        self.state = state
-        self.doubt = None
-        self.acknowledged = 0
-
-    def run(self):
-        while True:
-            key = f"writer {self.number}/{self.rng.randrange(6)}"
-            kind = self.rng.choice(["put", "put", "put", "delete", "copy", "parts"])
-            new = MISSING if kind == "delete" else data(self.rng.choice(SIZES), self.rng.randrange(1000))
-            if kind == "parts":
-                new = data(5 * MIB, self.rng.randrange(5)) + data(100, self.rng.randrange(1000))
-            self.doubt = (key, new)
-            try:
-                self.change(kind, key, new)
-            except Exception:  # noqa: BLE001  The server is gone: what was in flight may or may not have happened.
-                return
-            self.state[key] = new
-            self.doubt = None
-            self.acknowledged += 1
-
-    def change(self, kind, key, body):
-        names = {"Bucket": "load", "Key": key}
-        if kind == "delete":
-            self.s3.delete_object(**names)
-        elif kind == "copy":
-            source = f"source {self.number}"
-            self.s3.put_object(Bucket="copies", Key=source, Body=body)
-            self.s3.copy_object(**names, CopySource={"Bucket": "copies", "Key": source})
-        elif kind == "parts":
-            names["UploadId"] = self.s3.create_multipart_upload(**names)["UploadId"]
-            parts = []
-            for number, piece in ((2, body[5 * MIB :]), (1, body[: 5 * MIB])):
-                etag = self.s3.upload_part(**names, PartNumber=number, Body=piece)["ETag"]
-                parts.insert(0, {"PartNumber": number, "ETag": etag})
-            self.s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
-        else:
-            self.s3.put_object(**names, Body=body)
-
-
-def test_acknowledged_effects_survive_kill_9(start):
-    server = start()
-    s3 = server.client()
-    for bucket in ("load", "copies"):
-        s3.create_bucket(Bucket=bucket)
-    state = {}
-    rng = random.Random(9)
-    for round_number in range(ROUNDS):
-        writers = [Writer(server, number, round_number, state) for number in range(8)]
-        for writer in writers:
-            writer.start()
-        time.sleep(0.5 + rng.random() * 1.5)
-        server.kill()
-        for writer in writers:
-            writer.join(60)
-            assert not writer.is_alive()
-        assert sum(writer.acknowledged for writer in writers) > 0, "nothing was acknowledged: not under load"
-        server.start()
-        settle(server.client(), state, [writer.doubt for writer in writers if writer.doubt], round_number)
-    assert server.stop() == 0
-
-
-def settle(s3, state, doubts, round_number):
-    """Compares the store with what was acknowledged; what was in doubt is one thing or the other, whole."""
-    doubtful = dict(doubts)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket="load")
-    listed = {entry["Key"] for page in pages for entry in page.get("Contents", [])}
-    for key in sorted(set(state) | set(doubtful) | listed):
-        found = MISSING
-        try:
-            found = read(s3.get_object(Bucket="load", Key=key))
-        except s3.exceptions.NoSuchKey:
-            pass
-        allowed = [state.get(key, MISSING)] + ([doubtful[key]] if key in doubtful else [])
-        assert any(found is one or found == one for one in allowed), (
-            f"round {round_number}: {key} holds {'nothing' if found is MISSING else f'{len(found)} bytes'} "
-            f"and was acknowledged otherwise"
-        )
-        assert (found is not MISSING) == (key in listed), f"round {round_number}: {key} and the listing differ"
-        state[key] = found
-
 
 def test_crashes_during_start_do_no_harm(start):
     """Recovery that is itself cut short, again and again."""

@@ -52,7 +52,7 @@ const STEPS: &[Step] = &[
 ];
 
 /// Files of the client suite that are steps of their own.
-const KILL_FILES: &[&str] = &["test_crash.py"];
+const KILL_FILES: &[&str] = &["test_kill.py", "test_crash.py"];
 
 /// Runs the steps that are asked for and ends with one line of counts.
 pub(crate) fn run(options: &Options) -> Result<(), Problem> {
