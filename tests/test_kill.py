@@ -111,16 +111,16 @@ class Rotator(threading.Thread):
     def __init__(self, server):
         super().__init__(daemon=True)
         self.server = server
-        self.process = server.process
+        self.ending = False
         self.rotations = 0
         self.failures = []
 
     def run(self):
-        while self.process.poll() is None:
+        while not self.ending:
             done = admin(self.server, "keys", "rotate", "--all")
             if done.returncode == 0:
                 self.rotations += 1
-            elif self.process.poll() is None:
+            elif not self.ending:
                 self.failures.append(done.stderr)
             time.sleep(0.05)
 
@@ -184,6 +184,8 @@ def rounds(start, seed, kills, rotate):
         for thread in [*writers, *filter(None, [rotator])]:
             thread.start()
         time.sleep(0.1 + rng.random() * 0.7)
+        if rotator:
+            rotator.ending = True
         server.kill()
         done += 1
         for writer in writers:
