@@ -81,6 +81,8 @@ fn recover(dir: &Path, mib: u64) -> String {
     setting.checkpoint_bytes = u64::MAX;
     let store = Ours(Store::create_or_open(setting.clone()).unwrap());
     make_group(&store.0);
+    // The group's page file is there already, as it is in a store that has been used for a while.
+    store.settle();
     let mut next = 0;
     while store.0.status().log_bytes < mib << 20 {
         std::thread::scope(|scope| {
