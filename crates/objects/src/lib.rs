@@ -43,6 +43,7 @@ mod sse;
 mod sweep;
 mod types;
 mod uploads;
+pub mod verify;
 mod wraps;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};

@@ -4,8 +4,10 @@
 
 use strongroom_kms::Provider;
 use strongroom_seal::{
-    Context, CustomerKey, DataKey, Envelope, Label, ObjectKey, Random, SecretKey, Unsealable, derive, record,
+    Context, CustomerKey, DataKey, Envelope, GroupKey, Label, ObjectKey, Random, SecretKey, Unsealable,
+    derive, record,
 };
+use strongroom_store::inspect::Image;
 use strongroom_store::{GroupId, ReadError, Store};
 
 use crate::digest::md5_of;
@@ -203,6 +205,24 @@ impl SseRow {
     }
 }
 
+/// Who has the keys of groups: a store, or the image of one.
+pub(crate) trait GroupKeys {
+    /// One of the group's keys. Blocks if it is not in memory.
+    fn group_key_by_id(&self, group: GroupId, key_id: u32) -> Result<GroupKey, ReadError>;
+}
+
+impl GroupKeys for Store {
+    fn group_key_by_id(&self, group: GroupId, key_id: u32) -> Result<GroupKey, ReadError> {
+        Self::group_key_by_id(self, group, key_id)
+    }
+}
+
+impl GroupKeys for Image {
+    fn group_key_by_id(&self, group: GroupId, key_id: u32) -> Result<GroupKey, ReadError> {
+        Self::group_key_by_id(self, group, key_id)
+    }
+}
+
 /// What unwraps an object key. The KMS has been asked already.
 #[derive(Debug)]
 pub(crate) enum Unwrapper {
@@ -230,11 +250,11 @@ impl Unwrapper {
         &self,
         row: &SseRow,
         belongs: &Belongs,
-        store: &Store,
+        keys: &dyn GroupKeys,
     ) -> Result<ObjectKey, UnwrapError> {
         let plain = match (row, self) {
             (SseRow::Group { key_id, wrapped }, _) => {
-                let group_key = store.group_key_by_id(belongs.group, *key_id).map_err(UnwrapError::Read)?;
+                let group_key = keys.group_key_by_id(belongs.group, *key_id).map_err(UnwrapError::Read)?;
                 let key = wrap_key(&group_key, belongs.group, *key_id);
                 record::open(&key, &belongs.by_group(*key_id), &**wrapped)?
             }

@@ -46,16 +46,7 @@ pub(crate) struct Blobs {
 impl Blobs {
     /// Opens the directory, makes it if needed, and removes what an earlier run was writing.
     pub(crate) fn open(disk: Arc<dyn Disk>, dir: &Path, epoch: u32) -> Result<Self, ObjectError> {
-        let (batches, windows) = read::buffers();
-        let blobs = Self {
-            disk,
-            dir: dir.to_owned(),
-            epoch,
-            made: Mutex::default(),
-            pending: AtomicUsize::new(0),
-            batches,
-            windows,
-        };
+        let blobs = Self::at(disk, dir, epoch);
         let temp = blobs.dir.join(TEMP);
         let emptied = || {
             blobs.disk.create_dir_all(&temp)?;
@@ -66,6 +57,17 @@ impl Blobs {
         };
         emptied().map_err(|error| fault("opening the blob directory", error))?;
         Ok(blobs)
+    }
+
+    /// The directory as it is, of a store that is not open: all blobs are of earlier runs.
+    pub(crate) fn look(disk: Arc<dyn Disk>, dir: &Path) -> Self {
+        Self::at(disk, dir, u32::MAX)
+    }
+
+    fn at(disk: Arc<dyn Disk>, dir: &Path, epoch: u32) -> Self {
+        let (batches, windows) = read::buffers();
+        let (made, pending) = (Mutex::default(), AtomicUsize::new(0));
+        Self { disk, dir: dir.to_owned(), epoch, made, pending, batches, windows }
     }
 
     /// The run of the store that new blobs are of.
@@ -174,7 +176,7 @@ impl Blobs {
         self.group_dir(group).join(format!("{epoch:08x}"))
     }
 
-    fn path(&self, group: GroupId, blob: &BlobId) -> PathBuf {
+    pub(crate) fn path(&self, group: GroupId, blob: &BlobId) -> PathBuf {
         self.epoch_dir(group, blob.epoch).join(hex::encode(blob.id))
     }
 }

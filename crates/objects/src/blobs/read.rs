@@ -49,6 +49,20 @@ pub(crate) enum ReadFault {
 }
 
 impl Blobs {
+    /// Opens a blob's file; also says how long it is, in bytes.
+    pub(crate) fn open_file(
+        &self,
+        group: GroupId,
+        blob: &BlobId,
+    ) -> Result<(Arc<dyn DiskFile>, u64), ReadFault> {
+        let file = self.disk.open(&self.path(group, blob)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => ReadFault::Damaged(Damaged::Missing),
+            _ => ReadFault::Io(error),
+        })?;
+        let length = file.len().map_err(ReadFault::Io)?;
+        Ok((file, length))
+    }
+
     /// Opens a blob of `plain_len` bytes and verifies its header and its length.
     pub(crate) fn read(
         &self,
@@ -58,11 +72,7 @@ impl Blobs {
         key: &ObjectKey,
         context: &Context,
     ) -> Result<BlobReader, ReadFault> {
-        let file = self.disk.open(&self.path(group, blob)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ReadFault::Damaged(Damaged::Missing),
-            _ => ReadFault::Io(error),
-        })?;
-        let length = file.len().map_err(ReadFault::Io)?;
+        let (file, length) = self.open_file(group, blob)?;
         let mut header = [0; HEADER_LEN];
         if length < HEADER_LEN as u64 {
             return Err(ReadFault::Damaged(Damaged::Length));

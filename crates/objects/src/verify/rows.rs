@@ -1,0 +1,254 @@
+//! Every row, and what each leads to.
+
+use std::collections::HashSet;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+
+use strongroom_store::{GroupId, ReadError, Reading};
+
+use super::content::{Entry, Job};
+use super::scan::{Rows, table_name};
+use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
+use crate::rows::{
+    self, BlobId, Body, BucketRow, ContentAt, GroupState, Head, HeadKind, PartRow, UploadRow, table,
+};
+use crate::sse::Belongs;
+use crate::{BucketName, Damaged, ObjectName, UploadId};
+
+/// Content is opened in pieces of this many bytes, so that a large blob keeps all threads busy.
+const PIECE_LEN: u64 = 64 << 20;
+
+/// A bucket as far as it is known.
+struct Bucket {
+    group: GroupId,
+    /// What findings call it.
+    label: String,
+    /// Its name, or something in its place: only keys from the KMS are bound to it.
+    name: BucketName,
+    named: bool,
+}
+
+impl Verifier<'_> {
+    /// Reads all groups and hands out their content.
+    pub(super) fn groups(&self, jobs: &SyncSender<Job>) {
+        let buckets = self.buckets();
+        for group in self.image.groups().into_iter().filter(|group| *group != GroupId::SYSTEM) {
+            let known = buckets.iter().find(|(_, of)| *of == group).map(|(name, _)| name.clone());
+            self.count(|counts| counts.buckets += 1);
+            let label = known.as_ref().map_or_else(|| format!("group {group}"), ToString::to_string);
+            let stand_in = || BucketName::parse(&format!("group-{group}")).ok();
+            let named = known.is_some();
+            let Some(name) = known.or_else(stand_in) else { continue };
+            self.bucket(&Bucket { group, label, name, named }, jobs);
+        }
+    }
+
+    /// The buckets that the system group names. All rows of the system group are read.
+    fn buckets(&self) -> Vec<(BucketName, GroupId)> {
+        let (from, to) = rows::system_buckets();
+        let mut buckets = Vec::new();
+        let mut read = || -> Result<(), ReadError> {
+            for row in self.image.read(GroupId::SYSTEM)?.range(Bound::Unbounded, Bound::Unbounded)? {
+                let (key, value) = row?;
+                if key < from || key >= to {
+                    continue;
+                }
+                let name = std::str::from_utf8(&key[from.len()..]).ok();
+                let name = name.and_then(|name| BucketName::parse(name).ok());
+                match (name, BucketRow::decode(&value)) {
+                    (Some(name), Ok(row)) => buckets.push((name, row.group)),
+                    _ => self.malformed("system", "buckets", &key),
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = read() {
+            self.watch.found(ObjectFinding::Unread(super::UnreadRows {
+                bucket: "system".to_owned(),
+                group: GroupId::SYSTEM,
+                table: "names of buckets",
+                after: buckets.last().map(|(name, _)| name.to_string()),
+                before: None,
+                error,
+            }));
+        }
+        buckets
+    }
+
+    fn bucket(&self, bucket: &Bucket, jobs: &SyncSender<Job>) {
+        let rows = |table| Rows { bucket: &bucket.label, group: bucket.group, table };
+        self.scan(rows(rows::STATE[0]), &mut |_, key, value| {
+            if GroupState::decode(value).is_err() {
+                self.malformed(&bucket.label, "state", key);
+            }
+            Ok(())
+        });
+        for table in [table::HEAD, table::VERSION] {
+            self.scan(rows(table), &mut |reading, key, value| {
+                let name = if table == table::HEAD { key.get(1..) } else { None };
+                let name = name.map(<[u8]>::to_vec).or_else(|| shifted_name(key));
+                let name = name.and_then(|name| ObjectName::parse(String::from_utf8(name).ok()?).ok());
+                match (name, Head::decode(value)) {
+                    (Some(name), Ok(head)) => self.head(bucket, reading, name, &head, jobs),
+                    _ => {
+                        self.malformed(&bucket.label, table_name(table), key);
+                        Ok(())
+                    }
+                }
+            });
+        }
+        let mut uploads = HashSet::new();
+        self.scan(rows(table::UPLOAD), &mut |reading, key, value| match (
+            rows::upload_of_key(key),
+            UploadRow::decode(value),
+        ) {
+            (Some((name, id)), Ok(row)) => {
+                uploads.insert(id);
+                self.upload(bucket, reading, name, id, row, jobs)
+            }
+            _ => {
+                self.malformed(&bucket.label, table_name(table::UPLOAD), key);
+                Ok(())
+            }
+        });
+        for table in [table::PART, table::OWNER, table::GARBAGE] {
+            self.scan(rows(table), &mut |_, key, value| {
+                let good = match table {
+                    table::PART => key
+                        .get(1..25)
+                        .and_then(|id| id.try_into().ok())
+                        .is_some_and(|id| uploads.contains(&UploadId(id)) && PartRow::decode(value).is_ok()),
+                    table::OWNER => BlobId::of_key(key).is_some() && value == rows::PRESENT,
+                    _ => BlobId::of_key(key).is_some() && rows::decode_epoch(value).is_ok(),
+                };
+                if !good {
+                    self.malformed(&bucket.label, table_name(table), key);
+                }
+                Ok(())
+            });
+        }
+    }
+
+    fn head(
+        &self,
+        bucket: &Bucket,
+        reading: &Reading,
+        name: ObjectName,
+        head: &Head,
+        jobs: &SyncSender<Job>,
+    ) -> Result<(), ReadError> {
+        let HeadKind::Object(object) = &head.kind else {
+            self.count(|counts| counts.delete_markers += 1);
+            return Ok(());
+        };
+        self.count(|counts| counts.objects += 1);
+        let place = ObjectPlace {
+            bucket: bucket.label.clone(),
+            name: name.as_str().to_owned(),
+            version: Some(head.version),
+            upload: None,
+            part: 0,
+        };
+        let row = reading.get(&rows::body_key(&name, &object.content))?;
+        let Some(body) = row.and_then(|row| Body::decode(&row).ok()) else {
+            self.damaged(place, Damaged::Entry);
+            return Ok(());
+        };
+        let belongs =
+            Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: object.content };
+        let entry = Arc::new(Entry::new(belongs, body.sse, place, bucket.named));
+        let parts = match body.content {
+            ContentAt::Inline(sealed) => {
+                drop(jobs.send(Job::Inline { entry, sealed, size: object.size }));
+                return Ok(());
+            }
+            ContentAt::Blob(blob) => vec![(1, blob, object.size)],
+            ContentAt::Parts(parts) => {
+                let sum = parts.iter().try_fold(0_u64, |sum, part| sum.checked_add(part.size));
+                if sum != Some(object.size) {
+                    self.damaged(entry.place.clone(), Damaged::Entry);
+                }
+                parts.iter().map(|part| (part.number, part.blob, part.size)).collect()
+            }
+        };
+        for (number, blob, size) in parts {
+            self.hand_out(reading, &entry, number, blob, size, jobs)?;
+        }
+        Ok(())
+    }
+
+    fn upload(
+        &self,
+        bucket: &Bucket,
+        reading: &Reading,
+        name: ObjectName,
+        upload: UploadId,
+        row: UploadRow,
+        jobs: &SyncSender<Job>,
+    ) -> Result<(), ReadError> {
+        self.count(|counts| counts.uploads += 1);
+        let place = ObjectPlace {
+            bucket: bucket.label.clone(),
+            name: name.as_str().to_owned(),
+            version: None,
+            upload: Some(upload),
+            part: 0,
+        };
+        let belongs =
+            Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
+        let entry = Arc::new(Entry::new(belongs, row.sse, place, bucket.named));
+        let from = rows::part_key(&upload, 0);
+        let to = rows::part_key(&upload, u16::MAX);
+        for part in reading.range(Bound::Included(&from), Bound::Included(&to))? {
+            let (key, value) = part?;
+            let number = key.last_chunk::<2>().map_or(0, |number| u16::from_be_bytes(*number));
+            // One that does not decode is reported with its table.
+            let Ok(part) = PartRow::decode(&value) else { continue };
+            self.count(|counts| counts.parts += 1);
+            self.hand_out(reading, &entry, number, part.blob, part.size, jobs)?;
+        }
+        Ok(())
+    }
+
+    /// Hands out a blob, in pieces that several threads can open.
+    fn hand_out(
+        &self,
+        reading: &Reading,
+        entry: &Arc<Entry>,
+        part: u16,
+        blob: BlobId,
+        size: u64,
+        jobs: &SyncSender<Job>,
+    ) -> Result<(), ReadError> {
+        if reading.get(&rows::owner_key(&blob))?.is_none() {
+            let place = ObjectPlace { part, ..entry.place.clone() };
+            self.watch.found(ObjectFinding::Damaged { place, what: ObjectDamage::NoOwner });
+        }
+        let mut start = 0;
+        loop {
+            let end = size.min(start + PIECE_LEN);
+            let entry = Arc::clone(entry);
+            drop(jobs.send(Job::Blob { entry, part, blob, size, range: start..end }));
+            if end == size {
+                return Ok(());
+            }
+            start = end;
+        }
+    }
+
+    pub(super) fn damaged(&self, place: ObjectPlace, what: Damaged) {
+        self.watch.found(ObjectFinding::Damaged { place, what: ObjectDamage::Of(what) });
+    }
+
+    fn malformed(&self, bucket: &str, table: &'static str, key: &[u8]) {
+        self.watch.found(ObjectFinding::Row { bucket: bucket.to_owned(), table, key: key.to_vec() });
+    }
+}
+
+/// The name in the key of a version's row.
+fn shifted_name(key: &[u8]) -> Option<Vec<u8>> {
+    let rest = key.get(1..)?;
+    let end = rest.iter().position(|byte| *byte == 0)?;
+    Some(rest[..end].iter().map(|byte| byte.wrapping_sub(1)).collect())
+}
