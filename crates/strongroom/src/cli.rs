@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::AdminArgs;
 use crate::client::ClientCommand;
+use crate::inspect::InspectCommand;
 
 /// An S3-compatible object store in which nothing rests in the clear.
 #[derive(Debug, Parser)]
@@ -13,7 +14,8 @@ use crate::client::ClientCommand;
 #[command(after_help = "Start a store:        strongroom server --data-dir ./data\n\
                         Explain a config:     strongroom config check --config strongroom.toml\n\
                         Use a store:          strongroom cp ./photo.jpg s3://album/photo.jpg\n\
-                        Show its keys:        strongroom admin keys groups --data-dir ./data")]
+                        Show its keys:        strongroom admin keys groups --data-dir ./data\n\
+                        Check its files:      strongroom inspect verify ./data")]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -28,6 +30,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Tell a running server what to do: keys, re-sealing, checkpoints
     Admin(AdminArgs),
+    /// Look at the files of a store that is not running: list, decode, verify. Changes nothing
+    #[command(subcommand)]
+    Inspect(InspectCommand),
     #[command(flatten)]
     Client(ClientCommand),
 }

@@ -7,6 +7,7 @@ mod admin;
 mod cli;
 mod client;
 mod config;
+mod inspect;
 mod server;
 
 use std::process::ExitCode;
@@ -24,6 +25,8 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Server(args) => server::run(&args),
         Command::Config(ConfigCommand::Check(args)) => config::check(&args),
+        // Its exit codes say more than that it failed.
+        Command::Inspect(command) => return inspect::run(command),
         Command::Admin(args) => admin::run(args),
         Command::Client(command) => client::run(command),
     };

@@ -32,7 +32,8 @@ use tokio::sync::watch;
 
 use crate::cli::ServerArgs;
 use crate::config::{Config, LogFormat, PASSPHRASE_VARIABLE, UnlockSource};
-use root_keys::KmsRootKeys;
+pub(crate) use kms_generation::of_image as kms_generation_of;
+pub(crate) use root_keys::KmsRootKeys;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -217,14 +218,7 @@ struct Opened {
 
 impl Opening {
     fn of(config: &Config) -> Result<Self, Failure> {
-        let unlock = match &config.unlock {
-            UnlockSource::Generated => Unlock::Generated,
-            UnlockSource::KeyFile(path) => Unlock::KeyFile(path.clone()),
-            UnlockSource::PassphraseFile(path) => Unlock::Passphrase(passphrase_in(path)?),
-            UnlockSource::PassphraseVariable => {
-                Unlock::Passphrase(Passphrase::new(variable(PASSPHRASE_VARIABLE)?.unwrap_or_default()))
-            }
-        };
+        let unlock = unlock(config)?;
         let root_credentials =
             Credentials::from_parts(variable(ROOT_ACCESS_KEY_VARIABLE)?, variable(ROOT_SECRET_KEY_VARIABLE)?)
                 .map_err(RootCredentialsError)?;
@@ -256,6 +250,18 @@ impl Opening {
         let (iam, first_start) = Iam::open(&store, &OsRandom, self.root_credentials)?;
         Ok(Opened { store, kms: provider, iam, first_start, fresh })
     }
+}
+
+/// What opens the local keyring, as the configuration says.
+pub(crate) fn unlock(config: &Config) -> Result<Unlock, Failure> {
+    Ok(match &config.unlock {
+        UnlockSource::Generated => Unlock::Generated,
+        UnlockSource::KeyFile(path) => Unlock::KeyFile(path.clone()),
+        UnlockSource::PassphraseFile(path) => Unlock::Passphrase(passphrase_in(path)?),
+        UnlockSource::PassphraseVariable => {
+            Unlock::Passphrase(Passphrase::new(variable(PASSPHRASE_VARIABLE)?.unwrap_or_default()))
+        }
+    })
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,7 @@ use strongroom_store::inspect::{Image, ReadOnlyDisk};
 use tokio::runtime::Handle;
 
 pub use finding::{ObjectCounts, ObjectDamage, ObjectFinding, ObjectPlace, UnreadRows};
+pub use scan::describe_row;
 
 use crate::blobs::Blobs;
 use content::Job;

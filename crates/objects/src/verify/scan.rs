@@ -5,7 +5,7 @@ use std::ops::Bound;
 use strongroom_store::{GroupId, ReadError, Reading};
 
 use super::{ObjectFinding, UnreadRows, Verifier};
-use crate::rows::table;
+use crate::rows::{BlobId, STATE, table};
 
 /// The rows of one table of one group.
 #[derive(Debug, Clone, Copy)]
@@ -133,4 +133,27 @@ pub(super) fn table_name(table: u8) -> &'static str {
         table::GARBAGE => "dropped blobs",
         _ => "rows",
     }
+}
+
+/// A row of a bucket's group in words, by its key: which table, and which object, upload or blob. `None` if no table has
+/// such a key.
+pub fn describe_row(key: &[u8]) -> Option<String> {
+    let (table, rest) = key.split_first()?;
+    let named = || name_of(key).map(|name| format!("{name:?}"));
+    // After a shifted name and a zero byte.
+    let id = || rest.iter().position(|byte| *byte == 0).map(|end| hex::encode(&rest[end + 1..]));
+    Some(match *table {
+        table::HEAD => format!("object {}", named()?),
+        table::VERSION => format!("version {} of {}", id()?, named()?),
+        table::BODY => format!("entry {} of {}", id()?, named()?),
+        table::UPLOAD => format!("upload {} of {}", id()?, named()?),
+        table::PART => {
+            let (upload, number) = rest.split_last_chunk::<2>()?;
+            format!("part {} of upload {}", u16::from_be_bytes(*number), hex::encode(upload))
+        }
+        table::OWNER => format!("owner of blob {}", BlobId::of_key(key)?),
+        table::GARBAGE => format!("dropped blob {}", BlobId::of_key(key)?),
+        _ if key == STATE => "state".to_owned(),
+        _ => return None,
+    })
 }

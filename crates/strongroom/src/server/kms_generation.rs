@@ -5,13 +5,14 @@
 
 use strongroom_kms::LocalKms;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
+use strongroom_store::inspect::Image;
 use strongroom_store::{Command, CommitError, GroupId, ReadError, Store, Write};
 
 /// The row: keyring id as text, then its generation.
 const ROW: &[u8] = b"kms/local";
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum GenerationError {
+pub(crate) enum GenerationError {
     #[error(
         "the local keyring is an older copy: it is at generation {found} and this store has seen {seen}; put the newest \
          copy of kms/ back"
@@ -36,15 +37,30 @@ pub(super) fn check(store: &Store, kms: &LocalKms) -> Result<(), GenerationError
         if row.as_ref() == note.as_slice() {
             return Ok(());
         }
-        let mut reader = Reader::new(row.as_ref());
-        let same_keyring = reader.text(256, "keyring id")? == id;
-        let seen = reader.u64("generation")?;
-        reader.finish("the note")?;
-        if same_keyring && found < seen {
-            return Err(GenerationError::RolledBack { found, seen });
-        }
+        compare(&row, &id, found)?;
     }
     let writes = vec![Write::Put { key: ROW.to_vec(), value: note }];
     store.commit_blocking(Command { group: GroupId::SYSTEM, checks: Vec::new(), writes })?;
+    Ok(())
+}
+
+/// The same check for who only looks.
+pub(crate) fn of_image(image: &Image, kms: &LocalKms) -> Result<(), GenerationError> {
+    let (id, found) = kms.generation();
+    // What keeps the row from being read is reported where all rows are read.
+    match image.read(GroupId::SYSTEM).and_then(|reading| reading.get(ROW)) {
+        Ok(Some(row)) => compare(&row, &id, found),
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+fn compare(row: &[u8], id: &str, found: u64) -> Result<(), GenerationError> {
+    let mut reader = Reader::new(row);
+    let same_keyring = reader.text(256, "keyring id")? == id;
+    let seen = reader.u64("generation")?;
+    reader.finish("the note")?;
+    if same_keyring && found < seen {
+        return Err(GenerationError::RolledBack { found, seen });
+    }
     Ok(())
 }

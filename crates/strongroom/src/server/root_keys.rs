@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 pub(super) const ROOT_KEY_ID: &str = "strongroom-root";
 
 #[derive(Debug)]
-pub(super) struct KmsRootKeys {
+pub(crate) struct KmsRootKeys {
     provider: Arc<dyn Provider>,
     runtime: Handle,
 }
 
 impl KmsRootKeys {
-    pub(super) fn new(provider: Arc<dyn Provider>, runtime: Handle) -> Self {
+    pub(crate) fn new(provider: Arc<dyn Provider>, runtime: Handle) -> Self {
         Self { provider, runtime }
     }
 
