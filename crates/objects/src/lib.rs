@@ -16,6 +16,7 @@
 // What tests outside of the crate use is used by those inside too.
 extern crate self as strongroom_objects;
 
+pub mod backup;
 mod blobs;
 mod buckets;
 mod checksum;

@@ -65,6 +65,15 @@ pub(crate) struct Leases {
 struct LeaseTable {
     next: u64,
     by_name: HashMap<Key, BTreeSet<u64>>,
+    /// Holds on all names.
+    holds: BTreeSet<u64>,
+}
+
+/// Keeps all blobs that are there when it is taken.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    leases: Arc<Leases>,
+    ticket: u64,
 }
 
 /// Keeps the blobs of a name that are there when it is taken. Take it before reading the entry.
@@ -86,6 +95,20 @@ impl Leases {
         Lease { leases: Arc::clone(self), key, ticket }
     }
 
+    /// A lease on all names at once.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold {
+        let mut state = self.state();
+        let ticket = state.next;
+        state.next += 1;
+        state.holds.insert(ticket);
+        Hold { leases: Arc::clone(self), ticket }
+    }
+
+    /// Whether all holds that were taken before `moment` have ended.
+    pub(crate) fn unheld(&self, moment: u64) -> bool {
+        self.state().holds.first().is_none_or(|oldest| *oldest >= moment)
+    }
+
     /// The moment now: leases taken before it keep what is dropped now.
     pub(crate) fn now(&self) -> u64 {
         self.state().next
@@ -94,12 +117,21 @@ impl Leases {
     /// Whether all leases on the name that were taken before `moment` have ended.
     pub(crate) fn over(&self, group: GroupId, row: &[u8], moment: u64) -> bool {
         let state = self.state();
-        let held = state.by_name.get(&(group, row.to_vec())).and_then(BTreeSet::first);
-        held.is_none_or(|oldest| *oldest >= moment)
+        let leased = state.by_name.get(&(group, row.to_vec())).and_then(BTreeSet::first);
+        leased.into_iter().chain(state.holds.first()).all(|oldest| *oldest >= moment)
     }
 
     fn state(&self) -> MutexGuard<'_, LeaseTable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.leases.state().holds.remove(&self.ticket);
+        if self.leases.awaited.load(Ordering::Acquire) {
+            self.leases.ended.notify_one();
+        }
     }
 }
 
@@ -136,6 +168,18 @@ mod tests {
         assert!(leases.over(group, b"name", moment));
         drop((after, other));
         assert!(leases.state().by_name.is_empty());
+    }
+
+    #[test]
+    fn a_hold_keeps_what_is_dropped_after_it_and_nothing_that_was_dropped_before() {
+        let leases = Arc::new(Leases::default());
+        let before = leases.now();
+        let hold = leases.hold();
+        let after = leases.now();
+        assert!(leases.over(GroupId(1), b"name", before) && leases.unheld(before));
+        assert!(!leases.over(GroupId(1), b"name", after) && !leases.unheld(after));
+        drop(hold);
+        assert!(leases.over(GroupId(1), b"name", after) && leases.unheld(after));
     }
 
     #[tokio::test]

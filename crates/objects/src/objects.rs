@@ -10,6 +10,7 @@ use strongroom_seal::{OsRandom, Random};
 use strongroom_store::disk::{Disk, OsDisk};
 use strongroom_store::{GroupId, ReadError, Reading, Store};
 
+use crate::backup::Backups;
 use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::locks::{Leases, Locks};
@@ -69,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) wraps: Wraps,
     pub(crate) leases: Arc<Leases>,
     pub(crate) sweeper: Sweeper,
+    pub(crate) backups: Backups,
 }
 
 impl Objects {
@@ -91,16 +93,18 @@ impl Objects {
         let leases = Arc::new(Leases::default());
         let sweeper = Sweeper::start(store.clone(), Arc::clone(&blobs), Arc::clone(&leases));
         let (locks, wraps) = (Locks::default(), Wraps::default());
-        let objects =
-            Self(Arc::new(Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper }));
+        let backups = Backups::default();
+        let inner = Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper, backups };
+        let objects = Self(Arc::new(inner));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();
         Ok(objects)
     }
 
-    /// Waits until what was dropped is removed, and stops the background work. Call it when no operation is under way and
+    /// Ends a backup that runs, waits until what was dropped is removed, and stops the background work. Call it when no operation is under way and
     /// before the store is closed. Without it nothing is lost: the next opening has more to sweep.
     pub async fn close(&self) {
+        self.0.backups.close().await;
         self.0.sweeper.close().await;
     }
 }

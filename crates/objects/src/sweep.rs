@@ -51,6 +51,7 @@ impl Sweeper {
             blobs,
             leases,
             waiting: Vec::new(),
+            waiting_groups: Vec::new(),
             earlier: None,
             stop: Arc::default(),
             complete: true,
@@ -91,6 +92,8 @@ struct Worker {
     leases: Arc<Leases>,
     /// Dropped, and not yet removed because of a reader.
     waiting: Vec<Garbage>,
+    /// Groups that are gone and whose blobs a hold keeps, with the moment when they were gone.
+    waiting_groups: Vec<(GroupId, u64)>,
     /// The sweep of earlier runs, and whether it came to its end.
     earlier: Option<tokio::task::JoinHandle<Result<(), ObjectError>>>,
     stop: Arc<AtomicBool>,
@@ -115,14 +118,14 @@ impl Worker {
                     self.remove_ready().await;
                 }
                 Some(Task::GroupDropped(group)) => {
-                    let blobs = Arc::clone(&self.blobs);
-                    let left = blocking(move || Ok(blobs.remove_group(group))).await;
-                    self.complete &= matches!(left, Ok(0));
+                    self.waiting_groups.push((group, leases.now()));
+                    self.remove_ready().await;
                 }
                 Some(Task::EarlierRuns) => {
-                    let (store, blobs, stop) =
-                        (self.store.clone(), Arc::clone(&self.blobs), Arc::clone(&self.stop));
-                    self.earlier = Some(tokio::task::spawn_blocking(move || sweep(&store, &blobs, &stop)));
+                    let (store, blobs) = (self.store.clone(), Arc::clone(&self.blobs));
+                    let (leases, stop) = (Arc::clone(&leases), Arc::clone(&self.stop));
+                    let work = move || sweep(&store, &blobs, &leases, &stop);
+                    self.earlier = Some(tokio::task::spawn_blocking(work));
                 }
                 Some(Task::Close(done)) => {
                     self.finish().await;
@@ -140,12 +143,22 @@ impl Worker {
     /// Removes what no reader needs any more.
     async fn remove_ready(&mut self) {
         // Said before looking: a lease that ends after the look is then told.
-        self.leases.awaited.store(!self.waiting.is_empty(), Ordering::Release);
+        self.await_leases();
+        let (groups, kept) = std::mem::take(&mut self.waiting_groups)
+            .into_iter()
+            .partition(|(_, moment)| self.leases.unheld(*moment));
+        self.waiting_groups = kept;
+        let groups: Vec<(GroupId, u64)> = groups;
+        for (group, _) in groups {
+            let blobs = Arc::clone(&self.blobs);
+            let left = blocking(move || Ok(blobs.remove_group(group))).await;
+            self.complete &= matches!(left, Ok(0));
+        }
         let (ready, waiting) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|garbage: &Garbage| self.leases.over(garbage.group, &garbage.row, garbage.moment));
         self.waiting = waiting;
-        self.leases.awaited.store(!self.waiting.is_empty(), Ordering::Release);
+        self.await_leases();
         let mut ready: Vec<Garbage> = ready;
         ready.sort_by_key(|garbage| garbage.group);
         for batch in ready.chunk_by(|one, next| one.group == next.group).flat_map(|group| group.chunks(BATCH))
@@ -158,6 +171,12 @@ impl Worker {
         }
     }
 
+    /// Whether the end of a lease is to be told.
+    fn await_leases(&self) {
+        let waiting = !self.waiting.is_empty() || !self.waiting_groups.is_empty();
+        self.leases.awaited.store(waiting, Ordering::Release);
+    }
+
     async fn finish(&mut self) {
         self.remove_ready().await;
         self.stop.store(true, Ordering::Release);
@@ -165,7 +184,8 @@ impl Worker {
             Some(sweep) => matches!(sweep.await, Ok(Ok(()))),
             None => false,
         };
-        if swept && self.complete && self.waiting.is_empty() && self.blobs.pending() == 0 {
+        let waiting = !self.waiting.is_empty() || !self.waiting_groups.is_empty();
+        if swept && self.complete && !waiting && self.blobs.pending() == 0 {
             let (store, epoch) = (self.store.clone(), self.blobs.epoch());
             // If it fails, the next opening has something to look through.
             drop(blocking(move || mark_swept(&store, epoch)).await);
@@ -174,8 +194,8 @@ impl Worker {
 }
 
 /// Removes what earlier runs left, group after group. Blocks.
-fn sweep(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), ObjectError> {
-    let swept = sweep_groups(store, blobs, stop);
+fn sweep(store: &Store, blobs: &Blobs, leases: &Leases, stop: &AtomicBool) -> Result<(), ObjectError> {
+    let swept = sweep_groups(store, blobs, leases, stop);
     match &swept {
         Ok(()) | Err(ObjectError::Stopping) => {}
         Err(error) => tracing::warn!(%error, "leftovers of earlier runs stay until the next start"),
@@ -183,7 +203,7 @@ fn sweep(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), ObjectEr
     swept
 }
 
-fn sweep_groups(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), ObjectError> {
+fn sweep_groups(store: &Store, blobs: &Blobs, leases: &Leases, stop: &AtomicBool) -> Result<(), ObjectError> {
     let Some(last) = blobs.epoch().checked_sub(1) else { return Ok(()) };
     let swept = match store.read(GroupId::SYSTEM)?.get(rows::BLOBS_SWEPT)? {
         Some(row) => rows::decode_epoch(&row).map_err(|error| error.of("sweep"))?,
@@ -195,7 +215,9 @@ fn sweep_groups(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), O
     // Directories first: a group that is made meanwhile is then among the groups.
     let dirs = blobs.groups().map_err(|error| fault("listing blobs", error))?;
     let groups = store.groups();
-    for group in dirs.iter().filter(|group| !groups.contains(group)) {
+    // Looked at after the groups: a hold taken later than that is not of those that are gone.
+    let unheld = leases.unheld(u64::MAX);
+    for group in dirs.iter().filter(|group| unheld && !groups.contains(group)) {
         blobs.remove_group(*group);
     }
     for group in groups.into_iter().filter(|group| *group != GroupId::SYSTEM) {
@@ -208,7 +230,8 @@ fn sweep_groups(store: &Store, blobs: &Blobs, stop: &AtomicBool) -> Result<(), O
             other => other?,
         }
     }
-    mark_swept(store, last)
+    // What is left of groups that are gone has to wait for the next start.
+    if unheld { mark_swept(store, last) } else { Err(ObjectError::Stopping) }
 }
 
 fn sweep_group(store: &Store, blobs: &Blobs, group: GroupId) -> Result<(), ObjectError> {
