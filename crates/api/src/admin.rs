@@ -12,6 +12,9 @@
 //! | `GET /reseal` | | [`ResealStatus`] |
 //! | `PATCH /reseal` | [`ChangeReseal`] | [`ResealStatus`] |
 //! | `POST /checkpoint` | | [`Checkpoint`] |
+//! | `POST /backup` | [`StartBackup`] | [`BackupStatus`] |
+//! | `GET /backup` | | [`BackupStatus`] |
+//! | `DELETE /backup` | | [`BackupStatus`] |
 //!
 //! Success is 200. Every field of a request is known or refused (400), a body is at most 64 KiB (413) and JSON (415), another
 //! method is 405 with `Allow`, another path 404.
@@ -23,6 +26,7 @@
 //! password would protect nothing and could be lost. Nothing of this is on a TCP port: there a path of this table is
 //! 404 as any other.
 
+mod backup;
 mod checkpoint;
 mod door;
 mod error;
@@ -31,6 +35,7 @@ mod reseal;
 mod routes;
 mod serve;
 
+pub use backup::{BackupProgress, BackupState, BackupStatus, Snapshot, StartBackup};
 pub use checkpoint::Checkpoint;
 pub use door::{Admin, AdminDeps};
 pub use error::{AdminError, Fault};

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use client::Answer;
 use strongroom_api::admin::{
-    Admin, AdminDeps, AdminError, ChangeReseal, ChangeRootKey, Checkpoint, Fault, GroupKey, KeyGroup,
-    KeyReport, KeyState, ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange, RootKeyName,
-    RootKeyUse, RotateKeys, RotatedKey, RotatedKeys, serve,
+    Admin, AdminDeps, AdminError, BackupProgress, BackupState, BackupStatus, ChangeReseal, ChangeRootKey,
+    Checkpoint, Fault, GroupKey, KeyGroup, KeyReport, KeyState, ResealProgress, ResealStage, ResealStatus,
+    RootKey, RootKeyChange, RootKeyName, RootKeyUse, RotateKeys, RotatedKey, RotatedKeys, StartBackup, serve,
 };
 use strongroom_telemetry::RequestId;
 use tokio::net::{UnixListener, UnixStream};
@@ -30,6 +30,11 @@ impl Scripted {
 
 fn root(key_version: u32) -> RootKeyName {
     RootKeyName { provider: "local".into(), key_id: "root".into(), key_version }
+}
+
+fn backup(state: BackupState) -> BackupStatus {
+    let progress = BackupProgress { stage: "rows".into(), rows: 17, ..BackupProgress::default() };
+    BackupStatus { target: "/backups".into(), state, progress, snapshot: None, error: None }
 }
 
 fn status() -> ResealStatus {
@@ -105,6 +110,20 @@ impl Admin for Scripted {
         self.asked("checkpoint");
         Ok(Checkpoint { applied_lsn: 12, log_bytes: 4096 })
     }
+
+    async fn start_backup(&self, start: StartBackup) -> Result<BackupStatus, AdminError> {
+        self.asked(&start);
+        Ok(backup(BackupState::Running))
+    }
+
+    async fn backup_status(&self) -> Result<BackupStatus, AdminError> {
+        Ok(backup(BackupState::Done))
+    }
+
+    async fn stop_backup(&self) -> Result<BackupStatus, AdminError> {
+        self.asked("stop the backup");
+        Ok(backup(BackupState::Failed))
+    }
 }
 
 struct Door {
@@ -163,6 +182,9 @@ async fn every_path_answers_with_its_json() {
         ("GET", "/reseal", "", "/groups/0/stage", "\"pages\""),
         ("PATCH", "/reseal", r#"{"paused":true}"#, "/rate_kib_per_second", "1024"),
         ("POST", "/checkpoint", "", "/applied_lsn", "12"),
+        ("POST", "/backup", r#"{"target":"/backups"}"#, "/state", "\"running\""),
+        ("GET", "/backup", "", "/progress/rows", "17"),
+        ("DELETE", "/backup", "", "/state", "\"failed\""),
     ] {
         let answer = door.json(method, path, body).await;
         assert_eq!(answer.status, 200, "{method} {path}: {answer:?}");
@@ -191,6 +213,7 @@ async fn what_a_request_should_not_say_is_refused_before_anything_is_done() {
         ("PATCH", "/reseal", r#"{"paused":1}"#, 400, "MalformedBody"),
         ("PATCH", "/reseal", r#"{"rate_kib_per_second":4294967296}"#, 400, "MalformedBody"),
         ("PATCH", "/reseal", r#"{"paused":true"#, 400, "MalformedBody"),
+        ("POST", "/backup", r#"{"target":"/b","delete":true}"#, 400, "MalformedBody"),
         ("GET", "/keys/groups?name=b", "", 400, "MalformedQuery"),
         ("GET", "/keys/nothing", "", 404, "NotFound"),
         ("GET", "/keys/rotate", "", 405, "MethodNotAllowed"),

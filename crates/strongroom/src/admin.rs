@@ -1,21 +1,25 @@
 //! `strongroom admin`: telling a running server what to do, over the socket in its data directory.
 
 mod answer;
+mod backup;
 mod checkpoint;
 mod connection;
 mod error;
 mod keys_groups;
 mod keys_rotate;
+mod local_keys;
 mod reseal;
+mod restore;
 mod root_key;
 pub(crate) mod socket;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
 use answer::Output;
+pub(crate) use backup::{backup_progress, backup_snapshot};
 use connection::Connection;
 use error::AdminFailure;
 
@@ -42,6 +46,10 @@ enum AdminCommand {
     Reseal(reseal::ResealCommand),
     /// Make the index durable in its pages and give back log that is not needed any more
     Checkpoint,
+    /// Take a consistent snapshot of everything while the server serves, or look at the snapshots there are
+    Backup(backup::BackupArgs),
+    /// Make a data directory, named by --data-dir and empty, from a backup; the root key is not in it
+    Restore(restore::RestoreArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -57,19 +65,28 @@ enum KeysCommand {
 
 /// Runs one command to its end.
 pub(crate) fn run(args: AdminArgs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let output = Output { json: args.json };
+    let dir = args.data_dir.clone().unwrap_or_else(|| crate::config::DATA_DIR.into());
+    match &args.command {
+        AdminCommand::Restore(restore) => return restore::run(&dir, output, restore).map_err(Into::into),
+        AdminCommand::Backup(backup) if backup.is_offline() => {
+            return backup::offline(&dir, output, backup).map_err(Into::into);
+        }
+        _ => {}
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dispatch(args)).map_err(Into::into)
+    runtime.block_on(dispatch(&dir, output, args.command)).map_err(Into::into)
 }
 
-async fn dispatch(args: AdminArgs) -> Result<(), AdminFailure> {
-    let dir = args.data_dir.unwrap_or_else(|| crate::config::DATA_DIR.into());
-    let output = Output { json: args.json };
-    let door = Connection::open(&dir)?;
-    match args.command {
+async fn dispatch(dir: &Path, output: Output, command: AdminCommand) -> Result<(), AdminFailure> {
+    let door = Connection::open(dir)?;
+    match command {
         AdminCommand::Keys(KeysCommand::Groups(args)) => keys_groups::run(&door, output, &args).await,
         AdminCommand::Keys(KeysCommand::Rotate(args)) => keys_rotate::run(&door, output, args).await,
         AdminCommand::Keys(KeysCommand::Root(command)) => root_key::run(&door, output, command).await,
         AdminCommand::Reseal(command) => reseal::run(&door, output, command).await,
         AdminCommand::Checkpoint => checkpoint::run(&door, output).await,
+        AdminCommand::Backup(args) => backup::run(&door, output, args).await,
+        AdminCommand::Restore(args) => restore::run(dir, output, &args),
     }
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_socket;
+mod backup;
 mod banner;
 mod keys;
 mod kms_generation;
@@ -269,7 +270,7 @@ pub(crate) fn unlock(config: &Config) -> Result<Unlock, Failure> {
 struct RootCredentialsError(strongroom_iam::CredentialsError);
 
 /// The first line of a file, without its end.
-fn passphrase_in(path: &Path) -> Result<Passphrase, Failure> {
+pub(crate) fn passphrase_in(path: &Path) -> Result<Passphrase, Failure> {
     let mut text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
     Ok(Passphrase::new(text))

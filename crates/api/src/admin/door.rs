@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use strongroom_telemetry::RequestId;
 
 use super::{
-    AdminError, ChangeReseal, ChangeRootKey, Checkpoint, KeyReport, ResealStatus, RootKey, RootKeyChange,
-    RotateKeys, RotatedKeys,
+    AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, KeyReport, ResealStatus, RootKey,
+    RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
 };
 
 /// What the server does for whoever is let in. The binary implements it.
@@ -36,6 +36,15 @@ pub trait Admin: Send + Sync + 'static {
 
     /// Makes the pages durable and gives back log that is not needed any more.
     async fn checkpoint(&self) -> Result<Checkpoint, AdminError>;
+
+    /// Starts a backup. One runs at a time; it goes on whether or not anyone looks.
+    async fn start_backup(&self, start: StartBackup) -> Result<BackupStatus, AdminError>;
+
+    /// How far the backup is that runs, or what came of the last one since the server started.
+    async fn backup_status(&self) -> Result<BackupStatus, AdminError>;
+
+    /// Asks the backup that runs to stop.
+    async fn stop_backup(&self) -> Result<BackupStatus, AdminError>;
 }
 
 /// What the door works with.

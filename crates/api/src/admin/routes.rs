@@ -11,7 +11,7 @@ use axum::{Extension, Json, Router};
 use serde::de::DeserializeOwned;
 use strongroom_telemetry::RequestId;
 
-use super::{AdminDeps, AdminError, Fault, PREFIX, checkpoint, keys, reseal};
+use super::{AdminDeps, AdminError, Fault, PREFIX, backup, checkpoint, keys, reseal};
 use crate::answers;
 use crate::routes::{not_found, observed};
 
@@ -28,7 +28,8 @@ pub(super) fn router(deps: AdminDeps) -> Router {
         .route("/keys/root", get(keys::root))
         .route("/keys/root/change", post(keys::change_root))
         .route("/reseal", get(reseal::get).patch(reseal::patch))
-        .route("/checkpoint", post(checkpoint::post));
+        .route("/checkpoint", post(checkpoint::post))
+        .route("/backup", get(backup::get).post(backup::post).delete(backup::delete));
     Router::new()
         .nest(PREFIX, paths)
         .fallback(not_found)

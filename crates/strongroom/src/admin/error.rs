@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use strongroom_api::admin::SOCKET_NAME;
+use strongroom_store::RootKeyName;
 
 /// An administrator's command failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +44,38 @@ pub(crate) enum AdminFailure {
     /// The answer is not what a server of this version says.
     #[error("the answer cannot be read: {0}; is the server of another version than this program?")]
     Answer(String),
+    /// A backup was not taken, read or restored.
+    #[error("{0}")]
+    Backup(String),
+    /// The local key files are not where they were looked for.
+    #[error("{}", no_keys(dir, needed.as_ref()))]
+    NoKeys {
+        /// Where.
+        dir: PathBuf,
+        /// The root key that is needed.
+        needed: Option<RootKeyName>,
+    },
+    /// The local key files did not open.
+    #[error("{0}")]
+    Keys(String),
     /// Writing to standard output.
     #[error("the answer cannot be shown: {0}")]
     Output(#[from] io::Error),
+}
+
+fn no_keys(dir: &std::path::Path, needed: Option<&RootKeyName>) -> String {
+    let needed = needed.map_or_else(
+        || "the root key".to_owned(),
+        |root| {
+            let RootKeyName { provider, key_id, key_version } = root;
+            format!("the root key {key_id:?} version {key_version} of the {provider} provider")
+        },
+    );
+    format!(
+        "{needed} is needed and is not in the backup: there are no key files (local.kms) in {}; name the directory that has \
+         them, `kms/` of the original data directory or your copy of it, with --kms-from DIR",
+        dir.display()
+    )
 }
 
 fn no_server(dir: &std::path::Path, source: &io::Error) -> String {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_api::admin::{
-    Admin, AdminError, ChangeReseal, ChangeRootKey, Checkpoint, Fault, GroupKey, KeyGroup, KeyReport,
-    KeyState, NotRotated, ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange, RootKeyName,
-    RootKeyUse, RotateKeys, RotatedKey, RotatedKeys,
+    Admin, AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, Fault, GroupKey, KeyGroup,
+    KeyReport, KeyState, NotRotated, ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange,
+    RootKeyName, RootKeyUse, RotateKeys, RotatedKey, RotatedKeys, StartBackup,
 };
 use strongroom_kms::{KmsError, Provider};
 use strongroom_objects::{BucketName, Objects};
 use strongroom_store::{Clock, CommitError, GroupId, RootKeyChangeError, RootKeyError, Store, SystemClock};
 use tokio::sync::Mutex;
+
+use super::backup::BackupJob;
 
 /// The server, as an administrator sees it.
 #[derive(Debug, Clone)]
@@ -21,11 +23,13 @@ pub(super) struct Administrator {
     objects: Objects,
     kms: Arc<dyn Provider>,
     changing_reseal: Arc<Mutex<()>>,
+    backup: BackupJob,
 }
 
 impl Administrator {
     pub(super) fn new(store: Store, objects: Objects, kms: Arc<dyn Provider>) -> Self {
-        Self { store, objects, kms, changing_reseal: Arc::default() }
+        let (changing_reseal, backup) = (Arc::default(), BackupJob::default());
+        Self { store, objects, kms, changing_reseal, backup }
     }
 
     fn group_of(&self, bucket: &str) -> Result<GroupId, AdminError> {
@@ -257,6 +261,18 @@ impl Admin for Administrator {
             Ok(Checkpoint { applied_lsn: applied.0, log_bytes: store.status().log_bytes })
         })
         .await
+    }
+
+    async fn start_backup(&self, start: StartBackup) -> Result<BackupStatus, AdminError> {
+        self.backup.start(&self.objects, start)
+    }
+
+    async fn backup_status(&self) -> Result<BackupStatus, AdminError> {
+        self.backup.status()
+    }
+
+    async fn stop_backup(&self) -> Result<BackupStatus, AdminError> {
+        self.backup.stop()
     }
 }
 
