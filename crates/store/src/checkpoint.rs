@@ -13,6 +13,7 @@ use strongroom_telemetry::names;
 use crate::commit::{Rotated, ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
+use crate::keeper::ToKeeper;
 use crate::keyring::LogFloor;
 use crate::log::Pin;
 use crate::pages::{PagesError, RootSeq};
@@ -95,6 +96,7 @@ pub(crate) struct Checkpointer {
     pub(crate) messages: Receiver<ToCheckpoint>,
     pub(crate) logger: Sender<ToLog>,
     pub(crate) applier: Sender<ToApply>,
+    pub(crate) keeper: Sender<ToKeeper>,
     /// The record of the newest checkpoint, if nothing at all has been logged since.
     pub(crate) last: Option<Lsn>,
     /// What [`Registry::roots_moved`](crate::registry::Registry::roots_moved) was at the newest checkpoint.
@@ -188,6 +190,7 @@ impl Checkpointer {
         self.record_floor(LogFloor { segment: cut.segment.0, lsn }, &replaced)?;
         self.roots_moved = roots_moved;
         engine.figures.checkpoints.fetch_add(1, Ordering::Relaxed);
+        let _ = self.keeper.send(ToKeeper::Check);
         match behind {
             None => Ok(()),
             Some((_, GroupError::Pages { error: PagesError::NoSpace { .. }, .. })) => {

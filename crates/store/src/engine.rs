@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use tokio::sync::RwLock;
 
+use crate::issue::Issued;
 use crate::keyring::Keyring;
 use crate::poison::Poison;
 use crate::registry::Registry;
@@ -28,6 +29,7 @@ pub(crate) struct Engine {
     pub(crate) checkpoint_bytes: u64,
     /// Read while a key is made that is not in the keyring yet, written while the root key is changed.
     pub(crate) making: Arc<RwLock<()>>,
+    pub(crate) issued: Issued,
 }
 
 /// Counts since the store opened, and places in the log.

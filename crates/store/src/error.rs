@@ -272,6 +272,14 @@ pub enum CommitError {
     /// The root key did not wrap or unwrap the group's key.
     #[error("the group's key could not be wrapped or unwrapped: {0}")]
     RootKey(#[from] RootKeyError),
+    /// The key was not issued by this store since it opened, or it lapsed, or a group was made with it.
+    #[error(
+        "the key for group {group} is not one that this store issued and that is still good; ask for another"
+    )]
+    NotIssued {
+        /// The group that it is for.
+        group: GroupId,
+    },
     /// The group has as many keys as it may have that something still needs.
     #[error(
         "group {group} has {needed} keys that are still needed; it can have a new one when re-sealing has made some of them unneeded"

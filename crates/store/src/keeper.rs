@@ -18,8 +18,7 @@ use crate::engine::Engine;
 use crate::keys::{RootKeyChange, RootKeyName};
 use crate::store::block_on;
 use crate::{
-    Cause, Clock, Command, CommitError, GroupId, KeyLimits, Outcome, RootKeyChangeError, StoreError, Write,
-    encode,
+    Cause, Clock, Command, CommitError, GroupId, Outcome, RootKeyChangeError, StoreError, Write, encode,
 };
 
 /// How often ages are looked at when nothing else happens.
@@ -51,7 +50,6 @@ pub(crate) struct Keeper {
     pub(crate) logger: Sender<ToLog>,
     pub(crate) checkpointer: Sender<ToCheckpoint>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) limits: KeyLimits,
     pub(crate) messages: Receiver<ToKeeper>,
 }
 
@@ -172,8 +170,7 @@ impl Keeper {
             let cause = self.engine.poison.set(Cause::Keyring { error: error.to_string() });
             RootKeyChangeError::Poisoned { cause }
         })?;
-        let generation = keyring.contents().generation;
-        let _ = self.logger.send(ToLog::KeyringChanged { generation, rotated: Vec::new() });
+        self.tell_generation();
         Ok(())
     }
 
@@ -184,13 +181,39 @@ impl Keeper {
     }
 
     fn check(&self) {
+        if self.entrance.check_open().is_err() {
+            return;
+        }
         self.mend();
+        let Engine { keyring, uses, .. } = &*self.engine;
+        if uses.need_reserve(&keyring.contents()) {
+            match keyring.replace(|_| ()) {
+                Ok(()) => self.tell_generation(),
+                // Whoever uses the rest of the reserve tries again.
+                Err(error) => {
+                    tracing::warn!(%error, "the keyring could not be told how often its keys sealed")
+                }
+            }
+        }
+        for group in uses.past_limits(&keyring.contents()) {
+            match self.rotate(group) {
+                Ok(key_id) => tracing::info!(%group, key_id, "a key reached its limit and has a successor"),
+                Err(error) => {
+                    tracing::warn!(%group, %error, "a key reached its limit and could not be followed by another")
+                }
+            }
+        }
+    }
+
+    fn tell_generation(&self) {
+        let generation = self.engine.keyring.contents().generation;
+        let _ = self.logger.send(ToLog::KeyringChanged { generation, rotated: Vec::new() });
     }
 
     /// Wraps keys under the root key that the header names which came with another one, or with an older version.
     fn mend(&self) {
         let root = self.engine.keyring.root();
-        if self.engine.keyring.contents().behind(&root) == 0 || self.entrance.check_open().is_err() {
+        if self.engine.keyring.contents().behind(&root) == 0 {
             return;
         }
         let mut wrapped = Wrapped::new();

@@ -14,6 +14,7 @@ mod error;
 pub mod fuzzing;
 mod groups;
 pub mod inspect;
+mod issue;
 mod keeper;
 mod key_user;
 mod keyring;
@@ -47,6 +48,7 @@ pub use command::{
 pub use error::{
     Cause, CommitError, Damage, OpenError, Place, ReadError, RootKeyChangeError, RootKeyError, StoreError,
 };
+pub use issue::{GroupKeyIssuer, IssuedKey};
 pub use key_user::{KeyUser, KeyUserError};
 pub use keys::{GroupReport, KeyReport, KeyState, KeyringReport, ResealSettings, RootKeyChange, RootKeyName};
 pub use log::{

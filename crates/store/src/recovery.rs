@@ -228,6 +228,7 @@ impl Opening<'_> {
             random: Arc::clone(&self.options.random),
             root_keys: Arc::clone(&self.options.root_keys),
             clock: Arc::clone(&self.options.clock),
+            key_limits: self.options.key_limits,
         }
     }
 

@@ -378,7 +378,7 @@ impl Registry {
     }
 
     /// Closes every group that nobody uses and opens no more.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self, last: impl FnOnce()) {
         let mut state = self.lock();
         state.closed = true;
         let lock = state.lock.take();
@@ -392,6 +392,7 @@ impl Registry {
                 let _ = self.close_one(group);
             }
         }
+        last();
         drop(lock);
     }
 

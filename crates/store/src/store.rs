@@ -15,6 +15,7 @@ use crate::directory::{Directory, io_error};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
 use crate::keeper::{Keeper, ToKeeper};
+use crate::keyring::FreshKey;
 use crate::log::Pin;
 use crate::recovery::{self, Opened};
 use crate::registry::{GroupError, OpenGroup};
@@ -22,7 +23,7 @@ use crate::reseal::{Board, Resealer};
 use crate::workers::Workers;
 use crate::{
     Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError, Reading, Recovery,
-    StoreError, StoreOptions, Write, encode,
+    RootKeyError, StoreError, StoreOptions, Write, encode,
 };
 
 /// How the store is doing.
@@ -145,12 +146,23 @@ impl Store {
         &self,
         command: impl FnOnce(GroupId) -> Command + Send,
     ) -> Result<(GroupId, Outcome), CommitError> {
-        self.0.entrance.check_open()?;
-        let group = self.0.next_group()?;
-        let mut command = command(group);
+        self.check_open()?;
+        let group = self.next_group()?;
         let engine = Arc::clone(&self.0.engine);
-        let making = Arc::clone(&engine.making).read_owned().await;
-        let fresh = self.0.workers.run(move || engine.keyring.fresh_key(group, 1));
+        let outcome =
+            self.make_group(group, command(group), move || engine.keyring.fresh_key(group, 1)).await;
+        Ok((group, outcome?))
+    }
+
+    /// Makes a group with the key that `fresh` gives; that may block.
+    pub(crate) async fn make_group(
+        &self,
+        group: GroupId,
+        mut command: Command,
+        fresh: impl FnOnce() -> Result<FreshKey, RootKeyError> + Send + 'static,
+    ) -> Result<Outcome, CommitError> {
+        let making = Arc::clone(&self.0.engine.making).read_owned().await;
+        let fresh = self.0.workers.run(fresh);
         let fresh = fresh.await.map_err(|_| self.0.entrance.gone())??;
         command.writes.push(Write::CreateGroup {
             group,
@@ -164,7 +176,7 @@ impl Store {
         if !matches!(outcome, Ok(Outcome::Applied { .. })) {
             self.0.engine.keyring.forget(group);
         }
-        Ok((group, outcome?))
+        outcome
     }
 
     async fn submit(
@@ -236,6 +248,14 @@ impl Store {
     /// answer `Closed` from then on. Blocks.
     pub fn close(self) -> Result<(), StoreError> {
         self.0.close()
+    }
+
+    pub(crate) fn check_open(&self) -> Result<(), CommitError> {
+        self.0.entrance.check_open()
+    }
+
+    pub(crate) fn next_group(&self) -> Result<GroupId, CommitError> {
+        self.0.next_group()
     }
 
     /// Asks the key thread.
@@ -316,6 +336,7 @@ impl Handle {
             next_group: AtomicU32::new(next_group),
             checkpoint_bytes: options.checkpoint_bytes,
             making: Arc::default(),
+            issued: Default::default(),
         });
         let (to_log, requests) = mpsc::channel();
         let (to_apply, batches) = mpsc::channel();
@@ -343,17 +364,18 @@ impl Handle {
             messages: orders,
             logger: to_log.clone(),
             applier: to_apply.clone(),
+            keeper: to_keeper.clone(),
             last: None,
             roots_moved: 0,
             cuts: Vec::new(),
         };
+        engine.uses.connect(&engine.keyring, to_keeper.clone());
         let keeper = Keeper {
             engine: Arc::clone(&engine),
             entrance: entrance.clone(),
             logger: to_log.clone(),
             checkpointer: to_checkpoint.clone(),
             clock: Arc::clone(&options.clock),
-            limits: options.key_limits,
             messages: questions,
         };
         let resealer = Resealer {
@@ -420,7 +442,14 @@ impl Handle {
         let clean = checkpointed.is_ok();
         let marked = threads.end(clean);
         if clean {
-            self.engine.registry.close()
+            self.engine.registry.close(|| {
+                // The counts that are there, with a reserve, are right as well.
+                if marked.is_ok()
+                    && let Err(error) = self.engine.keyring.settle()
+                {
+                    tracing::warn!(%error, "the keyring could not be told how often its keys sealed");
+                }
+            })
         } else {
             self.engine.registry.abandon()
         }

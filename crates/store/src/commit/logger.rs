@@ -133,6 +133,8 @@ impl Logger {
             return refuse(requests, &CommitError::Poisoned { cause });
         }
         self.count(&batch, self.log.bytes().saturating_sub(bytes_before));
+        // Before anyone is answered: a checkpoint that is asked for next must not take it that nothing was logged.
+        self.show();
         // Fails only if the apply thread died; then the requests are dropped, which their callers notice.
         let _ = self.applier.send(ToApply::Batch(batch));
     }

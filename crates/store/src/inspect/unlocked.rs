@@ -218,6 +218,7 @@ fn means(disk: &Arc<dyn Disk>, root_keys: &Arc<dyn RootKeys>) -> Means {
         random: Arc::new(OsRandom),
         root_keys: Arc::clone(root_keys),
         clock: Arc::new(SystemClock),
+        key_limits: crate::KeyLimits::default(),
     }
 }
 

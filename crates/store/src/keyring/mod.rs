@@ -21,8 +21,8 @@ use self::file::Header;
 use crate::directory::{Directory, StoreId};
 use crate::disk::Disk;
 use crate::keys::{KeyState, ResealSettings, RootKeyName};
-use crate::uses::KeyUses;
-use crate::{Clock, Damage, GroupId, Lsn, OpenError, Place, RootKeyError, RootKeys};
+use crate::uses::{Ahead, KeyUses};
+use crate::{Clock, Damage, GroupId, KeyLimits, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
 #[cfg(test)]
 pub(crate) use self::contents::UNTIL_UNKNOWN;
@@ -77,6 +77,7 @@ pub(crate) struct Means {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) root_keys: Arc<dyn RootKeys>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) key_limits: KeyLimits,
 }
 
 impl Keyring {
@@ -144,8 +145,8 @@ impl Keyring {
         key: KeyringKey,
         contents: Contents,
     ) -> Self {
-        let Means { disk, random, root_keys, clock } = means.clone();
-        let uses = Arc::new(KeyUses::new(&contents, clock));
+        let Means { disk, random, root_keys, clock, key_limits } = means.clone();
+        let uses = Arc::new(KeyUses::new(&contents, clock, key_limits));
         Self {
             dir: directory.root().to_owned(),
             path: directory.keyring(),
@@ -186,15 +187,30 @@ impl Keyring {
         self.replace_under(None, change)
     }
 
+    /// Writes the counts of keys as they are. For when nothing seals any more.
+    pub(crate) fn settle(&self) -> io::Result<()> {
+        self.write(None, Ahead::Nothing, |_| ())
+    }
+
     /// [`Self::replace`] with another root key: `wrapped` is the keyring key under it (§10).
     pub(crate) fn replace_under(
         &self,
         wrapped: Option<Envelope>,
         change: impl FnOnce(&mut Contents),
     ) -> io::Result<()> {
+        self.write(wrapped, Ahead::Reserve, change)
+    }
+
+    fn write(
+        &self,
+        wrapped: Option<Envelope>,
+        ahead: Ahead,
+        change: impl FnOnce(&mut Contents),
+    ) -> io::Result<()> {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut next = Contents::clone(&self.contents());
         change(&mut next);
+        self.uses.fill(&mut next, ahead);
         *turn += 1;
         next.generation = *turn;
         let header = match wrapped {
@@ -213,6 +229,7 @@ impl Keyring {
         drop(file);
         self.disk.rename(&new, &self.path)?;
         self.disk.sync_dir(&self.dir)?;
+        self.uses.kept(&next);
         *self.header.write().unwrap_or_else(PoisonError::into_inner) = header;
         *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);
         Ok(())
@@ -254,6 +271,17 @@ impl Keyring {
             return Err(RootKeyError::Wrong { key_id: wrapped.key_id });
         }
         Ok(wrapped)
+    }
+
+    /// The first key of a group that does not exist yet, from its envelope. Not kept in memory: another envelope could be
+    /// what the group is made with.
+    pub(crate) fn open_first_key(
+        &self,
+        group: GroupId,
+        wrapped: &Envelope,
+    ) -> Result<GroupKey, RootKeyError> {
+        let mut bytes = self.root_keys.unwrap(wrapped, &group_context(self.store, group, 1))?;
+        Ok(GroupKey::from_bytes(&mut bytes))
     }
 
     /// A group's key under the newest version of a root key.

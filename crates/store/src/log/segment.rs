@@ -8,8 +8,8 @@ use strongroom_seal::Random;
 use super::error::LogError;
 use super::format::{Link, Previous, SALT_LEN, SEGMENT_HEADER_LEN, SegmentHeader, SegmentId};
 use super::keys::{LogKeys, SegmentKeys};
-use crate::Lsn;
 use crate::disk::{Disk, DiskFile};
+use crate::{GroupId, Lsn};
 
 /// What making a segment needs from outside.
 #[derive(Debug, Clone)]
@@ -85,6 +85,7 @@ impl Segment {
         let covered = header.covered();
         let context = SegmentHeader::context(&covered);
         let seal = system.cipher.seal(context.as_bytes(), &mut [], &*around.random);
+        around.keys.used(GroupId::SYSTEM, system.key_id, 1, 0);
         if around.disk.exists(new).map_err(LogError::io("look for", new))? {
             around.disk.remove(new).map_err(LogError::io("remove", new))?;
         }

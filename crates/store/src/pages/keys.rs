@@ -7,7 +7,7 @@ use strongroom_seal::detached::Detached;
 use strongroom_seal::{Context, GroupKey, Label, PageKey, Random, derive};
 
 use super::entry::Entry;
-use super::geometry::{Sealed, Twin};
+use super::geometry::{PAGE_LEN, Sealed, Twin};
 use crate::GroupId;
 use crate::uses::{KeyUse, KeyUses};
 
@@ -188,6 +188,8 @@ impl Ciphers {
 
     /// The group's active key, which seals roots, and its id.
     pub(super) fn root_key(&self) -> Option<(u32, &GroupKey)> {
+        // Whoever asks seals a record under it, a root or a journal.
+        self.sealing.add(1, PAGE_LEN as u64);
         self.root_key.as_ref().map(|(id, key)| (*id, key))
     }
 

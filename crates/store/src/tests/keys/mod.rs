@@ -1,5 +1,7 @@
 //! Keys: rotation, limits, change of the root key, keys for who holds no root key.
 
+mod counting;
+mod issuing;
 mod root;
 mod rotation;
 
