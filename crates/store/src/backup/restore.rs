@@ -141,7 +141,7 @@ impl Restoring<'_> {
             registry.flush(&group).map_err(|error| error.into_group(group.id))?;
         }
         let known = keyring.contents().groups.keys().map(|id| (*id, registry.known(*id))).collect();
-        registry.close();
+        registry.close(|| ());
         if let Some(cause) = self.poison.get() {
             return Err(StoreError::Poisoned { cause }.into());
         }
@@ -385,12 +385,13 @@ impl Restoring<'_> {
     }
 
     fn means(&self) -> Means {
-        let StoreOptions { disk, random, root_keys, clock, .. } = &self.options.store;
+        let StoreOptions { disk, random, root_keys, clock, key_limits, .. } = &self.options.store;
         Means {
             disk: Arc::clone(disk),
             random: Arc::clone(random),
             root_keys: Arc::clone(root_keys),
             clock: Arc::clone(clock),
+            key_limits: *key_limits,
         }
     }
 }
