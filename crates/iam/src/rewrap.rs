@@ -47,12 +47,9 @@ impl KeyUser for StoredCredentials {
         for _ in 0..ATTEMPTS {
             match seal_anew(&store, &*self.random).map_err(KeyUserError::new)? {
                 Some(0) => return Ok(true),
-                Some(bytes) => {
-                    if !pace(bytes) {
-                        return Ok(false);
-                    }
-                }
-                None => {}
+                Some(bytes) if !pace(bytes) => return Ok(false),
+                // Once more: another key may be active by now.
+                _ => {}
             }
         }
         Ok(false)

@@ -232,13 +232,13 @@ async fn round(fixture: &Fixture, writer: u64, round: u64) {
     assert!(fixture.read(&own).await.unwrap() == content);
     let id = upload(objects, &own, SseRequest::Default).await;
     let stored = objects.put_part(part(&own, id, 1, content.clone())).await.unwrap();
-    if round % 3 == 0 {
+    if round.is_multiple_of(3) {
         objects.abort_upload(&bucket(), &name(&own), id).await.unwrap();
     } else {
         objects.complete_upload(complete(&own, id, &[(1, stored.etag)])).await.unwrap();
     }
     assert!(fixture.read(&own).await.unwrap() == content);
-    if round % 4 == 0 {
+    if round.is_multiple_of(4) {
         fixture.delete(&shared).await;
     }
 }

@@ -170,7 +170,7 @@ fn kms_failed(error: &KmsError) -> AdminError {
     let (fault, code) = match error {
         KmsError::NotFound { .. } => (Fault::Missing, "NoSuchRootKey"),
         KmsError::Exists { .. } => (Fault::Conflict, "RootKeyExists"),
-        KmsError::InvalidKeyId { .. } => (Fault::Request, "InvalidKeyId"),
+        KmsError::InvalidKeyId => (Fault::Request, "InvalidKeyId"),
         KmsError::Disabled { .. } | KmsError::PendingDeletion { .. } => (Fault::Conflict, "RootKeyDisabled"),
         _ => (Fault::Unavailable, "KmsUnavailable"),
     };
