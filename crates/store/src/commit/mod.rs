@@ -10,6 +10,9 @@
 //! While one batch is being synced the next one gathers, and the one before is applied. Nothing holds a lock over I/O:
 //! the log belongs to its thread, and what is applied in which order follows from one channel. The channels are not
 //! bounded, since each command in them holds a permit for its bytes; control messages are few.
+//!
+//! A command that makes or rotates a key changes the keyring when it is applied. The key thread (`keeper`) is one more
+//! caller: rotations and changes of the root key wait there for the key management service, and nobody waits for them.
 
 mod applier;
 mod entrance;

@@ -41,7 +41,7 @@ fn after_a_change_of_the_root_key_nothing_needs_the_old_one() {
         assert_eq!((done.from.key_id.as_str(), done.from.key_version), ("root", 1));
         assert_eq!((done.to.key_id.clone(), done.to.key_version), to);
         assert_eq!(done.keys, 4, "two groups, the system group, and a readable key");
-        assert_eq!(roots(&store), [to.clone()]);
+        assert_eq!(roots(&store), std::slice::from_ref(&to));
         if wanted.is_some() {
             vault.remove("root")
         } else {
