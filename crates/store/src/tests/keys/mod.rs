@@ -70,7 +70,7 @@ impl RootKeys for Vault {
         let Some(versions) = held.keys.get(&key_id) else { return Err(RootKeyError::Missing { key_id }) };
         let newest = versions.last().unwrap().as_ref().unwrap();
         let blob = record::seal(newest, context, key, &OsRandom);
-        Ok(Envelope { provider: "vault".into(), key_id, key_version: versions.len() as u32, blob })
+        Ok(Envelope { provider: "vault".into(), key_id, key_version: count(versions), blob })
     }
 
     fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
@@ -90,7 +90,7 @@ impl RootKeys for Vault {
     fn newest_version(&self, key_id: &str) -> Result<Option<u32>, RootKeyError> {
         let held = self.held();
         let versions = held.keys.get(key_id).ok_or(RootKeyError::Missing { key_id: key_id.to_owned() })?;
-        Ok(Some(versions.len() as u32))
+        Ok(Some(count(versions)))
     }
 }
 
@@ -114,4 +114,8 @@ fn states(store: &Store, group: GroupId) -> Vec<(u32, KeyState)> {
 
 fn rotate(store: &Store, group: GroupId) -> u32 {
     block_on(store.rotate_group_key(group)).unwrap()
+}
+
+fn count(versions: &[Option<RootKey>]) -> u32 {
+    u32::try_from(versions.len()).unwrap()
 }
