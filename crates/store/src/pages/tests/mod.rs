@@ -7,6 +7,7 @@ mod cost;
 mod crash;
 mod keys;
 mod moving;
+mod races;
 mod rows;
 mod tamper;
 mod threads;
