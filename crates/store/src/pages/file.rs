@@ -393,6 +393,7 @@ impl PageFile {
         self.disk_file.write_at(&slot, slot_place(seq.slot())).map_err(|error| self.io(error))?;
         self.synced()?;
         *published = Published { seq, next: RootSeq(seq.0.saturating_add(1)), root: Some(root) };
+        self.tree.rooted();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::entry::{Entry, Tags};
 use super::error::PagesError;
-use super::geometry::{FAN, PAGE_LEN, Sealed, index, lowers, pages, uppers};
+use super::geometry::{FAN, PAGE_LEN, Sealed, Twin, index, lowers, pages, uppers};
 use super::keys::{Ciphers, Refusal};
 use crate::Place;
 use crate::disk::DiskFile;
@@ -49,6 +49,10 @@ struct State {
     lowers_changed: BTreeSet<u64>,
     /// Lower tag pages whose new copy is being written; they stay until their parent names it.
     lowers_flushing: BTreeSet<u64>,
+    /// Tag pages written since the last durable root: that one does not name their newest copy, so they may be written
+    /// over there, and must not be written to the other.
+    unrooted_lowers: BTreeSet<u64>,
+    unrooted_uppers: BTreeSet<u64>,
     /// Lower tag pages in the order in which they are considered for eviction.
     clock: VecDeque<u64>,
 }
@@ -121,8 +125,8 @@ impl Tree {
         }
     }
 
-    /// Writes every changed tag page to its other copy, children before parents. After it, [`Self::roots`] names them.
-    /// Whether anything was written.
+    /// Writes every changed tag page to the copy that the durable root does not name, children before parents. After it,
+    /// [`Self::roots`] names them. Whether anything was written. After an error it can be tried again.
     pub(super) fn flush(&self) -> Result<bool, PagesError> {
         // Taken at once: a page that changes again meanwhile waits for the next flush. Writing it twice in one would
         // overwrite the copy that the durable root names.
@@ -132,7 +136,12 @@ impl Tree {
             state.lowers_flushing.iter().copied().collect()
         };
         for batch in changed.chunks(FLUSH_BATCH) {
-            self.flush_lowers(batch)?;
+            if let Err(error) = self.flush_lowers(batch) {
+                let mut state = self.write();
+                let unfinished = mem::take(&mut state.lowers_flushing);
+                state.lowers_changed.extend(unfinished);
+                return Err(error);
+            }
         }
         {
             let mut state = self.write();
@@ -140,38 +149,48 @@ impl Tree {
             let looks = 2 * state.clock.len();
             state.evict(self.cached_max, looks);
         }
-        let uppers: Vec<(u64, Entry, Tags)> = {
+        let uppers: Vec<(u64, Twin, Tags)> = {
             let state = self.read();
             let page = |upper: &u64| {
                 let tags = state.uppers.get(upper).expect("a changed upper tag page is in memory");
-                (*upper, state.roots[usize_of(*upper)], tags.clone())
+                let old = state.roots[usize_of(*upper)];
+                (*upper, next_twin(&old, state.unrooted_uppers.contains(upper)), tags.clone())
             };
             state.uppers_changed.iter().map(page).collect()
         };
         let written = !uppers.is_empty();
-        for (upper, old, tags) in uppers {
-            let entry = self.write_tags(Sealed::Upper(upper, old.next_twin()), tags)?;
+        for (upper, twin, tags) in uppers {
+            let entry = self.write_tags(Sealed::Upper(upper, twin), tags)?;
             let mut state = self.write();
             state.roots[usize_of(upper)] = entry;
             state.uppers_changed.remove(&upper);
+            state.unrooted_uppers.insert(upper);
         }
         Ok(written)
     }
 
+    /// A root is durable that names what the last flush wrote.
+    pub(super) fn rooted(&self) {
+        let mut state = self.write();
+        state.unrooted_lowers.clear();
+        state.unrooted_uppers.clear();
+    }
+
     fn flush_lowers(&self, batch: &[u64]) -> Result<(), PagesError> {
-        let pages: Vec<(u64, Entry, Tags)> = {
+        let pages: Vec<(u64, Twin, Tags)> = {
             let state = self.read();
             let page = |lower: &u64| {
                 let found = state.lowers.get(lower).expect("a changed lower tag page is in memory");
                 let parent =
                     state.uppers.get(&(lower / FAN)).expect("the parent of a loaded page is in memory");
-                (*lower, parent.get(index(*lower)), found.tags.clone())
+                let old = parent.get(index(*lower));
+                (*lower, next_twin(&old, state.unrooted_lowers.contains(lower)), found.tags.clone())
             };
             batch.iter().map(page).collect()
         };
         let mut written = Vec::with_capacity(pages.len());
-        for (lower, old, tags) in pages {
-            written.push((lower, self.write_tags(Sealed::Lower(lower, old.next_twin()), tags)?));
+        for (lower, twin, tags) in pages {
+            written.push((lower, self.write_tags(Sealed::Lower(lower, twin), tags)?));
         }
         let mut state = self.write();
         for (lower, entry) in written {
@@ -179,6 +198,7 @@ impl Tree {
             let parent = state.uppers.get_mut(&upper).expect("the parent of a loaded page is in memory");
             parent.set(index(lower), entry);
             state.uppers_changed.insert(upper);
+            state.unrooted_lowers.insert(lower);
         }
         Ok(())
     }
@@ -222,6 +242,8 @@ impl Tree {
             state.clock.retain(|lower| *lower < lower_end);
             state.uppers.retain(|upper, _| *upper < upper_end);
             state.uppers_changed.retain(|upper| *upper < upper_end);
+            state.unrooted_lowers.retain(|lower| *lower < lower_end);
+            state.unrooted_uppers.retain(|upper| *upper < upper_end);
         }
         state.roots.resize(usize_of(upper_end), Entry::EMPTY);
         state.length = length;
@@ -446,6 +468,11 @@ impl std::fmt::Debug for State {
             .field("lowers_changed", &self.lowers_changed.len())
             .finish_non_exhaustive()
     }
+}
+
+/// The copy to write: not the one that the durable root names.
+fn next_twin(newest: &Entry, unrooted: bool) -> Twin {
+    if unrooted { newest.twin() } else { newest.next_twin() }
 }
 
 /// An index of an upper tag page, at most 8192.

@@ -83,7 +83,7 @@ impl Resealer {
                 return;
             }
             match board.next(&engine.keyring.contents()) {
-                Job::Pages(group, active) => board.done(group, active, self.pages(group)),
+                Job::Pages(group, active) => board.done(group, active, self.pages(group, active)),
                 Job::Values(group, active, users) => {
                     board.done(group, active, self.values(group, active, &users));
                 }
@@ -99,21 +99,21 @@ impl Resealer {
     }
 
     /// Moves a batch of a group's pages.
-    fn pages(&self, group: GroupId) -> Outcome {
+    fn pages(&self, group: GroupId, active: u32) -> Outcome {
         let began = Instant::now();
         let rate = self.board().settings().kib_per_second;
         let batch = match rate {
             0 => BATCH_PAGES,
             rate => (rate as usize / PAGE_KIB / BATCHES_PER_SECOND).clamp(1, BATCH_PAGES),
         };
-        let outcome = self.batch(group, batch).unwrap_or_else(|error| trouble(group, &error));
+        let outcome = self.batch(group, active, batch).unwrap_or_else(|error| trouble(group, &error));
         if rate == 0 && matches!(outcome, Outcome::Again) {
             thread::sleep(began.elapsed().min(BREATH));
         }
         outcome
     }
 
-    fn batch(&self, group: GroupId, batch: usize) -> Result<Outcome, GroupError> {
+    fn batch(&self, group: GroupId, active: u32, batch: usize) -> Result<Outcome, GroupError> {
         let registry = &self.engine.registry;
         // Not longer than for a batch: a group in use is not closed to make room.
         let open = registry.acquire(group)?;
@@ -121,6 +121,11 @@ impl Resealer {
         let step = open.db()?.reseal_some(batch).map_err(pages)?;
         self.board().moved(group, step.bytes, Some((step.done, step.total)));
         counter!(names::RESEAL_MOVED_BYTES).increment(step.bytes);
+        if step.to != active {
+            // The keyring has a new key before the open file seals with it. All under the one before is not done.
+            registry.use_new_key(group)?;
+            return Ok(Outcome::Again);
+        }
         if step.left {
             return Ok(Outcome::Again);
         }

@@ -20,7 +20,7 @@ fn states(store: &Store, group: GroupId) -> Vec<(u32, KeyState)> {
 }
 
 fn rotate(store: &Store, group: GroupId) -> u32 {
-    block_on(store.rotate_group_key(group)).unwrap()
+    block_on(store.rotate_group_key(group)).unwrap_or_else(|error| panic!("{error} {:?}", store.status()))
 }
 
 /// Waits for what the workers will bring about.

@@ -22,6 +22,8 @@ const LOOKS: u64 = 72;
 /// What one batch did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Resealed {
+    /// The id of the key that pages are moved to: the one that seals.
+    pub(crate) to: u32,
     /// Pages moved.
     pub(crate) moved: u64,
     /// Bytes moved.
@@ -46,6 +48,8 @@ pub(super) struct Mover {
     /// They are looked at again.
     second_look: bool,
     finished: bool,
+    /// Pages were overwritten that no durable root names yet: the journal has to stay as it is.
+    unpublished: bool,
     /// Once it is made and its name durable.
     journal: Option<Arc<dyn DiskFile>>,
 }
@@ -96,8 +100,11 @@ impl PageFile {
         let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
         let to = self.tree.ciphers().table().sealing_entry().id;
         if mover.to != Some(to) {
-            let journal = mover.journal.take();
-            *mover = Mover { to: Some(to), journal, ..Mover::default() };
+            let (journal, unpublished) = (mover.journal.take(), mover.unpublished);
+            *mover = Mover { to: Some(to), journal, unpublished, ..Mover::default() };
+        }
+        if mover.unpublished {
+            self.publish_moves(&mut mover)?;
         }
         let max = max.clamp(1, journal::PAGES_MAX);
         let mut moved = 0;
@@ -105,7 +112,7 @@ impl PageFile {
             let from = mover.next;
             let picked = self.pick(&mut mover, max)?;
             if !picked.is_empty() {
-                // After a failure the same pages come next.
+                // After a failure the same pages come next; those that were moved are seen to be.
                 moved = self.move_pages(&mut mover, picked).inspect_err(|_| mover.next = from)?;
             } else if mover.next >= pages(self.length()) {
                 if mover.skipped {
@@ -117,7 +124,7 @@ impl PageFile {
         }
         let total = pages(self.length());
         let done = if mover.finished { total } else { total.min(mover.next) };
-        Ok(Resealed { moved, bytes: moved * PAGE, done, total, left: !mover.finished })
+        Ok(Resealed { to, moved, bytes: moved * PAGE, done, total, left: !mover.finished })
     }
 
     /// For each key id, how many data and tag pages are under it now.
@@ -230,9 +237,32 @@ impl PageFile {
             }
             Ok(moved)
         })?;
-        self.check_frozen()?;
-        self.sync()?;
+        mover.unpublished = true;
+        self.publish_moves(mover)?;
         Ok(moved)
+    }
+
+    /// Makes a root durable that names what was moved. Without space for it everything stays as it is, and it can be tried
+    /// again.
+    fn publish_moves(&self, mover: &mut Mover) -> Result<(), PagesError> {
+        self.check_frozen()?;
+        let mut published = self.published();
+        match self.tree.flush() {
+            Ok(written) => {
+                if written {
+                    self.unsynced.store(true, Ordering::Release);
+                }
+            }
+            // No durable root names the places that were to be written, and nothing there is needed.
+            Err(error @ PagesError::NoSpace { .. }) => {
+                self.unsynced.store(true, Ordering::Release);
+                return Err(error);
+            }
+            Err(error) => return self.guarded(|| Err(error)),
+        }
+        self.guarded(|| self.publish(&mut published, Publish::Changes))?;
+        mover.unpublished = false;
+        Ok(())
     }
 
     /// Seals pages anew in their places, if they are still what they were.
