@@ -165,15 +165,15 @@ impl Ciphers {
             root_key: keys.root_key(),
             random: Arc::clone(&self.random),
         };
-        let before = self.table.entries.iter().zip(&self.ciphers).map(Some).chain(std::iter::repeat(None));
-        let cipher = |(entry, before): (&KeyEntry, Option<(&KeyEntry, &Option<Arc<Detached>>)>)| match before
-        {
-            Some((same, Some(cipher))) if same == entry => {
-                keys.find(entry.id).is_some().then(|| Arc::clone(cipher))
+        let cipher = |(index, entry): (usize, &KeyEntry)| {
+            // The cipher that it had already, if it is the same entry and the key was not let go.
+            let same = self.table.entries.get(index).filter(|before| *before == entry);
+            match same.and_then(|_| self.ciphers[index].as_ref()) {
+                Some(cipher) => keys.find(entry.id).is_some().then(|| Arc::clone(cipher)),
+                None => next.cipher(entry, keys),
             }
-            _ => next.cipher(entry, keys),
         };
-        next.ciphers = next.table.entries.iter().zip(before).map(cipher).collect();
+        next.ciphers = next.table.entries.iter().enumerate().map(cipher).collect();
         Some(next)
     }
 

@@ -52,7 +52,7 @@ fn fill(store: &Store, group: GroupId, rows: u32, value: &str) {
 fn count(store: &Store, group: GroupId) -> usize {
     let rows = store.read(group).unwrap();
     let all = rows.range(std::ops::Bound::Unbounded, std::ops::Bound::Unbounded).unwrap();
-    all.map(|row| row.unwrap()).count()
+    all.collect::<Result<Vec<_>, _>>().unwrap().len()
 }
 
 #[test]
