@@ -48,11 +48,15 @@ const STEPS: &[Step] = &[
     },
     Step { name: "clients", about: "the client suite with larger counts and sizes", run: clients },
     Step { name: "kill", about: "kill -9 under load, hundreds of times", run: kill },
+    Step { name: "faults", about: "full file systems and block devices that fail", run: faults },
     Step { name: "fuzz", about: "coverage-guided fuzzing of every reader of foreign bytes", run: fuzz },
 ];
 
 /// Files of the client suite that are steps of their own.
 const KILL_FILES: &[&str] = &["test_kill.py", "test_crash.py"];
+const FAULT_FILES: &[&str] = &["test_block_faults.py", "test_disk_faults.py"];
+const FILES_OF_STEPS: &[&str] =
+    &["test_kill.py", "test_crash.py", "test_block_faults.py", "test_disk_faults.py"];
 
 /// Runs the steps that are asked for and ends with one line of counts.
 pub(crate) fn run(options: &Options) -> Result<(), Problem> {
@@ -102,7 +106,11 @@ fn rust(options: &Options) -> Result<Summary, Problem> {
 }
 
 fn clients(options: &Options) -> Result<Summary, Problem> {
-    test::everything(&test::Options { no_rust: true, without_client_files: KILL_FILES, ..options.tests() })
+    test::everything(&test::Options {
+        no_rust: true,
+        without_client_files: FILES_OF_STEPS,
+        ..options.tests()
+    })
 }
 
 fn kill(options: &Options) -> Result<Summary, Problem> {
@@ -111,6 +119,10 @@ fn kill(options: &Options) -> Result<Summary, Problem> {
 
 fn simulation(options: &Options) -> Result<Summary, Problem> {
     simulation::run(options.crashes)
+}
+
+fn faults(options: &Options) -> Result<Summary, Problem> {
+    test::everything(&test::Options { no_rust: true, client_files: FAULT_FILES, ..options.tests() })
 }
 
 fn fuzz(options: &Options) -> Result<Summary, Problem> {
