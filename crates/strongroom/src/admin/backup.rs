@@ -53,11 +53,20 @@ pub(super) async fn run(door: &Connection, output: Output, args: BackupArgs) -> 
     let start = StartBackup { target: target.to_string_lossy().into_owned() };
     let mut status: BackupStatus = door.tell(Method::POST, "/backup", &start).await?;
     let bar = bar(output);
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    let mut stopping = false;
     while status.state == BackupState::Running {
         bar.set_message(words_of(&status.progress));
         bar.tick();
-        tokio::time::sleep(POLL).await;
-        status = door.ask(Method::GET, "/backup", None).await?;
+        let method = tokio::select! {
+            () = tokio::time::sleep(POLL) => Method::GET,
+            // Whoever goes away does not want it any more. What it has copied counts the next time.
+            _ = &mut interrupted, if !stopping => {
+                stopping = true;
+                Method::DELETE
+            }
+        };
+        status = door.ask(method, "/backup", None).await?;
     }
     bar.finish_and_clear();
     match (&status.snapshot, &status.error) {
