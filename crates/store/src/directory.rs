@@ -310,8 +310,8 @@ fn check_restorable(dir: &Path, disk: &dyn Disk) -> Result<(), RestorePlace> {
     let restoring = names.iter().any(|name| name == RESTORING);
     const OURS: [&str; 6] = ["FORMAT.new", "keyring", "keyring.new", "log", "pages", "blobs"];
     let stays = |name: &str| ["LOCK", RESTORING, "kms", "lost+found"].contains(&name);
-    let foreign = |name: &str| !stays(name) && !(restoring && OURS.contains(&name));
-    match names.into_iter().find(|name| foreign(name)) {
+    let allowed = |name: &str| stays(name) || (restoring && OURS.contains(&name));
+    match names.into_iter().find(|name| !allowed(name)) {
         Some(found) => Err(RestorePlace::NotEmpty { found }),
         None => Ok(()),
     }

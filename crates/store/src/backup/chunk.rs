@@ -49,6 +49,12 @@ pub(super) struct FileEntry {
     pub(super) digest: [u8; MAC_LEN],
 }
 
+/// A row's key and value.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
+/// A command's place, its group and its payload.
+pub(super) type Logged = (Lsn, GroupId, Vec<u8>);
+
 /// Gathers items into chunks.
 pub(super) struct Cutter {
     kind: Kind,
@@ -165,14 +171,14 @@ impl<'a> Items<'a> {
         Self { source, kind, chunks: chunks.iter(), open: None, at: 0 }
     }
 
-    pub(super) fn row(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, BackupError> {
+    pub(super) fn row(&mut self) -> Result<Option<Row>, BackupError> {
         self.next(|input| {
             let key = input.bytes(KEY_LEN_MAX, "key")?.to_vec();
             Ok((key, input.bytes(VALUE_LEN_MAX, "value")?.to_vec()))
         })
     }
 
-    pub(super) fn command(&mut self) -> Result<Option<(Lsn, GroupId, Vec<u8>)>, BackupError> {
+    pub(super) fn command(&mut self) -> Result<Option<Logged>, BackupError> {
         self.next(|input| {
             let (lsn, group) = (Lsn(input.u64("lsn")?), GroupId(input.u32("group")?));
             Ok((lsn, group, input.bytes(COMMAND_LEN_MAX, "command")?.to_vec()))

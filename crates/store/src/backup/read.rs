@@ -177,13 +177,16 @@ impl Source {
     }
 }
 
+/// Is handed a piece and where in the file it stands.
+pub(super) type TakePiece<'a> = &'a mut dyn FnMut(&[u8], u64) -> Result<(), BackupError>;
+
 /// Reads a file in pieces and takes its digest.
 pub(super) fn hash_pieces(
     file: &dyn DiskFile,
     path: &Path,
     length: u64,
     key: &MacKey,
-    piece: &mut dyn FnMut(&[u8], u64) -> Result<(), BackupError>,
+    piece: TakePiece<'_>,
 ) -> Result<[u8; strongroom_seal::MAC_LEN], BackupError> {
     let mut digest = key.begin();
     let mut buffer = vec![0; PIECE_LEN];

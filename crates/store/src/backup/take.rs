@@ -119,7 +119,7 @@ impl Taking<'_> {
         let named = self.options.attachments.as_ref().and_then(|attachments| attachments.keys(group));
         let mut first_named = None;
         let mut cutter = Cutter::new(Kind::Rows);
-        let mut rows = 0;
+        let mut rows = 0_u64;
         for row in reading.range(Bound::Unbounded, Bound::Unbounded)? {
             let (key, value) = row?;
             if first_named.is_none() && named.as_ref().is_some_and(|(from, to)| *from <= key && key < *to) {
@@ -129,7 +129,7 @@ impl Taking<'_> {
             cutter.row(&mut self.writer, &key, &value)?;
             rows += 1;
             self.writer.reporter.now.rows += 1;
-            if rows % ROWS_PER_REPORT == 0 {
+            if rows.is_multiple_of(ROWS_PER_REPORT) {
                 self.writer.reporter.tell()?;
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::chunk::{Items, Kind};
+use super::chunk::{Items, Kind, Row};
 use super::manifest::{Header, Manifest};
 use super::progress::Reporter;
 use super::read::{Source, Target};
@@ -145,7 +145,7 @@ pub fn verify(
         let mut rows = Rows::new(&source, part);
         while rows.next()?.is_some() {
             reporter.now.rows += 1;
-            if reporter.now.rows % 4096 == 0 {
+            if reporter.now.rows.is_multiple_of(4096) {
                 reporter.tell()?;
             }
         }
@@ -186,7 +186,7 @@ impl<'a> Rows<'a> {
         Self { items: Items::new(source, Kind::Rows, &part.chunks), left: part.rows, last: None }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, BackupError> {
+    pub(super) fn next(&mut self) -> Result<Option<Row>, BackupError> {
         let row = self.items.row()?;
         let ascends = match (&row, &self.last) {
             (Some((key, _)), Some(last)) => last < key,
