@@ -1,0 +1,202 @@
+//! Everything is authenticated offline, and damage is named.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, reason = "these are tests")]
+
+mod support;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use strongroom_objects::verify::*;
+use strongroom_objects::*;
+use strongroom_seal::CustomerKey;
+use strongroom_store::inspect::{Finding, Offline, Watch};
+use support::*;
+
+const LENGTH: usize = 3 * 65_536 + 100;
+const THREADS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
+
+#[derive(Default)]
+struct Seen {
+    objects: Mutex<Vec<ObjectFinding>>,
+    store: Mutex<Vec<String>>,
+}
+
+impl Watch for Seen {
+    fn checked(&self, _: u64) {}
+
+    fn found(&self, finding: Finding) {
+        if let Finding::Damage { error, .. } = finding {
+            self.store.lock().unwrap().push(error.to_string());
+        }
+    }
+}
+
+impl VerifyWatch for Seen {
+    fn checked(&self, _: u64) {}
+
+    fn found(&self, finding: ObjectFinding) {
+        self.objects.lock().unwrap().push(finding);
+    }
+}
+
+async fn check(dir: &Path, with_kms: bool) -> (ObjectCounts, Vec<ObjectFinding>, Vec<String>) {
+    let dir = dir.to_owned();
+    let runtime = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let unlocked = Offline::look(store_dir(&dir)).unwrap().unlock(MemoryKeys::new()).unwrap();
+        let seen = Seen::default();
+        let image = unlocked.verify(THREADS, &seen).image.unwrap();
+        let kms = with_kms.then(|| MemoryKeys::new() as Arc<dyn strongroom_kms::Provider>);
+        let options = VerifyOptions { blob_dir: blob_dir(&dir), kms, runtime, threads: THREADS };
+        let counts = verify(&image, &options, &seen);
+        (counts, seen.objects.into_inner().unwrap(), seen.store.into_inner().unwrap())
+    })
+    .await
+    .unwrap()
+}
+
+/// A closed store with objects of several kinds.
+async fn filled() -> tempfile::TempDir {
+    let fixture = Fixture::new().await;
+    fixture.put("small", noise(1, 1000)).await;
+    fixture.put("large", noise(2, LENGTH)).await;
+    fixture.put("empty", Vec::new()).await;
+    let mut customer = put("customer", noise(3, LENGTH + 1));
+    customer.sse = SseRequest::Customer(CustomerKey::from_bytes(&mut [9; 32]));
+    fixture.objects.put(customer).await.unwrap();
+    let mut kms = put("kms", noise(4, LENGTH + 2));
+    kms.sse = SseRequest::Kms { key_id: None, context: Some("{}".into()) };
+    fixture.objects.put(kms).await.unwrap();
+    let id = upload(&fixture.objects, "open", SseRequest::Default).await;
+    fixture.objects.put_part(part("open", id, 7, noise(5, LENGTH + 3))).await.unwrap();
+    closed(fixture).await
+}
+
+async fn closed(fixture: Fixture) -> tempfile::TempDir {
+    let Fixture { dir, store, objects } = fixture;
+    objects.close().await;
+    drop(objects);
+    tokio::task::spawn_blocking(move || store.close().unwrap()).await.unwrap();
+    dir
+}
+
+/// The blob of a content of this length.
+fn blob(dir: &Path, length: usize) -> PathBuf {
+    let sealed = (80 + length + 16 * length.div_ceil(65_536)) as u64;
+    let found = files(&blob_dir(dir)).into_iter().find(|path| fs::metadata(path).unwrap().len() == sealed);
+    found.unwrap()
+}
+
+fn flip(path: &Path, at: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes[at] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_whole_store_verifies_and_is_counted() {
+    let dir = filled().await;
+    let (counts, objects, store) = check(dir.path(), true).await;
+    assert!(objects.is_empty() && store.is_empty(), "{objects:?} {store:?}");
+    assert_eq!((counts.buckets, counts.objects, counts.uploads, counts.parts), (1, 5, 1, 1));
+    assert_eq!((counts.inline, counts.blobs, counts.customer), (2, 3, 1));
+    assert_eq!(counts.bytes as usize, 1000 + 3 * LENGTH + 2 + 3);
+}
+
+#[tokio::test]
+async fn each_chunk_that_does_not_open_is_named_and_the_others_are_opened() {
+    let dir = filled().await;
+    let file = blob(dir.path(), LENGTH);
+    for chunk in [0, 1, 3] {
+        flip(&file, 80 + chunk * (65_536 + 16) + 9);
+    }
+    let (counts, objects, _) = check(dir.path(), true).await;
+    let chunks: Vec<_> = objects
+        .iter()
+        .map(|finding| match finding {
+            ObjectFinding::Damaged { place, what: ObjectDamage::Chunks(chunks) } => {
+                assert_eq!((place.bucket.as_str(), place.name.as_str(), place.part), ("bucket", "large", 1));
+                (*chunks.start(), *chunks.end())
+            }
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(chunks, [(0, 1), (3, 3)]);
+    assert_eq!(counts.bytes as usize, 1000 + 2 * LENGTH + 2 + 3 + 65_536);
+}
+
+#[tokio::test]
+async fn parts_of_open_uploads_and_contents_of_customers_are_looked_at_as_far_as_can_be() {
+    let dir = filled().await;
+    flip(&blob(dir.path(), LENGTH + 3), 90);
+    // Nobody but the customer can tell that a byte of the content changed; a header that is none, everybody can.
+    let customers = blob(dir.path(), LENGTH + 1);
+    flip(&customers, 90);
+    let (_, objects, _) = check(dir.path(), true).await;
+    let [ObjectFinding::Damaged { place, .. }] = &objects[..] else { panic!("{objects:?}") };
+    assert_eq!((place.name.as_str(), place.part, place.version), ("open", 7, None));
+    assert!(place.upload.is_some());
+    flip(&customers, 0);
+    let (counts, objects, _) = check(dir.path(), true).await;
+    assert!(objects.iter().any(|finding| matches!(finding, ObjectFinding::Damaged { place, what }
+        if place.name == "customer" && *what == ObjectDamage::Of(Damaged::Header))));
+    assert_eq!(counts.customer, 1);
+}
+
+#[tokio::test]
+async fn without_the_kms_its_contents_are_not_verified_and_not_called_damaged() {
+    let dir = filled().await;
+    let (counts, objects, _) = check(dir.path(), false).await;
+    let [finding @ ObjectFinding::KeyNotToBeHad { place, .. }] = &objects[..] else { panic!("{objects:?}") };
+    assert_eq!(place.name, "kms");
+    assert!(!finding.is_damage());
+    assert_eq!((counts.keyless, counts.blobs), (1, 2));
+}
+
+#[tokio::test]
+async fn missing_blobs_are_damage_and_blobs_of_nobody_are_not() {
+    let dir = filled().await;
+    let file = blob(dir.path(), LENGTH);
+    let orphan = file.parent().unwrap().join("5c".repeat(16));
+    fs::rename(&file, &orphan).unwrap();
+    let (counts, objects, _) = check(dir.path(), true).await;
+    assert_eq!(objects.iter().filter(|finding| finding.is_damage()).count(), 1, "{objects:?}");
+    assert!(objects.iter().any(|finding| matches!(finding, ObjectFinding::Damaged { place, what }
+        if place.name == "large" && *what == ObjectDamage::Of(Damaged::Missing))));
+    assert!(
+        objects
+            .iter()
+            .any(|finding| matches!(finding, ObjectFinding::Orphan { path, .. } if *path == orphan))
+    );
+    assert_eq!((counts.orphans, counts.orphan_bytes), (1, fs::metadata(orphan).unwrap().len()));
+}
+
+#[tokio::test]
+async fn objects_on_damaged_index_pages_are_given_as_a_range_and_the_others_are_verified() {
+    let fixture = Fixture::new().await;
+    for n in 0..300 {
+        fixture.put(&format!("name-{n:04}"), noise(n, 600)).await;
+    }
+    let dir = closed(fixture).await;
+    let pages = store_dir(dir.path()).join("pages/00000001.pages");
+    let bytes = fs::read(&pages).unwrap();
+    let places = 2 * 262_144 + 4 * 4096;
+    let used: Vec<usize> = (places..bytes.len())
+        .step_by(4096)
+        .filter(|at| bytes[*at..(at + 4096).min(bytes.len())].iter().any(|byte| *byte != 0))
+        .collect();
+    // Whichever page it is: what is not on it is verified, and what is, is told.
+    let mut told = 0;
+    for at in used.iter().step_by(7) {
+        flip(&pages, at + 50);
+        let (counts, objects, store) = check(dir.path(), true).await;
+        assert!(store.iter().any(|damage| damage.contains("page")), "{store:?}");
+        let unread = objects.iter().filter(|finding| matches!(finding, ObjectFinding::Unread(_))).count();
+        assert!(counts.inline == 300 || unread > 0, "{counts:?} {objects:?}");
+        told += usize::from(unread > 0 && counts.inline > 200);
+        flip(&pages, at + 50);
+    }
+    assert!(told > 0, "a leaf of {} pages was hit", used.len());
+}
