@@ -7,6 +7,7 @@ mod marks;
 mod offline;
 mod round_trip;
 mod snapshot;
+mod survey;
 mod tamper;
 
 use std::collections::HashMap;
