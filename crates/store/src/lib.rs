@@ -19,15 +19,11 @@ mod keeper;
 mod key_user;
 mod keyring;
 mod keys;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "its tests and coming inspection use more of it than the engine does"
-)]
+#[allow(dead_code, unused_imports, reason = "its tests use more of it than the engine does")]
 mod log;
 mod log_keys;
 mod options;
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "checking a whole file comes with `inspect`")]
+#[allow(dead_code, unreachable_pub, unused_imports, reason = "its tests use more of it than the engine does")]
 mod pages;
 mod poison;
 mod reading;

@@ -171,7 +171,7 @@ impl Watcher {
 
     fn finish(self, counts: Option<Counts>, objects: Option<ObjectCounts>) -> Result<ExitCode, Failure> {
         self.bar.finish_and_clear();
-        let (json, seconds) = (self.json, self.began.elapsed().as_secs_f64());
+        let (json, elapsed) = (self.json, self.began.elapsed());
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         if state.broken_pipe {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
@@ -180,7 +180,7 @@ impl Watcher {
         let summary = if json {
             summary_json(counts, objects, damage, state.notes).to_string()
         } else {
-            summary_text(counts, objects, damage, state.checked, seconds)
+            summary_text(counts, objects, damage, state.checked, elapsed)
         };
         writeln!(io::stdout().lock(), "{summary}")?;
         Ok(if damage == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -279,7 +279,7 @@ fn summary_text(
     objects: Option<ObjectCounts>,
     damage: usize,
     checked: u64,
-    seconds: f64,
+    elapsed: Duration,
 ) -> String {
     let mut lines = Vec::new();
     if let Some(counts) = counts {
@@ -299,8 +299,13 @@ fn summary_text(
         Some(objects) => lines.extend(objects_text(&objects)),
         None => lines.push("objects  not verified".to_owned()),
     }
-    let speed = checked as f64 / seconds.max(0.001);
-    lines.push(format!("{} in {seconds:.1} s, {}/s", HumanBytes(checked), HumanBytes(speed as u64)));
+    let speed = u128::from(checked) * 1000 / elapsed.as_millis().max(1);
+    lines.push(format!(
+        "{} in {:.1} s, {}/s",
+        HumanBytes(checked),
+        elapsed.as_secs_f64(),
+        HumanBytes(u64::try_from(speed).unwrap_or(u64::MAX))
+    ));
     lines.push(match damage {
         0 => "no damage".to_owned(),
         1 => "1 damage found".to_owned(),
