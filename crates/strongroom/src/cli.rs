@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Look at the configuration without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Tell a running server what to do: keys, re-sealing, checkpoints
+    /// Tell a running server what to do: keys, re-sealing, checkpoints, backups
     Admin(AdminArgs),
     /// Look at the files of a store that is not running: list, decode, verify. Changes nothing
     #[command(subcommand)]
