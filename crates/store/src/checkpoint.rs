@@ -171,7 +171,9 @@ impl Checkpointer {
         // Before the first command that is only in the log.
         let mut reached = cut.last;
         for group in engine.registry.dirty() {
-            if let Err(error) = self.flush(&group)? {
+            if let Err(error) = self.flush(&group)?
+                && !matches!(error, GroupError::NoSuchGroup { .. })
+            {
                 let first = group.first_dirty().unwrap_or(Lsn(1));
                 reached = reached.min(Lsn(first.0 - 1));
                 behind = behind.or(Some((group.id, error)));
@@ -230,7 +232,10 @@ impl Checkpointer {
         let (held, holding) = mpsc::channel();
         let gone = |_| self.gone("apply");
         self.applier.send(ToApply::Hold(group.id, held)).map_err(|_| self.gone("apply"))?;
-        holding.recv().map_err(gone)?;
+        if !holding.recv().map_err(gone)? {
+            let path = self.engine.keyring.path().to_owned();
+            return Ok(Err(GroupError::Pages { group: group.id, error: PagesError::NoSpace { path } }));
+        }
         let flushed = match self.engine.registry.flush(group) {
             Ok(()) => Ok(Ok(())),
             Err(FlushError::Later(error)) => Ok(Err(error)),

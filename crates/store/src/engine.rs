@@ -24,6 +24,8 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     /// No command is taken any more.
     pub(crate) closed: AtomicBool,
+    /// A command that changes the keyring is durable, and the keyring waits for space.
+    pub(crate) keyring_waits: AtomicBool,
     /// The id that the next new group gets.
     pub(crate) next_group: AtomicU32,
     pub(crate) checkpoint_bytes: u64,

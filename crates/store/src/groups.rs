@@ -19,6 +19,11 @@ enum Kind<'a> {
     Drop { group: GroupId },
 }
 
+/// Whether the command, if it applies, changes the keyring.
+pub(crate) fn touches_keyring(command: &Command) -> bool {
+    of(Lsn(0), command).next().is_some()
+}
+
 /// The changes in those of these commands that were applied.
 pub(crate) fn changes<'a>(commands: &[(Lsn, &'a Command)], outcomes: &[Outcome]) -> Vec<Change<'a>> {
     let applied =

@@ -81,6 +81,11 @@ impl Keeper {
         let write = Write::RotateKey { group, key_id, at, wrapped_key: fresh.wrapped.encode() };
         let command = Command { group: GroupId::SYSTEM, checks: Vec::new(), writes: vec![write] };
         let payload = encode::encode(&command)?;
+        match keyring.prepare(payload.len()) {
+            Err(error) if is_no_space(&error) => return Err(CommitError::NoSpace),
+            // Whatever else failed fails again, where it counts.
+            _ => {}
+        }
         // In memory before anyone can ask for it: who uses the new key need not wait for the provider.
         keyring.remember(group, key_id, fresh.key);
         let system = self.engine.registry.acquire(GroupId::SYSTEM)?;

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::{Checkpointer, ToCheckpoint};
 use crate::commit::{Applier, Entrance, Logger, Making, ToApply, ToLog};
-use crate::directory::{Directory, io_error};
+use crate::directory::{Directory, io_error, is_no_space};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
 use crate::keeper::{Keeper, ToKeeper};
@@ -189,7 +189,27 @@ impl Store {
         entrance.check_open()?;
         let permit = entrance.permit(&payload).await?;
         let group = self.acquire(command.group).await?;
+        if command.group == GroupId::SYSTEM {
+            self.check_space(&command, payload.len()).await?;
+        }
         entrance.submit(command, payload, group, permit, making).await
+    }
+
+    /// Refuses, before it is logged, a command of the system group for which the keyring has no space.
+    async fn check_space(&self, command: &Command, bytes: usize) -> Result<(), CommitError> {
+        if self.0.engine.keyring_waits.load(Ordering::Acquire) {
+            return Err(CommitError::NoSpace);
+        }
+        if !crate::groups::touches_keyring(command) {
+            return Ok(());
+        }
+        let engine = Arc::clone(&self.0.engine);
+        let prepared = self.0.workers.run(move || engine.keyring.prepare(bytes)).await;
+        match prepared.map_err(|_| self.0.entrance.gone())? {
+            Err(error) if is_no_space(&error) => Err(CommitError::NoSpace),
+            // Whatever else failed fails again, where it counts.
+            _ => Ok(()),
+        }
     }
 
     /// The open group; opened on a worker thread if it is not. A group that cannot be opened refuses its commands
@@ -333,6 +353,7 @@ impl Handle {
             poison,
             figures,
             closed: false.into(),
+            keyring_waits: false.into(),
             next_group: AtomicU32::new(next_group),
             checkpoint_bytes: options.checkpoint_bytes,
             making: Arc::default(),
@@ -358,6 +379,7 @@ impl Handle {
             logger: to_log.clone(),
             keeper: to_keeper.clone(),
             held: Default::default(),
+            waiting: None,
         };
         let checkpointer = Checkpointer {
             engine: Arc::clone(&engine),

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 use metrics::{counter, gauge};
 use strongroom_telemetry::names;
 
 use super::{Request, ToApply, ToLog};
+use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
 use crate::registry::ApplyError;
@@ -24,30 +26,98 @@ pub(crate) struct Applier {
     /// Groups whose pages are being made durable, and what waits for that. Their commands may be applied after later
     /// ones of other groups, which nobody can tell: no command depends on another group's rows.
     pub(crate) held: HashMap<GroupId, Vec<Run>>,
+    /// Commands of the system group whose rows are applied and which wait for space for the keyring.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 /// Commands of one group that stand together in the log.
 type Run = Vec<(Lsn, Request)>;
 
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    run: Run,
+    outcomes: Vec<Outcome>,
+}
+
+/// Why commands are not done.
+enum NotDone {
+    /// The rows are applied, with these outcomes; there is no space for the keyring.
+    Waits(Vec<Outcome>),
+    Failed(CommitError),
+}
+
+/// How often it is tried whether there is space for the keyring.
+const RETRY: Duration = Duration::from_millis(20);
+
 impl Applier {
     /// Works until told to end.
     pub(crate) fn run(mut self) {
-        while let Ok(message) = self.messages.recv() {
+        loop {
+            let message = match &self.waiting {
+                None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(_) => self.messages.recv_timeout(RETRY),
+            };
             match message {
-                ToApply::Batch(batch) => self.batch(batch),
-                ToApply::Barrier(reached) => drop(reached.send(())),
-                ToApply::Hold(group, held) => {
-                    self.held.entry(group).or_default();
-                    let _ = held.send(());
-                }
-                ToApply::Release(group) => {
-                    for run in self.held.remove(&group).unwrap_or_default() {
-                        self.apply(group, run);
+                Ok(ToApply::Batch(batch)) => self.batch(batch),
+                Ok(ToApply::Barrier(reached)) => drop(reached.send(())),
+                Ok(ToApply::Hold(group, held)) => {
+                    // What the keyring does not have yet must not become durable in the system group's rows.
+                    let free = group != GroupId::SYSTEM || self.waiting.is_none();
+                    if free {
+                        self.held.entry(group).or_default();
                     }
+                    let _ = held.send(free);
                 }
-                ToApply::Stop => return,
+                Ok(ToApply::Release(group)) => self.release(group),
+                Err(RecvTimeoutError::Timeout) => self.try_again(),
+                Ok(ToApply::Stop) | Err(RecvTimeoutError::Disconnected) => return self.give_up(),
             }
         }
+    }
+
+    fn release(&mut self, group: GroupId) {
+        let mut runs = self.held.remove(&group).unwrap_or_default().into_iter();
+        while let Some(run) = runs.next() {
+            self.apply(group, run);
+            if let Some(held) = self.held.get_mut(&group) {
+                // It waits for space, and the rest behind it.
+                held.extend(runs);
+                return;
+            }
+        }
+    }
+
+    /// Whether there is space for the keyring by now.
+    fn try_again(&mut self) {
+        let Some(Waiting { run, outcomes }) = self.waiting.take() else { return };
+        if self.engine.closed.load(Ordering::Acquire) || self.engine.poison.get().is_some() {
+            self.waiting = Some(Waiting { run, outcomes });
+            return self.give_up();
+        }
+        let commands: Vec<(Lsn, &Command)> =
+            run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
+        let changed = self.change_groups(&commands, &outcomes);
+        match changed {
+            Ok(true) => {
+                self.engine.keyring_waits.store(false, Ordering::Release);
+                self.answer(run, Ok(outcomes));
+                self.release(GroupId::SYSTEM);
+            }
+            Ok(false) => self.waiting = Some(Waiting { run, outcomes }),
+            Err(error) => {
+                freeze(&run);
+                self.answer(run, Err(error));
+            }
+        }
+    }
+
+    /// The store ends while the keyring waits. The commands are in the log, and the next opening makes the keyring.
+    fn give_up(&mut self) {
+        let Some(Waiting { run, .. }) = self.waiting.take() else { return };
+        freeze(&run);
+        let error = "there is no space for it".to_owned();
+        let cause = self.engine.poison.set(Cause::Keyring { error });
+        self.answer(run, Err(CommitError::Poisoned { cause }));
     }
 
     fn batch(&mut self, batch: Run) {
@@ -65,10 +135,23 @@ impl Applier {
         }
     }
 
-    fn apply(&self, group: GroupId, run: Run) {
+    fn apply(&mut self, group: GroupId, run: Run) {
+        match self.outcomes(group, &run) {
+            Ok(outcomes) => self.answer(run, Ok(outcomes)),
+            Err(NotDone::Failed(error)) => self.answer(run, Err(error)),
+            Err(NotDone::Waits(outcomes)) => {
+                tracing::warn!("a command waits for space for the keyring");
+                self.engine.keyring_waits.store(true, Ordering::Release);
+                self.held.entry(group).or_default();
+                self.waiting = Some(Waiting { run, outcomes });
+            }
+        }
+    }
+
+    fn answer(&self, run: Run, outcomes: Result<Vec<Outcome>, CommitError>) {
         let engine = &*self.engine;
         let last = run.last().map_or(Lsn(0), |(lsn, _)| *lsn);
-        match self.outcomes(group, &run) {
+        match outcomes {
             Ok(outcomes) => {
                 let applied = engine.figures.applied.fetch_max(last.0, Ordering::AcqRel).max(last.0);
                 gauge!(names::LOG_APPLIED_LSN).set(applied as f64);
@@ -94,38 +177,48 @@ impl Applier {
         }
     }
 
-    fn outcomes(&self, group: GroupId, run: &Run) -> Result<Vec<Outcome>, CommitError> {
+    fn outcomes(&self, group: GroupId, run: &Run) -> Result<Vec<Outcome>, NotDone> {
         let engine = &*self.engine;
         if let Some(cause) = engine.poison.get() {
-            return Err(CommitError::Poisoned { cause });
+            return Err(NotDone::Failed(CommitError::Poisoned { cause }));
         }
         // Dropped after the command was logged: it has no effect, now and in each replay.
         let Some((_, first)) = run.first().filter(|_| engine.keyring.contents().groups.contains_key(&group))
         else {
-            return Err(CommitError::NoSuchGroup { group });
+            return Err(NotDone::Failed(CommitError::NoSuchGroup { group }));
         };
         let commands: Vec<(Lsn, &Command)> =
             run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
         let applied = engine.registry.apply(&first.group, &commands);
-        let outcomes = applied.map_err(|error| self.pages_failed(group, error))?;
-        if group == GroupId::SYSTEM {
-            let freeze = |_: &CommitError| first.group.db().map_or((), |db| db.freeze());
-            self.change_groups(&commands, &outcomes).inspect_err(freeze)?;
+        let outcomes = applied.map_err(|error| NotDone::Failed(self.pages_failed(group, error)))?;
+        if group != GroupId::SYSTEM {
+            return Ok(outcomes);
         }
-        Ok(outcomes)
+        match self.change_groups(&commands, &outcomes) {
+            Ok(true) => Ok(outcomes),
+            Ok(false) => Err(NotDone::Waits(outcomes)),
+            Err(error) => {
+                freeze(run);
+                Err(NotDone::Failed(error))
+            }
+        }
     }
 
-    /// What the system group's commands mean for the keyring. The checkpoint of the system group waits for this: it
+    /// What the system group's commands mean for the keyring; `false` if there is no space for that now. The checkpoint of the system group waits for this: it
     /// holds the group first, and a run is applied as a whole.
-    fn change_groups(&self, commands: &[(Lsn, &Command)], outcomes: &[Outcome]) -> Result<(), CommitError> {
+    fn change_groups(&self, commands: &[(Lsn, &Command)], outcomes: &[Outcome]) -> Result<bool, CommitError> {
         let engine = &*self.engine;
         let changes = groups::changes(commands, outcomes);
         if changes.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        if let Err(error) = engine.keyring.replace(|contents| groups::make(&changes, contents)) {
-            let cause = engine.poison.set(Cause::Keyring { error: error.to_string() });
-            return Err(CommitError::Poisoned { cause });
+        match engine.keyring.replace(|contents| groups::make(&changes, contents)) {
+            Ok(()) => {}
+            Err(error) if is_no_space(&error) => return Ok(false),
+            Err(error) => {
+                let cause = engine.poison.set(Cause::Keyring { error: error.to_string() });
+                return Err(CommitError::Poisoned { cause });
+            }
         }
         let contents = engine.keyring.contents();
         gauge!(names::GROUPS).set(contents.groups.len() as f64);
@@ -150,7 +243,7 @@ impl Applier {
             engine.board.wake();
         }
         let _ = self.logger.send(ToLog::KeyringChanged { generation: contents.generation, rotated });
-        Ok(())
+        Ok(true)
     }
 
     /// The log has commands that the pages do not take. Of the system group they may make or drop groups, so nothing
@@ -164,5 +257,12 @@ impl Applier {
             ApplyError::Fatal(error) => error.to_string(),
         };
         CommitError::Poisoned { cause: self.engine.poison.set(Cause::Pages { group, error }) }
+    }
+}
+
+/// Rows of the system group that the keyring does not go with never become durable.
+fn freeze(run: &Run) {
+    if let Some(Ok(db)) = run.first().map(|(_, request)| request.group.db()) {
+        db.freeze();
     }
 }

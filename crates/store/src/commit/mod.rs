@@ -106,8 +106,9 @@ pub(crate) enum ToApply {
     Batch(Vec<(Lsn, Request)>),
     /// Everything sent before is applied.
     Barrier(mpsc::Sender<()>),
-    /// Keep this group's commands until it is released; the others go on.
-    Hold(GroupId, mpsc::Sender<()>),
+    /// Keep this group's commands until it is released; the others go on. The answer is `false`, and nothing is held, while
+    /// the group's rows must not become durable.
+    Hold(GroupId, mpsc::Sender<bool>),
     Release(GroupId),
     /// End.
     Stop,

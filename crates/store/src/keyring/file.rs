@@ -80,6 +80,11 @@ impl Header {
     }
 }
 
+/// How long the whole file is, in bytes.
+pub(super) fn len(header: &Header, contents: &Contents) -> usize {
+    header.bytes.len() + contents.encode().len() + record::OVERHEAD
+}
+
 /// The whole file.
 pub(super) fn seal(key: &KeyringKey, header: &Header, contents: &Contents, random: &dyn Random) -> Vec<u8> {
     let mut out = header.bytes.clone();

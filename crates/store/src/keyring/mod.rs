@@ -11,7 +11,7 @@ mod restore;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use strongroom_seal::{Context, Envelope, GroupKey, KeyringKey, Label, Random};
@@ -19,7 +19,7 @@ use strongroom_seal::{Context, Envelope, GroupKey, KeyringKey, Label, Random};
 use self::cache::Cache;
 use self::file::Header;
 use crate::directory::{Directory, StoreId};
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::keys::{KeyState, ResealSettings, RootKeyName};
 use crate::uses::{Ahead, KeyUses};
 use crate::{Clock, Damage, GroupId, KeyLimits, Lsn, OpenError, Place, RootKeyError, RootKeys};
@@ -30,6 +30,9 @@ pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
 pub use self::outline::KeyringHeader;
 pub(crate) use self::outline::outline;
 pub(crate) use self::restore::contents_of;
+
+/// Space for a replacement is taken in steps of this many bytes.
+const PREPARED_STEP: usize = 8 << 10;
 
 /// The open keyring. Reading it never waits for the disk; a replacement is visible when it is durable.
 pub(crate) struct Keyring {
@@ -45,6 +48,8 @@ pub(crate) struct Keyring {
     contents: RwLock<Arc<Contents>>,
     /// Replacements take turns. The newest generation that may be on the disk: no other content ever has its number.
     turn: Mutex<u64>,
+    /// How many bytes of `keyring.new` have their place on the disk. Looked at by whoever has the turn.
+    prepared: Mutex<usize>,
     unwrapped: Mutex<Cache>,
     uses: Arc<KeyUses>,
 }
@@ -157,6 +162,7 @@ impl Keyring {
             header: RwLock::new(Arc::new(header)),
             key,
             turn: Mutex::new(contents.generation),
+            prepared: Mutex::new(0),
             contents: RwLock::new(Arc::new(contents)),
             unwrapped: Mutex::default(),
             uses,
@@ -178,11 +184,43 @@ impl Keyring {
         &self.uses
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn store(&self) -> StoreId {
         self.store
     }
 
-    /// Changes the contents, durably (§4). After an error it is unknown which of the two is on the disk.
+    /// Takes the space that the next replacement needs if it adds up to `more` bytes, so that it does not fail for lack of
+    /// it (§4).
+    pub(crate) fn prepare(&self, more: usize) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let need = (file::len(&self.header(), &self.contents()) + more).next_multiple_of(PREPARED_STEP);
+        if *prepared >= need {
+            return Ok(());
+        }
+        let had = std::mem::take(&mut *prepared);
+        let file = self.new_file(&self.path.with_extension("new"), had > 0)?;
+        file.write_at(&vec![0; need - had], had as u64)?;
+        *prepared = need;
+        Ok(())
+    }
+
+    /// `keyring.new`, with what was prepared of it or empty.
+    fn new_file(&self, new: &Path, prepared: bool) -> io::Result<Arc<dyn DiskFile>> {
+        if prepared {
+            return self.disk.open(new);
+        }
+        match self.disk.remove(new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.disk.create_new(new),
+        }
+    }
+
+    /// Changes the contents, durably (§4). After an error of lack of space the old ones count; after any other it is
+    /// unknown which of the two is on the disk.
     pub(crate) fn replace(&self, change: impl FnOnce(&mut Contents)) -> io::Result<()> {
         self.replace_under(None, change)
     }
@@ -219,16 +257,18 @@ impl Keyring {
         };
         let bytes = file::seal(&self.key, &header, &next, &*self.random);
         let new = self.path.with_extension("new");
-        match self.disk.remove(&new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let file = self.disk.create_new(&new)?;
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        let had = std::mem::take(&mut *prepared);
+        let file = self.new_file(&new, had > 0)?;
         file.write_at(&bytes, 0)?;
-        file.sync()?;
+        if had > bytes.len() {
+            file.set_len(bytes.len() as u64)?;
+        }
+        // From here on no error says that nothing happened, not even one for lack of space.
+        file.sync().map_err(io::Error::other)?;
         drop(file);
-        self.disk.rename(&new, &self.path)?;
-        self.disk.sync_dir(&self.dir)?;
+        self.disk.rename(&new, &self.path).map_err(io::Error::other)?;
+        self.disk.sync_dir(&self.dir).map_err(io::Error::other)?;
         self.uses.kept(&next);
         *self.header.write().unwrap_or_else(PoisonError::into_inner) = header;
         *self.contents.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(next);

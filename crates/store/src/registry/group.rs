@@ -110,7 +110,7 @@ impl OpenGroup {
 
     /// The first command that the log must keep for this group.
     pub(crate) fn first_dirty(&self) -> Option<Lsn> {
-        self.dirty().then(|| Lsn(self.first.load(Ordering::Acquire)))
+        self.dirty().then(|| Lsn(self.first.load(Ordering::Acquire).max(1)))
     }
 
     /// The last command that the group took.
@@ -145,7 +145,8 @@ impl OpenGroup {
     /// Notes that the group took commands: they are in its rows, or will be once it is whole.
     pub(super) fn take(&self, commands: &[(Lsn, &Command)]) {
         let (Some((first, _)), Some((last, _))) = (commands.first(), commands.last()) else { return };
-        if !self.dirty() {
+        // Not `dirty`: the rows may have these commands already.
+        if self.taken().0 <= self.durable.load(Ordering::Acquire) {
             self.first.store(first.0, Ordering::Release);
         }
         self.taken.fetch_max(last.0, Ordering::AcqRel);

@@ -1,6 +1,7 @@
 //! The store as its users see it.
 
 mod basics;
+mod contain;
 mod crash;
 mod freshness;
 mod gate;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::history::{Complaint, Ledger, Moment};
 use super::workload::Life;
 use crate::sim::{Dice, Picture, SimDisk, Snapshot, Survival};
-use crate::{OpenError, Store, StoreOptions};
+use crate::{Cause, Command, CommitError, GroupId, OpenError, Store, StoreOptions, Write};
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -149,6 +149,17 @@ impl Crasher {
             Err(error) => return Err(at(format!("refused without a name: {error}"))),
         };
         let groups = moment.check_damaged(&store).map_err(at)?;
+        for (group, _) in groups.iter().filter(|(_, error)| error.is_none()) {
+            let writes = vec![Write::Put { key: b"after".to_vec(), value: b"written".to_vec() }];
+            let command = Command { group: *group, checks: vec![], writes };
+            match store.commit_blocking(command) {
+                Ok(_) => {}
+                // A page that no row needed and the new one does.
+                Err(CommitError::Damage(_) | CommitError::NotAppliedYet { .. }) => {}
+                Err(CommitError::Poisoned { cause: Cause::Pages { group: GroupId::SYSTEM, .. } }) => break,
+                Err(error) => return Err(at(format!("the whole group {group} takes no command: {error}"))),
+            }
+        }
         tally.partial += u64::from(groups.iter().any(|(_, error)| error.is_some()));
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The whole store on a simulated disk: random lives with accidents at every kind of moment.
 //!
 //! A *run* follows from its seed. It is a few *lives* of one store: commands over several groups, checkpoints,
-//! droppings, groups that others need the place of; in half of them the disk fails or fills up. The disk takes a picture
+//! droppings, changes of group keys and of the root key, groups that others need the place of; in half of them the disk fails or fills up. The disk takes a picture
 //! before each call, labelled with what may be found there. Some pictures of each life are then *crashed*: power cut or
 //! kill, the opening cut short once or twice and crashed itself, and what is there compared. One of them is where the next
 //! life begins. From others some bits rot first.
@@ -18,14 +18,18 @@ mod history;
 mod workload;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Instant;
+
+use strongroom_seal::{Context, Envelope};
+use zeroize::Zeroizing;
 
 use self::crash::{Crasher, Tally};
 use self::history::{Complaint, Ledger};
 use self::workload::Life;
 use super::{OneKey, simulated};
 use crate::sim::{Call, Dice, SimDisk, Trouble};
-use crate::{Store, StoreOptions};
+use crate::{RootKeyError, RootKeys, Store, StoreOptions};
 
 /// Crashes that CI makes, all tests of this module together.
 const CRASHES: u64 = 20_000;
@@ -47,6 +51,33 @@ enum Kind {
     Failing,
 }
 
+/// A provider with two root keys, `first` and `second`.
+#[derive(Debug)]
+struct TwoKeys {
+    first: Arc<OneKey>,
+    second: Arc<OneKey>,
+}
+
+impl TwoKeys {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { first: OneKey::named("first"), second: OneKey::named("second") })
+    }
+
+    fn named(&self, key_id: Option<&str>) -> &OneKey {
+        if key_id == Some("second") { &self.second } else { &self.first }
+    }
+}
+
+impl RootKeys for TwoKeys {
+    fn wrap(&self, id: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
+        self.named(id).wrap(id, key, context)
+    }
+
+    fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
+        self.named(Some(&envelope.key_id)).unwrap(envelope, context)
+    }
+}
+
 /// How long a run is.
 #[derive(Debug, Clone, Copy)]
 struct Length {
@@ -59,9 +90,9 @@ const WHOLE: Length = Length { lives: 3, steps: 30 };
 /// One run. On failure the answer says what was wrong.
 fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
     let mut dice = Dice::from_seed(seed);
-    let keys = OneKey::named("root");
-    // One in eight lets threads overtake one another, which cannot be repeated call for call.
-    let exact = seed % 8 != 7;
+    let keys = TwoKeys::new();
+    // One in four lets threads overtake one another, which cannot be repeated call for call.
+    let exact = seed % 4 != 3;
     let mut disk = SimDisk::from_seed(dice.roll());
     let mut ledger = Ledger::new();
     for life in 0..length.lives {
@@ -76,7 +107,9 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
             cache_bytes: 1 << 20,
             segment_bytes: 6000 + dice.under(20_000),
             checkpoint_bytes: if exact { u64::MAX } else { 20_000 },
-            ..simulated(disk.clone(), &keys, dice.roll())
+            root_keys: Arc::<TwoKeys>::clone(&keys),
+            reseal_workers: usize::from(!exact),
+            ..simulated(disk.clone(), &keys.first, dice.roll())
         };
         let crasher = Crasher { options: options.clone() };
         disk.record();
@@ -85,12 +118,13 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         let moments = {
             let mut life = Life::new(&store, &disk, ledger.clone(), exact);
             life.troubled = kind != Kind::Calm;
-            life.must_go_on = false;
+            life.must_go_on = kind == Kind::Full;
             trouble(&disk, kind, &mut dice);
             let goes_on = life.go(&mut dice, length.steps).map_err(at)?;
             if goes_on && kind == Kind::Full {
+                // Space is back: everything goes on, and what failed is made good.
                 disk.heal();
-                life.troubled = false;
+                life.recover().map_err(at)?;
                 life.go(&mut dice, length.steps / 3).map_err(at)?;
             }
             tally.refused_for_space += life.refused_for_space;
@@ -112,10 +146,8 @@ fn trouble(disk: &SimDisk, kind: Kind, dice: &mut Dice) {
     match kind {
         Kind::Calm => {}
         Kind::Full => {
-            for _ in 0..1 {
-                let from = dice.under(150);
-                disk.full_between(from, from + 1 + dice.under(120));
-            }
+            let from = dice.under(150);
+            disk.full_between(from, from + 1 + dice.under(120));
         }
         Kind::Failing => {
             const CALLS: [Call; 8] = [

@@ -7,7 +7,10 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use super::history::{Complaint, Ledger, Moment, Rows, all_rows, rows};
 use crate::sim::{Dice, SimDisk};
 use crate::store::block_on;
-use crate::{Check, Command, CommitError, GroupId, Outcome, ReadError, Reading, Store, StoreError, Write};
+use crate::{
+    Check, Command, CommitError, GroupId, Outcome, ReadError, Reading, RootKeyChangeError, Store, StoreError,
+    Write,
+};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -77,12 +80,14 @@ impl<'a> Life<'a> {
     }
 
     fn step(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
-        match dice.below(24) {
+        match dice.below(26) {
             0 => self.unmake(NAMES[dice.below(4)]),
             1..=3 => self.make(NAMES[dice.below(4)]),
             4 | 5 => self.checkpoint(),
             6 | 7 => self.look(dice),
             8..=10 => self.many(dice),
+            11 => self.rotate(dice),
+            12 => self.change_root(dice),
             _ => {
                 let command = self.command(dice);
                 self.one(command)
@@ -149,6 +154,12 @@ impl<'a> Life<'a> {
                     "{command:?} ended as {outcome:?}, expected to apply: {}",
                     after.is_some()
                 ));
+            }
+            // Durable, so it counts, and is seen as soon as its group is.
+            (Err(CommitError::NotAppliedYet { .. }), after) if self.troubled => {
+                if let Some(rows) = after {
+                    self.ledger.set(command.group, rows);
+                }
             }
             (Err(error), _) => return self.failed(&error),
         }
@@ -274,12 +285,49 @@ impl<'a> Life<'a> {
     fn checkpoint(&mut self) -> Result<End, Complaint> {
         let end = match self.store.checkpoint() {
             Ok(()) => End::Done,
-            Err(StoreError::NoSpace) if self.troubled => End::Refused,
+            Err(StoreError::NoSpace | StoreError::GroupBehind { .. }) if self.troubled => End::Refused,
             Err(StoreError::Poisoned { .. }) => End::Stopped,
             Err(other) => return Err(format!("a checkpoint failed: {other}")),
         };
         self.settle();
         Ok(end)
+    }
+
+    /// Another key for a group. No row changes.
+    fn rotate(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
+        let group = self.some_group(dice);
+        let end = match block_on(self.store.rotate_group_key(group)) {
+            Ok(_) | Err(CommitError::KeysExhausted { .. }) => End::Done,
+            Err(error) => self.failed(&error)?,
+        };
+        self.settle();
+        Ok(end)
+    }
+
+    /// The other root key. No row changes.
+    fn change_root(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
+        let to = if dice.chance(50) { "first" } else { "second" };
+        let end = match block_on(self.store.change_root_key(Some(to.to_owned()))) {
+            Ok(_) => End::Done,
+            Err(RootKeyChangeError::NoSpace) if self.troubled => End::Refused,
+            Err(RootKeyChangeError::Poisoned { .. }) if self.troubled => End::Stopped,
+            Err(error) => return Err(format!("the root key was not changed: {error}")),
+        };
+        self.settle();
+        Ok(end)
+    }
+
+    /// The disk is sound again. A checkpoint makes good what failed.
+    pub(super) fn recover(&mut self) -> Result<(), Complaint> {
+        self.readings.clear();
+        self.troubled = false;
+        self.store.checkpoint().map_err(|error| format!("after the trouble a checkpoint failed: {error}"))?;
+        let failed = self.store.status().groups_failed;
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("after the trouble these stay broken: {failed:?}"))
+        }
     }
 
     /// Reads a group, and keeps what it read open for a while.
