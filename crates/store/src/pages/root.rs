@@ -16,6 +16,8 @@ use crate::{GroupId, Place};
 pub(super) const MAGIC: [u8; 8] = *b"SR-PAGES";
 pub(super) const VERSION: u32 = 1;
 pub(super) const HEADER_LEN: usize = 64;
+/// Where a header says how long the sealed record is.
+const RECORD_LEN_AT: usize = 44;
 const RESERVED_LEN: usize = 16;
 pub(super) const RECORD_LEN_MAX: usize = SLOT_LEN - HEADER_LEN;
 
@@ -111,6 +113,14 @@ pub(super) fn encode(
     out.extend_from_slice(&sealed);
     out.resize(out.len().next_multiple_of(PAGE_LEN), 0);
     out
+}
+
+/// How many bytes of a slot with this header were written.
+pub(super) fn slot_len(header: &[u8; HEADER_LEN]) -> usize {
+    let mut record_len = [0; 4];
+    record_len.copy_from_slice(&header[RECORD_LEN_AT..RECORD_LEN_AT + 4]);
+    let record_len = u32::from_le_bytes(record_len) as usize;
+    (HEADER_LEN + record_len.min(RECORD_LEN_MAX)).next_multiple_of(PAGE_LEN)
 }
 
 pub(super) fn body(root: &Root) -> Vec<u8> {

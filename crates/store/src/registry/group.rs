@@ -10,7 +10,7 @@ use crate::directory::Lock;
 use crate::pages::{GroupDb, PagesError, RootSeq};
 use crate::{Command, GroupId, Lsn, Outcome};
 
-/// A group whose page file is open, or broke (`docs/spec/data-directory.md` §8).
+/// A group whose page file is open, or broke (`docs/spec/data-directory.md` §9).
 #[derive(Debug)]
 pub(crate) struct OpenGroup {
     pub(crate) id: GroupId,

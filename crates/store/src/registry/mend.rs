@@ -1,5 +1,5 @@
 //! Groups whose page file failed: kept apart from the others, and made whole again from the log
-//! (`docs/spec/data-directory.md` §8).
+//! (`docs/spec/data-directory.md` §9).
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
