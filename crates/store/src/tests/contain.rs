@@ -72,11 +72,14 @@ fn a_keyring_that_loses_its_space_at_the_last_moment_waits_for_it() {
         let groups = match made {
             Ok((group, _)) => {
                 disk.heal();
-                store.commit_blocking(put(group, "a", "b")).unwrap();
+                match store.commit_blocking(put(group, "a", "b")) {
+                    // The log's mark, which is written over and needs no space on a real disk.
+                    Err(CommitError::Poisoned { cause: crate::Cause::Log { .. } }) => continue,
+                    other => drop(other.unwrap()),
+                }
                 3
             }
             Err(CommitError::NoSpace) => 2,
-            // The log's mark, which is no part of a command.
             Err(CommitError::Poisoned { cause: crate::Cause::Log { .. } }) => continue,
             Err(error) => panic!("write {after}: {error}"),
         };
