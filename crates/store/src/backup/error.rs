@@ -89,7 +89,7 @@ pub enum BackupError {
         /// Its version.
         key_version: u32,
         /// What the provider answered.
-        source: RootKeyError,
+        source: Box<RootKeyError>,
     },
     /// The root key did not wrap the backup's key.
     #[error("the backup's key could not be wrapped: {0}")]

@@ -97,7 +97,7 @@ impl Target {
             provider: header.wrapped.provider.clone(),
             key_id: header.wrapped.key_id.clone(),
             key_version: header.wrapped.key_version,
-            source,
+            source: Box::new(source),
         })?;
         let keys = Keys::new(BackupKey::from_bytes(&mut key), self.id);
         Ok(Source { target: self, keys })
