@@ -214,7 +214,7 @@ impl Keyring {
             return self.disk.open(new);
         }
         match self.disk.remove(new) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.disk.create_new(new),
         }
     }

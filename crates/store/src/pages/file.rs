@@ -154,7 +154,7 @@ impl PageFile {
         if have > want && root.closed {
             return Err(PagesError::damage(path, Place::Whole, "the file is longer than when it was closed"));
         }
-        adopt(disk_file.as_ref(), path, seq)?;
+        root::adopt(disk_file.as_ref(), path, seq)?;
         let random = setting.random.as_ref();
         let table = match root.keys.opened(setting.keys.active, None, random) {
             Some(table) => table,
@@ -531,20 +531,6 @@ impl PageFile {
 /// How many of the next `len` bytes' pages lie in the leaf of `page`.
 fn leaf_run(page: u64, len: usize) -> usize {
     (len / PAGE_LEN).min(ENTRIES - index(page))
-}
-
-/// Makes the root that was found durable, before anything happens that relies on it (§6, "at open"): a process that died
-/// may have left it in the system's cache alone. Written once more, because after a failed fsync another one proves
-/// nothing.
-fn adopt(disk_file: &dyn DiskFile, path: &Path, seq: RootSeq) -> Result<(), PagesError> {
-    let place = slot_place(seq.slot());
-    let io = |error| PagesError::io(path, error);
-    let mut header = [0; root::HEADER_LEN];
-    disk_file.read_at(&mut header, place).map_err(io)?;
-    let mut slot = vec![0; root::slot_len(&header)];
-    disk_file.read_at(&mut slot, place).map_err(io)?;
-    disk_file.write_at(&slot, place).map_err(io)?;
-    disk_file.sync().map_err(io)
 }
 
 fn lock(disk_file: &dyn DiskFile, path: &Path) -> Result<(), PagesError> {

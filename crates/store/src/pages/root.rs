@@ -15,7 +15,7 @@ use crate::{GroupId, Place};
 
 pub(super) const MAGIC: [u8; 8] = *b"SR-PAGES";
 pub(super) const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: usize = 64;
+const HEADER_LEN: usize = 64;
 /// Where a header says how long the sealed record is.
 const RECORD_LEN_AT: usize = 44;
 const RESERVED_LEN: usize = 16;
@@ -115,8 +115,22 @@ pub(super) fn encode(
     out
 }
 
+/// Makes the root that was found durable, before anything happens that relies on it (§6, "at open"): a process that died
+/// may have left it in the system's cache alone. Written once more, because after a failed fsync another one proves
+/// nothing.
+pub(super) fn adopt(disk_file: &dyn DiskFile, path: &Path, seq: RootSeq) -> Result<(), PagesError> {
+    let place = slot_place(seq.slot());
+    let io = |error| PagesError::io(path, error);
+    let mut header = [0; HEADER_LEN];
+    disk_file.read_at(&mut header, place).map_err(io)?;
+    let mut slot = vec![0; slot_len(&header)];
+    disk_file.read_at(&mut slot, place).map_err(io)?;
+    disk_file.write_at(&slot, place).map_err(io)?;
+    disk_file.sync().map_err(io)
+}
+
 /// How many bytes of a slot with this header were written.
-pub(super) fn slot_len(header: &[u8; HEADER_LEN]) -> usize {
+fn slot_len(header: &[u8; HEADER_LEN]) -> usize {
     let mut record_len = [0; 4];
     record_len.copy_from_slice(&header[RECORD_LEN_AT..RECORD_LEN_AT + 4]);
     let record_len = u32::from_le_bytes(record_len) as usize;
