@@ -15,7 +15,7 @@ use crate::{GroupId, Place};
 
 pub(super) const MAGIC: [u8; 8] = *b"SR-PAGES";
 pub(super) const VERSION: u32 = 1;
-const HEADER_LEN: usize = 64;
+pub(super) const HEADER_LEN: usize = 64;
 /// Where a header says how long the sealed record is.
 const RECORD_LEN_AT: usize = 44;
 const RESERVED_LEN: usize = 16;
