@@ -90,11 +90,18 @@ fn length(source: &Source) -> Option<String> {
 fn leftovers(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
     for (number, line) in source.text.lines().enumerate() {
-        for (text, why) in LEFTOVERS.iter().filter(|(text, _)| line.contains(text)) {
+        for (text, why) in LEFTOVERS.iter().filter(|(text, _)| stands_in(line, text)) {
             found.push(format!("{}:{}: {text} ({why})", source.path, number + 1));
         }
     }
     found
+}
+
+/// Whether the text is there, and not as the continuation of a word: a route may have a part that is called like a directory.
+fn stands_in(line: &str, text: &str) -> bool {
+    line.match_indices(text).any(|(at, _)| {
+        !(text.starts_with('/') && line[..at].ends_with(|before: char| before.is_ascii_alphanumeric()))
+    })
 }
 
 /// Relative links of a Markdown page lead to files that exist.
@@ -240,6 +247,15 @@ mod tests {
         ];
         let dead: Vec<String> = sources.iter().filter_map(|s| unreachable_file(s, &sources)).collect();
         assert_eq!(dead, ["crates/a/src/dead.rs: no module declares it"]);
+    }
+
+    #[test]
+    fn a_path_of_a_machine_is_told_from_a_part_of_a_route() {
+        let home = concat!("/ro", "ot/");
+        assert!(stands_in(&format!("cd {home}x"), home));
+        assert!(stands_in(&format!("\"{home}x\""), home));
+        assert!(!stands_in(&format!("/keys{home}change"), home));
+        assert!(stands_in(&format!("/keys{home}change and {home}"), home));
     }
 
     #[test]
