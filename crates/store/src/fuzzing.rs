@@ -17,9 +17,15 @@ use crate::{Check, Command, GroupId, Lsn, Write, encode};
 
 /// The readers of this crate.
 pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
-    [HERE, crate::log::fuzzing::DECODERS, crate::pages::fuzzing::DECODERS, crate::keyring::fuzzing::DECODERS]
-        .into_iter()
-        .flatten()
+    [
+        HERE,
+        crate::log::fuzzing::DECODERS,
+        crate::pages::fuzzing::DECODERS,
+        crate::keyring::fuzzing::DECODERS,
+        crate::backup::fuzzing::DECODERS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 const HERE: &[Decoder] = &[

@@ -14,6 +14,8 @@ mod attachments;
 mod chunk;
 mod error;
 mod format;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod keys;
 mod manifest;
 mod progress;
