@@ -50,13 +50,13 @@ async fn objects_uploads_and_parts_come_back_as_they_were() {
     fixture.put("large", large.clone()).await;
     let begun = upload(&fixture.objects, "parts", SseRequest::Default).await;
     let first = noise(2, 5 << 20);
-    let one = fixture.objects.put_part(part("parts", begun.clone(), 1, first.clone())).await.unwrap();
+    let one = fixture.objects.put_part(part("parts", begun, 1, first.clone())).await.unwrap();
     let taken = take(&fixture).await.unwrap();
     assert_eq!((taken.files, taken.new_files), (2, 2));
 
-    let two = fixture.objects.put_part(part("parts", begun.clone(), 2, "the end")).await.unwrap();
-    let parts = [(1, one.etag.clone()), (2, two.etag)];
-    fixture.objects.complete_upload(complete("parts", begun.clone(), &parts)).await.unwrap();
+    let two = fixture.objects.put_part(part("parts", begun, 2, "the end")).await.unwrap();
+    let parts = [(1, one.etag), (2, two.etag)];
+    fixture.objects.complete_upload(complete("parts", begun, &parts)).await.unwrap();
     fixture.delete("large").await;
     fixture.put("small", "overwritten").await;
     let second = take(&fixture).await.unwrap();
@@ -117,8 +117,9 @@ async fn what_is_dropped_while_a_backup_runs_is_in_it_and_goes_after_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_under_four_writers_restores_to_objects_that_are_whole() {
     let fixture = fixture().await;
-    let content =
-        |writer: u64, number: u64| noise(writer << 32 | number, if number % 2 == 0 { 40_000 } else { 500 });
+    let content = |writer: u64, number: u64| {
+        noise(writer << 32 | number, if number.is_multiple_of(2) { 40_000 } else { 500 })
+    };
     let stop = Arc::new(AtomicBool::new(false));
     let mut writers = Vec::new();
     for writer in 0..4u64 {

@@ -158,19 +158,20 @@ fn a_second_backup_writes_what_changed_and_no_more() {
     let place = Place::new();
     let store = place.open();
     let (large, small) = (make_group(&store, "large"), make_group(&store, "small"));
-    fill(&store, large, 20_000, 600);
+    fill(&store, large, 40_000, 600);
     fill(&store, small, 10, 10);
     let first = place.backup(&store);
-    assert!(first.new_bytes > 10 << 20, "{first:?}");
+    assert!(first.new_bytes > 20 << 20, "{first:?}");
     let before = Model::of(&store);
 
     let same = place.backup(&store);
     assert_eq!(same.new_bytes, 0, "{same:?}");
     store.commit_blocking(put(large, "row 010000", "changed")).unwrap();
-    store.commit_blocking(put(large, "row 005000a", "new")).unwrap();
+    store.commit_blocking(put(large, "row 010001a", "new")).unwrap();
     let third = place.backup(&store);
-    // Two places: at most the chunk of each and what a moved cut takes with it.
-    assert!(third.new_bytes > 0 && third.new_bytes < 9 << 20, "{third:?}");
+    // One place: its chunk of at most 4 MiB. Where that ended for its length alone, the cut moves, and so on until content
+    // makes one; the keys that say where are random, and that it takes more than 12 MB to find one is beyond all odds.
+    assert!(third.new_bytes > 0);
     assert!(third.new_bytes < first.new_bytes / 2, "{third:?} {first:?}");
     let after = Model::of(&store);
     store.close().unwrap();

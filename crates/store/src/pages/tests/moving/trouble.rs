@@ -25,7 +25,7 @@ fn pages_that_a_crash_left_without_their_entry_do_not_hold_the_older_key() {
     let mut is_lost = 0;
     db.file_for_test()
         .tree()
-        .walk(|entry| is_lost += u32::from(*entry == super::super::entry::Entry::LOST))
+        .walk(|entry| is_lost += u32::from(*entry == crate::pages::entry::Entry::LOST))
         .unwrap();
     assert!(is_lost > 0);
     let root = db.root();
