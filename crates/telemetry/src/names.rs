@@ -172,6 +172,8 @@ metrics! {
         "Groups in the keyring: one per bucket and the system group.";
     GROUPS_OPEN = "strongroom_groups_open", Gauge, Count, [],
         "Groups whose page file is open.";
+    GROUPS_FAILED = "strongroom_groups_failed", Gauge, Count, [],
+        "Groups whose pages are damaged or cannot be read, so that their bucket answers errors while the others go on.";
     GROUP_OPENS = "strongroom_groups_opened_total", Counter, Count, [],
         "Times a group's page file was opened.";
     GROUP_CLOSES = "strongroom_groups_closed_total", Counter, Count, [],

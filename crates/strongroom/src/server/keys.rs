@@ -1,4 +1,4 @@
-//! Watching the keyring: what the operator's metrics and log say of keys.
+//! Watching the keyring: what the operator's metrics and log say of keys, and how many groups failed.
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -22,6 +22,8 @@ pub(super) async fn watch(store: Store, stopped: impl Future<Output = ()>) {
             event.log();
         }
         drop(report);
+        gauge!(names::GROUPS_FAILED)
+            .set(f64::from(u32::try_from(store.status().groups_failed.len()).unwrap_or(u32::MAX)));
         tokio::select! {
             () = &mut stopped => return,
             () = tokio::time::sleep(PAUSE) => {}
