@@ -150,6 +150,15 @@ impl Directory {
         self.sync()
     }
 
+    /// Makes the names that are there durable (§5). A process that died may have left a renaming in the system's cache
+    /// alone, and what an opening makes durable must not rest on a file that a power cut takes back.
+    pub(crate) fn settle(&self) -> Result<(), OpenError> {
+        for dir in [self.dir.clone(), self.log(), self.pages()] {
+            self.disk.sync_dir(&dir).map_err(|error| io_error(&dir, error))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.dir
     }

@@ -80,6 +80,7 @@ impl Opening<'_> {
     }
 
     fn open(self, id: StoreId) -> Result<Opened, OpenError> {
+        self.directory.settle()?;
         let keyring = Arc::new(Keyring::open(&self.directory, id, &self.means())?);
         let keys = Arc::new(KeySource::new(Arc::clone(&keyring)));
         let (scanned, next_group) = self.scan(&keyring, &keys)?;

@@ -161,6 +161,11 @@ impl Snapshot {
         let world = Mutex::new(World::new(self.0.clone(), seed));
         SimDisk(Arc::new(Shared { world, turned: Condvar::new() }))
     }
+
+    /// Whether a power cut could take a name back, or bring one.
+    pub fn has_unsynced_names(&self) -> bool {
+        self.0.has_unsynced_names()
+    }
 }
 
 impl SimDisk {

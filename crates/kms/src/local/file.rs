@@ -75,6 +75,13 @@ impl Paths {
         })
     }
 
+    /// Makes the name of the file that was read durable: a process that died may have left it in the system's cache alone,
+    /// and what is wrapped from now on must not need a version that a power cut takes back.
+    pub(super) fn settle(&self) -> Result<(), LocalKmsError> {
+        let sync = File::open(&self.dir).and_then(|dir| dir.sync_all());
+        sync.map_err(|source| self.io("sync the directory", &self.dir, source))
+    }
+
     /// The file's header and body, or `None` if there is no file.
     pub(super) fn read(&self) -> Result<Option<(Header, Vec<u8>)>, LocalKmsError> {
         let io = |source| self.io("read", &self.file, source);

@@ -105,6 +105,7 @@ impl LocalKms {
         }
         let (header, keys, file_key) = match paths.read()? {
             Some((header, body)) => {
+                paths.settle()?;
                 let unlocked = unlock_existing(&options.unlock, &header, &paths)?;
                 let keys = file::open_body(&header, &body, &unlocked.file_key, &paths.file)?;
                 (header, keys, unlocked.file_key)

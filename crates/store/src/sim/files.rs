@@ -79,6 +79,10 @@ impl Files {
         self.inodes.insert(inode, Arc::new(now));
     }
 
+    pub(super) fn has_unsynced_names(&self) -> bool {
+        !self.pending_names.is_empty()
+    }
+
     pub(super) fn sync_dir(&mut self, dir: &Path) {
         let changes = std::mem::take(Arc::make_mut(&mut self.pending_names));
         let (now, later): (Vec<_>, Vec<_>) = changes.into_iter().partition(|change| change.is_in(dir));

@@ -2,7 +2,7 @@
 
 use super::model::{Model, Step, run};
 use super::*;
-use crate::sim::{Dice, SimDisk};
+use crate::sim::{Dice, SimDisk, Survival};
 
 fn write(name: &str, rows: &[(&str, &str)]) -> Step {
     let writes = rows.iter().map(|(key, value)| Write::Put { key: (*key).into(), value: (*value).into() });
@@ -131,6 +131,54 @@ fn a_power_cut_or_kill_at_every_call_loses_nothing_acknowledged_soak() {
     for seed in 10..20 {
         crash_at_every_call(1, seed, Accident::PowerCut);
         crash_at_every_call(1, seed, Accident::Kill);
+    }
+}
+
+/// What a killed process left in the system's cache alone is there for the next opening and gone after a power cut.
+#[test]
+fn a_power_cut_while_opening_after_a_kill_finds_a_store_that_opens() {
+    let keys = OneKey::named("root");
+    let disk = SimDisk::from_seed(3);
+    let store = Store::create_or_open(simulated(disk.clone(), &keys, 1)).unwrap();
+    let mut model = Model::new();
+    disk.record();
+    let steps = [
+        Step::Make("a".into()),
+        write("a", &[("1", "one")]),
+        Step::Rotate(Some("a".into())),
+        Step::Rotate(None),
+        write("a", &[("2", "two")]),
+        Step::Checkpoint,
+        Step::Rotate(None),
+        Step::Make("b".into()),
+        Step::Unmake("a".into()),
+        Step::Checkpoint,
+    ];
+    let moments: Vec<Possible> = steps
+        .iter()
+        .enumerate()
+        .map(|(at, step)| {
+            disk.label(at as u64);
+            let acknowledged = model.clone();
+            run(&store, &mut model, step).unwrap();
+            Possible { acknowledged, also: Some(model.clone()) }
+        })
+        .collect();
+    let pictures = disk.pictures();
+    drop(store);
+    for picture in pictures.iter().filter(|picture| picture.files.has_unsynced_names()) {
+        let possible = &moments[usize::try_from(picture.label).unwrap()];
+        let disk = picture.files.disk(1);
+        disk.kill();
+        disk.record();
+        drop(Store::create_or_open(simulated(disk.clone(), &keys, 2)).unwrap());
+        for opening in disk.pictures().iter().step_by(2) {
+            let what = format!("call {}, opening {}", picture.call, opening.call);
+            let disk = opening.files.disk(1);
+            disk.cut_power_keeping(Survival::Nothing);
+            let store = Store::create_or_open(simulated(disk, &keys, 3));
+            check(&store.unwrap_or_else(|error| panic!("{what}: {error}")), possible, &what);
+        }
     }
 }
 

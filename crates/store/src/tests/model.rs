@@ -27,6 +27,8 @@ pub(crate) enum Step {
         checks: Vec<Check>,
         writes: Vec<Write>,
     },
+    /// A new key for the group with this name, or for the system group.
+    Rotate(Option<String>),
     Checkpoint,
 }
 
@@ -78,6 +80,14 @@ impl Model {
 pub(crate) fn run(store: &Store, model: &mut Model, step: &Step) -> Result<(), Option<Model>> {
     match step {
         Step::Checkpoint => store.checkpoint().map_err(|_| None),
+        Step::Rotate(name) => {
+            let group = match name {
+                Some(name) => model.group(name),
+                None => Some(GroupId::SYSTEM),
+            };
+            let Some(group) = group else { return Ok(()) };
+            crate::store::block_on(store.rotate_group_key(group)).map(drop).map_err(|_| None)
+        }
         Step::Make(name) => make(store, model, name),
         Step::Unmake(name) => {
             let Some(group) = model.group(name) else { return Ok(()) };
