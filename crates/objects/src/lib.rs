@@ -25,6 +25,7 @@ mod conditions;
 mod content;
 mod digest;
 mod error;
+pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
