@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Store, Write};
-use tokio::sync::Mutex;
+use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Reading, Store, Write};
+use tokio::sync::{Mutex, MutexGuard};
 
+use crate::documents::Documents;
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
@@ -25,6 +26,7 @@ pub(crate) struct Bucket {
     pub(crate) created: Timestamp,
     pub(crate) owner: String,
     pub(crate) settings: BucketSettings,
+    pub(crate) documents: Documents,
     state: GroupState,
 }
 
@@ -62,6 +64,11 @@ impl Bucket {
         }
     }
 
+    /// The check that the bucket's row in the system group is the one that is known here.
+    pub(crate) fn row_is_the_same(&self) -> Check {
+        Check::Equals { key: rows::bucket_key(&self.name), value: self.row().encode() }
+    }
+
     /// The check of every command that writes to the bucket.
     pub(crate) fn is_active(&self) -> Check {
         Check::Equals { key: rows::STATE.to_vec(), value: GroupState::Active.encode() }
@@ -81,6 +88,7 @@ impl Buckets {
     pub(crate) fn load(store: &Store) -> Result<Self, ObjectError> {
         let reading = store.read(GroupId::SYSTEM)?;
         let (from, to) = rows::system_buckets();
+        let mut documents = load_documents(&reading)?;
         let mut by_name = BTreeMap::new();
         for row in reading.range(Bound::Included(&from), Bound::Excluded(&to))? {
             let (key, value) = row?;
@@ -89,10 +97,13 @@ impl Buckets {
                 std::str::from_utf8(&key[from.len()..]).ok().and_then(|name| BucketName::parse(name).ok());
             let name = name.ok_or(ObjectError::DamagedRow { table: "bucket" })?;
             let BucketRow { group, state, created, owner, settings } = row;
-            by_name.insert(
-                name.as_str().to_owned(),
-                Arc::new(Bucket { name, group, created, owner, settings, state }),
-            );
+            let documents = documents.remove(&group).unwrap_or_default();
+            let bucket = Bucket { name, group, created, owner, settings, documents, state };
+            by_name.insert(bucket.name.as_str().to_owned(), Arc::new(bucket));
+        }
+        // A bucket takes its documents with it in the command that removes its row.
+        if !documents.is_empty() {
+            return Err(ObjectError::DamagedRow { table: "documents" });
         }
         Ok(Self { by_name: RwLock::new(by_name), changing: Mutex::new(()) })
     }
@@ -102,7 +113,12 @@ impl Buckets {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(name.as_str()).cloned()
     }
 
-    fn set(&self, bucket: &Arc<Bucket>) {
+    /// Waits until nobody else changes buckets.
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().await
+    }
+
+    pub(crate) fn set(&self, bucket: &Arc<Bucket>) {
         let mut by_name = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         by_name.insert(bucket.name.as_str().to_owned(), Arc::clone(bucket));
     }
@@ -189,6 +205,7 @@ impl Objects {
             created: inner.options.clock.now(),
             owner: request.owner,
             settings: request.settings,
+            documents: Documents::default(),
             state: GroupState::Active,
         };
         let key = rows::bucket_key(&bucket.name);
@@ -252,12 +269,11 @@ impl Objects {
                 return Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone() });
             }
         }
-        let key = rows::bucket_key(&bucket.name);
-        let command = Command {
-            group: GroupId::SYSTEM,
-            checks: vec![Check::Equals { key: key.clone(), value: bucket.row().encode() }],
-            writes: vec![Write::Delete { key }, Write::DropGroup { group: bucket.group }],
-        };
+        let documents = bucket.documents.kinds().map(|kind| rows::document_key(kind, bucket.group));
+        let keys = documents.chain([rows::bucket_key(&bucket.name)]);
+        let mut writes: Vec<_> = keys.map(|key| Write::Delete { key }).collect();
+        writes.push(Write::DropGroup { group: bucket.group });
+        let command = Command { group: GroupId::SYSTEM, checks: vec![bucket.row_is_the_same()], writes };
         self.commit_system(bucket, command).await?;
         inner.buckets.forget(&bucket.name);
         inner.sweeper.drop_group(bucket.group);
@@ -336,38 +352,72 @@ impl Objects {
             if let DefaultEncryption::Kms { key_id: Some(key_id), .. } = &encryption {
                 self.0.kms.describe(key_id).await?;
             }
-            let (this, name) = (self.clone(), name.clone());
-            carried_out(async move {
-                let _changing = this.0.buckets.changing.lock().await;
-                let bucket = this.0.bucket(&name)?;
-                let mut changed = (*bucket).clone();
-                changed.settings.encryption = encryption;
-                this.replace_row(&bucket, &Arc::new(changed)).await
-            })
-            .await
+            self.change_settings(name, move |settings| settings.encryption = encryption).await
+        })
+        .await
+    }
+
+    /// Changes what is set on a bucket, durably and in one step with what was read. What is set must be possible: keys are not
+    /// asked about here, see [`Self::set_default_encryption`].
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub async fn set_bucket_settings(
+        &self,
+        name: &BucketName,
+        change: impl FnOnce(&mut BucketSettings) + Send + 'static,
+    ) -> Result<(), ObjectError> {
+        counted("set_bucket_settings", self.change_settings(name, change)).await
+    }
+
+    async fn change_settings(
+        &self,
+        name: &BucketName,
+        change: impl FnOnce(&mut BucketSettings) + Send + 'static,
+    ) -> Result<(), ObjectError> {
+        let (this, name) = (self.clone(), name.clone());
+        carried_out(async move {
+            let _changing = this.0.buckets.changing.lock().await;
+            let bucket = this.0.bucket(&name)?;
+            let mut changed = (*bucket).clone();
+            change(&mut changed.settings);
+            this.replace_row(&bucket, &Arc::new(changed)).await
         })
         .await
     }
 
     async fn replace_row(&self, old: &Arc<Bucket>, new: &Arc<Bucket>) -> Result<(), ObjectError> {
-        let key = rows::bucket_key(&old.name);
         let command = Command {
             group: GroupId::SYSTEM,
-            checks: vec![Check::Equals { key: key.clone(), value: old.row().encode() }],
-            writes: vec![Write::Put { key, value: new.row().encode() }],
+            checks: vec![old.row_is_the_same()],
+            writes: vec![Write::Put { key: rows::bucket_key(&old.name), value: new.row().encode() }],
         };
         self.commit_system(old, command).await?;
         self.0.buckets.set(new);
         Ok(())
     }
 
-    async fn commit_system(&self, bucket: &Bucket, command: Command) -> Result<(), ObjectError> {
+    pub(crate) async fn commit_system(&self, bucket: &Bucket, command: Command) -> Result<(), ObjectError> {
         match self.0.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
             Outcome::Applied { .. } => Ok(()),
             // The map and the rows change together under one lock, so the row is the one we know.
             Outcome::Refused { .. } => Err(ObjectError::DamagedRow { table: "bucket" }),
         }
     }
+}
+
+/// The documents of all buckets, by their groups.
+fn load_documents(reading: &Reading) -> Result<BTreeMap<GroupId, Documents>, ObjectError> {
+    let (from, to) = rows::system_documents();
+    let mut documents = BTreeMap::<GroupId, Documents>::new();
+    for row in reading.range(Bound::Included(&from), Bound::Excluded(&to))? {
+        let (key, value) = row?;
+        let (kind, group) =
+            rows::document_of_key(&key).ok_or(ObjectError::DamagedRow { table: "documents" })?;
+        let bytes = rows::decode_document(kind, &value).map_err(|error| error.of(kind.name()))?;
+        documents.entry(group).or_default().set(kind, Some(bytes));
+    }
+    Ok(documents)
 }
 
 async fn activate(store: &Store, bucket: &Bucket) -> Result<(), ObjectError> {

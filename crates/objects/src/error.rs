@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::{
-    BucketName, ChecksumAlgorithm, ContentError, ETag, ObjectName, PartNumber, Timestamp, UploadId, VersionId,
+    BucketName, ChecksumAlgorithm, ContentError, DocumentKind, ETag, ObjectName, PartNumber, Timestamp,
+    UploadId, VersionId,
 };
 
 /// Which condition did not hold.
@@ -249,6 +250,16 @@ pub enum ObjectError {
     /// Tags that S3 does not allow: more than ten, a name twice, or too long.
     #[error("the tags are not allowed: {0}")]
     InvalidTags(TagFault),
+    /// A document of a bucket is empty or longer than its kind may be.
+    #[error("the {} has {size} bytes; 1 to {most} are allowed", kind.name())]
+    DocumentTooLong {
+        /// Which document.
+        kind: DocumentKind,
+        /// How many there are.
+        size: usize,
+        /// The limit.
+        most: usize,
+    },
     /// The operation's version or lock semantics need a bucket setting that is not there.
     #[error("the bucket has no versioning")]
     VersioningOff,

@@ -24,6 +24,7 @@ mod commit;
 mod conditions;
 mod content;
 mod digest;
+mod documents;
 mod error;
 pub mod events;
 #[cfg(feature = "fuzzing")]
@@ -53,6 +54,7 @@ pub use content::{Content, ContentError, ObjectBody};
 /// Inside [`ObjectError::Kms`]: who matches on that error needs no other crate for it.
 pub use strongroom_kms::KmsError;
 
+pub use documents::DocumentKind;
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,

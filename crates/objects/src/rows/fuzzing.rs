@@ -9,8 +9,9 @@ use super::{
     RowError, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
 };
 use crate::{
-    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption, ETag,
-    ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId, Versioning,
+    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
+    DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId,
+    Versioning,
 };
 
 pub(crate) const DECODERS: &[Decoder] = &[
@@ -22,6 +23,8 @@ pub(crate) const DECODERS: &[Decoder] = &[
         .with_memory(4096, 24),
     Decoder::new("objects/part", part_seeds, |bytes| row(bytes, PartRow::decode, PartRow::encode)),
     Decoder::new("objects/bucket", bucket_seeds, |bytes| row(bytes, BucketRow::decode, BucketRow::encode)),
+    Decoder::new("objects/document", document_seeds, document),
+    Decoder::new("objects/document key", document_key_seeds, of_document),
     Decoder::new("objects/state", state_seeds, |bytes| {
         row(bytes, GroupState::decode, |state| state.encode())
     }),
@@ -137,6 +140,31 @@ fn bucket_seeds() -> Vec<Vec<u8>> {
     let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
     let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
     vec![row(BucketSettings::default()), row(set)]
+}
+
+fn document_seeds() -> Vec<Vec<u8>> {
+    DocumentKind::ALL.map(|_| super::encode_document(br#"{"rules":[]}"#)).to_vec()
+}
+
+/// A document of each kind, since their limits differ.
+fn document(bytes: &[u8]) -> bool {
+    let mut any = false;
+    for kind in DocumentKind::ALL {
+        let Ok(document) = super::decode_document(kind, bytes) else { continue };
+        assert_eq!(super::encode_document(document), bytes, "one encoding per value");
+        any = true;
+    }
+    any
+}
+
+fn document_key_seeds() -> Vec<Vec<u8>> {
+    DocumentKind::ALL.map(|kind| super::document_key(kind, GroupId(7))).to_vec()
+}
+
+fn of_document(key: &[u8]) -> bool {
+    let Some((kind, group)) = super::document_of_key(key) else { return false };
+    assert_eq!(super::document_key(kind, group), key, "one key per document");
+    true
 }
 
 fn state_seeds() -> Vec<Vec<u8>> {

@@ -12,6 +12,8 @@ pub(crate) const BLOBS_SWEPT: &[u8] = b"blobs/swept";
 pub(crate) const STATE: &[u8] = b"s";
 
 const BUCKETS: &[u8] = b"bucket/";
+/// What the keys of documents begin with; in the system group.
+pub(super) const DOCUMENTS: &[u8] = b"config/";
 
 /// The tables of a bucket's group.
 pub(crate) mod table {

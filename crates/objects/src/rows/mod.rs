@@ -4,6 +4,7 @@
 
 mod body;
 mod bucket;
+mod document;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod head;
@@ -14,6 +15,9 @@ use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 pub(crate) use body::{Body, CLIENT_CONTEXT_LEN_MAX, ContentAt, PartAt, SseRow, TEXT_LEN_MAX};
 pub(crate) use bucket::{BucketRow, GroupState, OWNER_LEN_MAX};
+pub(crate) use document::{
+    decode_document, document as document_key, document_of_key, encode_document, system_documents,
+};
 pub(crate) use head::{Head, HeadKind, ObjectHead, STORAGE_CLASS_LEN_MAX};
 pub(crate) use key::{
     BLOBS_SWEPT, STATE, body as body_key, body_of_key, end_of_prefix, garbage as garbage_key,

@@ -145,6 +145,11 @@ fn all() -> Vec<Sample> {
             Some(BucketRow::decode(bytes).ok()?.encode() == bytes)
         }));
     }
+    for kind in DocumentKind::ALL {
+        rows.push((kind.name(), encode_document(b"{}"), |bytes| {
+            Some(encode_document(decode_document(DocumentKind::Policy, bytes).ok()?) == bytes)
+        }));
+    }
     for state in [GroupState::Active, GroupState::Deleting] {
         rows.push(("state", state.encode(), |bytes| Some(GroupState::decode(bytes).ok()?.encode() == bytes)));
     }

@@ -47,10 +47,22 @@ impl Verifier<'_> {
     /// The buckets that the system group names. All rows of the system group are read.
     fn buckets(&self) -> Vec<(BucketName, GroupId)> {
         let (from, to) = rows::system_buckets();
+        let documents = rows::system_documents();
         let mut buckets = Vec::new();
         let mut read = || -> Result<(), ReadError> {
             for row in self.image.read(GroupId::SYSTEM)?.range(Bound::Unbounded, Bound::Unbounded)? {
                 let (key, value) = row?;
+                if key >= documents.0 && key < documents.1 {
+                    let good = rows::document_of_key(&key).is_some_and(|(kind, group)| {
+                        // Buckets come before documents.
+                        buckets.iter().any(|(_, of)| *of == group)
+                            && rows::decode_document(kind, &value).is_ok()
+                    });
+                    if !good {
+                        self.malformed("system", "documents", &key);
+                    }
+                    continue;
+                }
                 if key < from || key >= to {
                     continue;
                 }

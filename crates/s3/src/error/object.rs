@@ -167,6 +167,12 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
                 .field("Size", size)
                 .field("MaxSizeAllowed", most)
         }
+        // Operations refuse what is too long by AWS's rules before; this is for what those rules leave open.
+        E::DocumentTooLong { size, most, .. } => {
+            ApiError::bad_request("EntityTooLarge", "Your configuration exceeds the maximum allowed size")
+                .field("ProposedSize", size)
+                .field("MaxSizeAllowed", most)
+        }
         E::InvalidTags(fault) => tag_fault(*fault),
         E::VersioningOff => ApiError::invalid_request("The bucket does not have versioning enabled"),
         E::Locked => ApiError::access_denied("Access Denied because object protected by object lock."),
