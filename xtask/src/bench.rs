@@ -3,6 +3,7 @@
 mod load;
 mod own;
 mod peers;
+mod s3;
 mod serve;
 mod store;
 mod table;
@@ -22,7 +23,7 @@ pub(crate) struct Options {
     /// Only rows whose name contains this.
     #[arg(long, value_name = "NAME", global = true)]
     only: Option<String>,
-    /// A fifth of the work, for a first look or a busy machine. Only `store` knows it.
+    /// A fifth of the work, for a first look or a busy machine. Only `store` and `s3` know it.
     #[arg(long, global = true)]
     quick: bool,
 }
@@ -31,6 +32,8 @@ pub(crate) struct Options {
 enum What {
     /// Ours beside SeaweedFS with SSE-S3, with the same client.
     Peers,
+    /// Small reads beside empty answers, and listings of large buckets.
+    S3,
     /// The store alone, sealed against unsealed, SQLCipher and plain redb.
     Store,
 }
@@ -40,6 +43,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
     match options.what {
         None => own::run(options),
         Some(What::Peers) => peers::run(options),
+        Some(What::S3) => s3::run(options),
         Some(What::Store) => store::run(options),
     }
 }

@@ -1,6 +1,7 @@
 //! The test runner: Rust tests, then the client suite against the binary that users get.
 
 mod clients;
+mod javascript;
 mod rust;
 
 use std::process::Command;
@@ -65,6 +66,7 @@ pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
     if !options.no_clients {
         println!("== clients");
         let python = clients::prepare()?;
+        javascript::prepare()?;
         let binary = rust::binary(options)?;
         summary.add(clients::run(options, &python, &binary)?);
     }

@@ -14,6 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use rusty_s3::actions::HeadBucket;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tokio::net::TcpStream;
 
@@ -119,6 +120,19 @@ impl Endpoint {
 
     pub(super) fn create_bucket(&self) -> Result<Signed, Problem> {
         self.signed(Method::PUT, self.bucket.create_bucket(&self.credentials).sign(DAY).as_str(), 0, false)
+    }
+
+    pub(super) fn head_bucket(&self) -> Result<Signed, Problem> {
+        let action = HeadBucket::new(&self.bucket, Some(&self.credentials));
+        self.signed(Method::HEAD, action.sign(DAY).as_str(), 0, false)
+    }
+
+    /// A page of so many keys behind a name.
+    pub(super) fn list_after(&self, name: &str, keys: usize) -> Result<Signed, Problem> {
+        let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
+        action.with_start_after(name);
+        action.with_max_keys(keys);
+        self.signed(Method::GET, action.sign(DAY).as_str(), 0, false)
     }
 
     pub(super) fn put(&self, key: &str, size: u64) -> Result<Signed, Problem> {

@@ -60,7 +60,7 @@ fn tracked(root: &Path) -> Result<Vec<Source>, Problem> {
     let mut sources = Vec::new();
     for path in process::quiet(&mut git)?.split('\0').filter(|path| !path.is_empty()) {
         // Lock files and vectors are not written by hand, and binary files are not text.
-        if path == "Cargo.lock" || path.contains("/testdata/") {
+        if path == "Cargo.lock" || path.ends_with("package-lock.json") || path.contains("/testdata/") {
             continue;
         }
         let full = root.join(path);
@@ -76,7 +76,7 @@ fn tracked(root: &Path) -> Result<Vec<Source>, Problem> {
 }
 
 fn is_code(path: &str) -> bool {
-    path.ends_with(".rs") || path.ends_with(".py")
+    path.ends_with(".rs") || path.ends_with(".py") || path.ends_with(".mjs")
 }
 
 fn length(source: &Source) -> Option<String> {

@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
+import { bytes, data, freshBucket, s3 } from "./setup.mjs";
+
+test("whoever has the URL reads and writes, and nothing else", async () => {
+  const Bucket = await freshBucket();
+  const Key = "with space+plus/ü";
+  const body = data(50_000, 1);
+  const put = await getSignedUrl(s3, new PutObjectCommand({ Bucket, Key }), { expiresIn: 60 });
+  const stored = await fetch(put, { method: "PUT", body });
+  assert.equal(stored.status, 200, await stored.text());
+  assert.deepEqual(await bytes(await s3.send(new GetObjectCommand({ Bucket, Key }))), body);
+  const get = await getSignedUrl(s3, new GetObjectCommand({ Bucket, Key }), { expiresIn: 60 });
+  const reply = await fetch(get);
+  assert.equal(reply.status, 200);
+  assert.deepEqual(Buffer.from(await reply.arrayBuffer()), body);
+  for (const [url, method] of [[get, "DELETE"], [get, "PUT"], [get.replace("Expires=60", "Expires=6000"), "GET"]]) {
+    const tried = await fetch(url, { method });
+    assert.equal(tried.status, 403);
+    assert.match(await tried.text(), /<Code>SignatureDoesNotMatch<\/Code>/);
+  }
+  assert.equal((await s3.send(new HeadObjectCommand({ Bucket, Key }))).ContentLength, body.length);
+});
+
+test("headers that were signed must come with the request", async () => {
+  const Bucket = await freshBucket();
+  const command = new PutObjectCommand({ Bucket, Key: "k", ContentType: "text/x-signed" });
+  const url = await getSignedUrl(s3, command, { expiresIn: 60, signableHeaders: new Set(["content-type"]) });
+  const without = await fetch(url, { method: "PUT", body: "x", headers: { "content-type": "text/other" } });
+  assert.equal(without.status, 403);
+  const right = await fetch(url, { method: "PUT", body: "x", headers: { "content-type": "text/x-signed" } });
+  assert.equal(right.status, 200, await right.text());
+  assert.equal((await s3.send(new HeadObjectCommand({ Bucket, Key: "k" }))).ContentType, "text/x-signed");
+});
