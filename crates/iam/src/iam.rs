@@ -3,29 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
-use strongroom_seal::Random;
-use strongroom_store::{Check, Command, CommitError, GroupId, KeyUser, Outcome, ReadError, Store, Write};
+use strongroom_seal::{OsRandom, Random};
+use strongroom_store::{Check, Clock, Command, GroupId, KeyUser, Outcome, Store, SystemClock, Write};
 
 use crate::row::{self, RowFault};
-use crate::{Credentials, Secret, rewrap};
+use crate::{Ask, CredentialFault, Credentials, Decision, IamError, Identity, Policy, Secret, rewrap};
 
 pub(crate) const ROOT_ROW: &[u8] = b"iam/root";
-
-/// Who is asking.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Identity {
-    /// The operator, who may do everything.
-    Root,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Root => f.write_str("root"),
-        }
-    }
-}
+/// What errors call that row.
+pub(crate) const ROOT: &str = "root credentials";
 
 /// Credentials that were made a moment ago and are shown this once.
 #[derive(Debug)]
@@ -34,100 +20,153 @@ pub struct FirstStart {
     pub credentials: Credentials,
 }
 
-/// All identities. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Iam(Arc<Credentials>);
+/// What identities need beside the store.
+#[derive(Debug, Clone)]
+pub struct IamOptions {
+    /// Where secrets come from.
+    pub random: Arc<dyn Random>,
+    /// The time, for conditions and expiry.
+    pub clock: Arc<dyn Clock>,
+}
 
-/// Why identities cannot be read or made.
-#[derive(Debug, Clone, thiserror::Error)]
-#[non_exhaustive]
-pub enum IamError {
-    /// The stored credentials do not open or have a shape that nobody writes.
-    #[error(
-        "the stored root credentials are damaged: restore a backup, or give root credentials in the environment"
-    )]
-    Damaged,
-    /// Written by a newer program.
-    #[error(
-        "the stored root credentials have version {version}, newer than this program reads: use a newer program"
-    )]
-    TooNew {
-        /// Their version.
-        version: u8,
-    },
-    /// The store could not be read.
-    #[error("the root credentials cannot be read: {0}")]
-    Read(#[from] ReadError),
-    /// The store could not be written.
-    #[error("the root credentials cannot be stored: {0}")]
-    Commit(#[from] CommitError),
+impl Default for IamOptions {
+    fn default() -> Self {
+        Self { random: Arc::new(OsRandom), clock: Arc::new(SystemClock) }
+    }
+}
+
+/// All identities. Clones share them.
+#[derive(Clone)]
+pub struct Iam(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) options: IamOptions,
+    pub(crate) root: Credentials,
+}
+
+impl fmt::Debug for Iam {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Iam(..)")
+    }
 }
 
 impl Iam {
-    /// Reads the root credentials, or makes and stores them if there are none. `configured` credentials are used
-    /// instead of stored ones and are not stored, so that changing them is enough to change them. Blocking.
+    /// Reads the identities. The root credentials are made and stored if there are none. `configured` credentials are
+    /// used instead of stored ones and are not stored, so that changing them is enough to change them. Blocking. One per
+    /// store at a time.
+    ///
+    /// # Errors
+    /// Rows that do not open, or the store's own.
     pub fn open(
         store: &Store,
-        random: &dyn Random,
+        options: IamOptions,
         configured: Option<Credentials>,
     ) -> Result<(Self, Option<FirstStart>), IamError> {
-        if let Some(credentials) = configured {
-            return Ok((Self(Arc::new(credentials)), None));
-        }
-        if let Some(credentials) = stored(store)? {
-            return Ok((Self(Arc::new(credentials)), None));
-        }
-        let credentials = Credentials::generate(random);
-        let (key_id, key) = store.group_key(GroupId::SYSTEM)?;
-        let value = row::seal(&credentials, ROOT_ROW, (key_id, &key), random);
-        store.note_key_use(GroupId::SYSTEM, key_id, 1, value.len() as u64);
-        let outcome = store.commit_blocking(Command {
-            group: GroupId::SYSTEM,
-            checks: vec![Check::Absent { key: ROOT_ROW.to_vec() }],
-            writes: vec![Write::Put { key: ROOT_ROW.to_vec(), value }],
-        })?;
-        if let Outcome::Refused { .. } = outcome {
-            // Somebody else was faster, and theirs are the ones that were shown.
-            let credentials = stored(store)?.ok_or(IamError::Damaged)?;
-            return Ok((Self(Arc::new(credentials)), None));
-        }
-        let first_start = FirstStart { credentials: credentials.clone() };
-        Ok((Self(Arc::new(credentials)), Some(first_start)))
+        let (root, first_start) = root_credentials(store, &*options.random, configured)?;
+        Ok((Self(Arc::new(Inner { store: store.clone(), options, root })), first_start))
     }
 
-    /// What seals the stored credentials anew when the system group has a new key. The store is told of it.
-    pub fn key_user(&self, store: &Store, random: Arc<dyn Random>) -> Arc<dyn KeyUser> {
-        rewrap::key_user(store, random)
+    /// What seals the stored secrets anew when the system group has a new key. The store is told of it.
+    pub fn key_user(&self) -> Arc<dyn KeyUser> {
+        rewrap::key_user(&self.0.store, Arc::clone(&self.0.options.random))
     }
 
-    /// Whose access key this is.
+    /// The secret that belongs to an access key, and who has it. `session_token` comes with temporary credentials and with
+    /// no others.
+    ///
+    /// # Errors
+    /// [`CredentialFault`] says what a client has to be told.
+    pub fn look_up(
+        &self,
+        access_key: &str,
+        session_token: Option<&str>,
+    ) -> Result<(Identity, Secret), CredentialFault> {
+        match session_token {
+            None if self.0.root.access_key.as_str() == access_key => {
+                Ok((Identity::Root, self.0.root.secret.clone()))
+            }
+            None => Err(CredentialFault::Unknown),
+            Some(_) => Err(CredentialFault::Token),
+        }
+    }
+
+    /// [`Self::look_up`] for who does not tell the client what is wrong.
+    pub fn credentials_for(
+        &self,
+        access_key: &str,
+        session_token: Option<&str>,
+    ) -> Option<(Identity, Secret)> {
+        self.look_up(access_key, session_token).ok()
+    }
+
+    /// Whose access key this is, if it needs no session token.
     pub fn identity(&self, access_key: &str) -> Option<Identity> {
-        (self.0.access_key.as_str() == access_key).then_some(Identity::Root)
+        Some(self.credentials_for(access_key, None)?.0)
     }
 
-    /// The secret that belongs to an access key.
+    /// The secret that belongs to an access key, if it needs no session token.
     pub fn secret_for(&self, access_key: &str) -> Option<Secret> {
-        self.identity(access_key).map(|Identity::Root| self.0.secret.clone())
+        Some(self.credentials_for(access_key, None)?.1)
     }
 
     /// Whether this pair is right; the secret is compared in constant time.
     pub fn authenticate(&self, access_key: &str, secret: &Secret) -> Option<Identity> {
-        self.identity(access_key).filter(|_| self.0.secret == *secret)
+        let (identity, known) = self.credentials_for(access_key, None)?;
+        (known == *secret).then_some(identity)
     }
+
+    /// Decides, as `docs/spec/iam.md` §4 says. `bucket_policy` is that of the bucket that the resource is or is in.
+    pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
+        let _ = bucket_policy;
+        match ask.identity {
+            Identity::Root => Decision::Allow,
+            _ => Decision::ImplicitDeny,
+        }
+    }
+}
+
+/// The configured ones, the stored ones, or new ones.
+fn root_credentials(
+    store: &Store,
+    random: &dyn Random,
+    configured: Option<Credentials>,
+) -> Result<(Credentials, Option<FirstStart>), IamError> {
+    if let Some(credentials) = configured {
+        return Ok((credentials, None));
+    }
+    if let Some(credentials) = stored(store)? {
+        return Ok((credentials, None));
+    }
+    let credentials = Credentials::generate(random);
+    let (key_id, key) = store.group_key(GroupId::SYSTEM)?;
+    let value = row::seal(&credentials, ROOT_ROW, (key_id, &key), random);
+    store.note_key_use(GroupId::SYSTEM, key_id, 1, value.len() as u64);
+    let outcome = store.commit_blocking(Command {
+        group: GroupId::SYSTEM,
+        checks: vec![Check::Absent { key: ROOT_ROW.to_vec() }],
+        writes: vec![Write::Put { key: ROOT_ROW.to_vec(), value }],
+    })?;
+    if let Outcome::Refused { .. } = outcome {
+        // Somebody else was faster, and theirs are the ones that were shown.
+        return Ok((stored(store)?.ok_or(IamError::Damaged { what: ROOT })?, None));
+    }
+    let first_start = FirstStart { credentials: credentials.clone() };
+    Ok((credentials, Some(first_start)))
 }
 
 fn stored(store: &Store) -> Result<Option<Credentials>, IamError> {
     let reading = store.read(GroupId::SYSTEM)?;
     let Some(value) = reading.get(ROOT_ROW)? else { return Ok(None) };
-    let key = store.group_key_by_id(GroupId::SYSTEM, row::key_id(&value)?)?;
-    Ok(Some(row::open(&value, ROOT_ROW, &key)?))
+    let key = store.group_key_by_id(GroupId::SYSTEM, row::key_id(&value).map_err(|fault| fault.of(ROOT))?)?;
+    Ok(Some(row::open(&value, ROOT_ROW, &key).map_err(|fault| fault.of(ROOT))?))
 }
 
-impl From<RowFault> for IamError {
-    fn from(fault: RowFault) -> Self {
-        match fault {
-            RowFault::TooNew { version } => Self::TooNew { version },
-            RowFault::Damaged => Self::Damaged,
+impl RowFault {
+    pub(crate) fn of(self, what: &'static str) -> IamError {
+        match self {
+            Self::TooNew { version } => IamError::TooNew { what, version },
+            Self::Damaged => IamError::Damaged { what },
         }
     }
 }

@@ -7,7 +7,7 @@ use strongroom_seal::Random;
 use strongroom_store::{Check, Command, GroupId, KeyUser, KeyUserError, Outcome, Store, WeakStore, Write};
 
 use crate::IamError;
-use crate::iam::ROOT_ROW;
+use crate::iam::{ROOT, ROOT_ROW};
 use crate::row;
 
 /// How often the row is sealed anew while somebody changes it. Nobody does so far.
@@ -62,11 +62,12 @@ fn seal_anew(store: &Store, random: &dyn Random) -> Result<Option<u64>, IamError
     let Some(value) = store.read(GroupId::SYSTEM)?.get(ROOT_ROW)?.map(|value| value.to_vec()) else {
         return Ok(Some(0));
     };
-    let key_id = row::key_id(&value)?;
+    let key_id = row::key_id(&value).map_err(|fault| fault.of(ROOT))?;
     if key_id == active {
         return Ok(Some(0));
     }
-    let credentials = row::open(&value, ROOT_ROW, &store.group_key_by_id(GroupId::SYSTEM, key_id)?)?;
+    let old_key = store.group_key_by_id(GroupId::SYSTEM, key_id)?;
+    let credentials = row::open(&value, ROOT_ROW, &old_key).map_err(|fault| fault.of(ROOT))?;
     let sealed = row::seal(&credentials, ROOT_ROW, (active, &key), random);
     let bytes = sealed.len() as u64;
     store.note_key_use(GroupId::SYSTEM, active, 1, bytes);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom_iam::{Credentials, Iam, IamError, Identity, Secret};
+use strongroom_iam::{Credentials, Iam, IamError, IamOptions, Identity, Secret};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, SeededRandom, record};
 use strongroom_store::{Command, GroupId, RootKeyError, RootKeys, Store, StoreOptions, Write};
 use tempfile::TempDir;
@@ -36,12 +36,12 @@ fn store(dir: &Path) -> Store {
 fn credentials_are_made_once_and_shown_once() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let (iam, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (iam, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     let shown = first_start.unwrap().credentials;
     let access_key = shown.access_key.as_str();
     assert_eq!(iam.secret_for(access_key).unwrap(), shown.secret);
 
-    let (again, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (again, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
     assert_eq!(again.secret_for(access_key).unwrap(), shown.secret);
 }
@@ -50,9 +50,9 @@ fn credentials_are_made_once_and_shown_once() {
 fn credentials_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let shown = Iam::open(&opened, &OsRandom, None).unwrap().1.unwrap().credentials;
+    let shown = Iam::open(&opened, IamOptions::default(), None).unwrap().1.unwrap().credentials;
     opened.close().unwrap();
-    let (iam, first_start) = Iam::open(&store(dir.path()), &OsRandom, None).unwrap();
+    let (iam, first_start) = Iam::open(&store(dir.path()), IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
     assert_eq!(iam.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
 }
@@ -62,11 +62,11 @@ fn configured_credentials_are_used_and_not_stored() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
     let configured = Credentials::from_parts(Some("operator".into()), Some("a long secret".into())).unwrap();
-    let (iam, first_start) = Iam::open(&opened, &OsRandom, configured).unwrap();
+    let (iam, first_start) = Iam::open(&opened, IamOptions::default(), configured).unwrap();
     assert!(first_start.is_none());
     assert_eq!(iam.identity("operator"), Some(Identity::Root));
     assert!(opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().is_none());
-    let (_, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (_, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     assert!(first_start.is_some(), "the configured pair was kept");
 }
 
@@ -74,7 +74,7 @@ fn configured_credentials_are_used_and_not_stored() {
 fn only_the_right_pair_is_an_identity() {
     let dir = TempDir::new().unwrap();
     let configured = Credentials::from_parts(Some("operator".into()), Some("a long secret".into())).unwrap();
-    let (iam, _) = Iam::open(&store(dir.path()), &OsRandom, configured).unwrap();
+    let (iam, _) = Iam::open(&store(dir.path()), IamOptions::default(), configured).unwrap();
     let secret = |text: &str| Secret::parse(text.to_owned()).unwrap();
     assert_eq!(iam.authenticate("operator", &secret("a long secret")), Some(Identity::Root));
     assert_eq!(iam.authenticate("operator", &secret("a long secrex")), None);
@@ -88,20 +88,20 @@ fn only_the_right_pair_is_an_identity() {
 fn damaged_row_is_an_error_and_not_a_reason_to_make_new_ones() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    Iam::open(&opened, &OsRandom, None).unwrap();
+    Iam::open(&opened, IamOptions::default(), None).unwrap();
     let mut value = opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
     *value.last_mut().unwrap() ^= 1;
     let put = Write::Put { key: b"iam/root".to_vec(), value };
     opened.commit_blocking(Command { group: GroupId::SYSTEM, checks: vec![], writes: vec![put] }).unwrap();
-    let error = Iam::open(&opened, &OsRandom, None).unwrap_err();
-    assert!(matches!(error, IamError::Damaged), "{error:?}");
+    let error = Iam::open(&opened, IamOptions::default(), None).unwrap_err();
+    assert!(matches!(error, IamError::Damaged { .. }), "{error:?}");
 }
 
 #[test]
 fn no_file_of_the_store_shows_the_credentials() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let shown = Iam::open(&opened, &OsRandom, None).unwrap().1.unwrap().credentials;
+    let shown = Iam::open(&opened, IamOptions::default(), None).unwrap().1.unwrap().credentials;
     opened.close().unwrap();
     let mut bytes_read = 0;
     let mut files = vec![dir.path().to_owned()];
@@ -123,9 +123,9 @@ fn no_file_of_the_store_shows_the_credentials() {
 async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let (iam, shown) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (iam, shown) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     let shown = shown.unwrap().credentials;
-    let user = iam.key_user(&opened, Arc::new(OsRandom));
+    let user = iam.key_user();
     let row = || opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
     let key_id = || u32::from_le_bytes(row()[1..5].try_into().unwrap());
     assert_eq!(key_id(), 1);
@@ -141,7 +141,7 @@ async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
     };
     assert!(user.rewrap(GroupId::SYSTEM, active, &mut pace).unwrap());
     assert_eq!((key_id(), written), (active, before.len() as u64));
-    let (again, first_start) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (again, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
     assert_eq!(again.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
     assert!(user.rewrap(GroupId(7), 1, &mut |_| false).unwrap(), "other groups have no credentials");
@@ -153,13 +153,13 @@ async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
 async fn credentials_that_do_not_open_keep_their_key() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let (iam, _) = Iam::open(&opened, &OsRandom, None).unwrap();
+    let (iam, _) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     let mut value = opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec();
     *value.last_mut().unwrap() ^= 1;
     let writes = vec![Write::Put { key: b"iam/root".to_vec(), value: value.clone() }];
     opened.commit(Command { group: GroupId::SYSTEM, checks: vec![], writes }).await.unwrap();
     let active = opened.rotate_group_key(GroupId::SYSTEM).await.unwrap();
-    let user = iam.key_user(&opened, Arc::new(OsRandom));
+    let user = iam.key_user();
     let error = user.rewrap(GroupId::SYSTEM, active, &mut |_| true).unwrap_err();
     assert!(error.to_string().contains("damaged"), "{error}");
     assert_eq!(opened.read(GroupId::SYSTEM).unwrap().get(b"iam/root").unwrap().unwrap().to_vec(), value);

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use strongroom_api::ApiDeps;
 use strongroom_api::admin::AdminDeps;
-use strongroom_iam::{Credentials, FirstStart, Iam};
+use strongroom_iam::{Credentials, FirstStart, Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_s3::{Limits, S3Options, SseCTransport};
@@ -103,7 +103,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     });
 
     store.add_key_user(objects.key_user());
-    store.add_key_user(iam.key_user(&store, Arc::new(OsRandom)));
+    store.add_key_user(iam.key_user());
     store.key_users_are_complete();
     let (admin_listener, admin_socket) = admin_socket::bind(&config.data_dir)?;
     let (stop, stopped) = watch::channel(false);
@@ -248,7 +248,7 @@ impl Opening {
             ..StoreOptions::new(&self.dir, root_keys)
         })?;
         kms_generation::check(&store, &kms)?;
-        let (iam, first_start) = Iam::open(&store, &OsRandom, self.root_credentials)?;
+        let (iam, first_start) = Iam::open(&store, IamOptions::default(), self.root_credentials)?;
         Ok(Opened { store, kms: provider, iam, first_start, fresh })
     }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use strongroom_iam::{Credentials, Iam};
+use strongroom_iam::{Credentials, Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_s3::{Drained, S3Options, serve};
@@ -47,7 +47,7 @@ pub async fn parts(dir: &Path) -> (Objects, Iam) {
     let (store, iam, kms) = tokio::task::spawn_blocking(move || {
         let store = Store::create_or_open(StoreOptions::new(store_dir, root_keys)).unwrap();
         let credentials = Credentials::from_parts(Some(ACCESS_KEY.into()), Some(SECRET.into())).unwrap();
-        let (iam, _) = Iam::open(&store, &OsRandom, credentials).unwrap();
+        let (iam, _) = Iam::open(&store, IamOptions::default(), credentials).unwrap();
         let mut options = LocalKmsOptions::new(kms_dir, Unlock::Generated);
         options.when_missing = WhenMissing::Create;
         (store, iam, LocalKms::open(options).unwrap())

@@ -1,0 +1,141 @@
+//! What is asked of a decision, and what it answers.
+
+use std::fmt;
+
+use crate::policy::keys::{self, Key};
+use crate::{ACCOUNT, Identity};
+
+/// What an action is done to: an Amazon resource name, with `strongroom` where AWS has an account's number, or `*` for
+/// an action that is done to no particular thing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Arn(String);
+
+impl Arn {
+    /// A bucket: `arn:aws:s3:::BUCKET`.
+    pub fn bucket(bucket: &str) -> Self {
+        Self(format!("arn:aws:s3:::{bucket}"))
+    }
+
+    /// An object: `arn:aws:s3:::BUCKET/KEY`.
+    pub fn object(bucket: &str, key: &str) -> Self {
+        Self(format!("arn:aws:s3:::{bucket}/{key}"))
+    }
+
+    /// A key of the key management service: `arn:aws:kms:::key/ID`.
+    pub fn kms_key(id: &str) -> Self {
+        Self(format!("arn:aws:kms:::key/{id}"))
+    }
+
+    /// A user: `arn:aws:iam::strongroom:user/NAME`.
+    pub fn user(name: &str) -> Self {
+        Self(format!("arn:aws:iam::{ACCOUNT}:user/{name}"))
+    }
+
+    /// A group: `arn:aws:iam::strongroom:group/NAME`.
+    pub fn group(name: &str) -> Self {
+        Self(format!("arn:aws:iam::{ACCOUNT}:group/{name}"))
+    }
+
+    /// A policy: `arn:aws:iam::strongroom:policy/NAME`.
+    pub fn policy(name: &str) -> Self {
+        Self(format!("arn:aws:iam::{ACCOUNT}:policy/{name}"))
+    }
+
+    /// No particular thing: `*`.
+    pub fn all() -> Self {
+        Self("*".into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Arn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is known of a request beside who asks for what: the values of the keys that conditions name.
+///
+/// [`Iam::decide`](crate::Iam::decide) adds what follows from the identity and the clock (`aws:username`, `aws:userid`,
+/// `aws:PrincipalType`, `aws:PrincipalArn`, `aws:CurrentTime`, `aws:EpochTime`).
+#[derive(Debug, Clone, Default)]
+pub struct Facts(Vec<(Key, String)>);
+
+impl Facts {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The one value of a key, in the place of others it had. `key` is lower case, and one of [`CONDITION_KEYS`](crate::CONDITION_KEYS);
+    /// no policy can ask for another one, so it is dropped.
+    pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
+        if let Some(key) = known(key) {
+            self.0.retain(|(other, _)| *other != key);
+            self.0.push((key, value.into()));
+        }
+    }
+
+    /// One more value of a key that has several, such as `s3:requestobjecttagkeys`.
+    pub fn add(&mut self, key: &'static str, value: impl Into<String>) {
+        if let Some(key) = known(key) {
+            self.0.push((key, value.into()));
+        }
+    }
+
+    /// The value of a key that ends with a name of the client's, such as `s3:existingobjecttag/` with `project`. `family` is
+    /// one of [`CONDITION_KEY_FAMILIES`](crate::CONDITION_KEY_FAMILIES). The name's case counts.
+    pub fn set_tag(&mut self, family: &'static str, name: &str, value: impl Into<String>) {
+        let key = Key::in_family(family, name);
+        debug_assert!(key.is_some(), "{family} is not a family of condition keys");
+        if let Some(key) = key {
+            self.0.retain(|(other, _)| *other != key);
+            self.0.push((key, value.into()));
+        }
+    }
+
+    pub(crate) fn values<'a>(&'a self, key: &'a Key) -> impl Iterator<Item = &'a str> + Clone {
+        self.0.iter().filter(move |(other, _)| other == key).map(|(_, value)| value.as_str())
+    }
+}
+
+fn known(key: &'static str) -> Option<Key> {
+    let known = keys::fixed(key);
+    debug_assert!(known.is_some(), "{key} is not a condition key");
+    known
+}
+
+/// One question.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Who.
+    pub identity: &'a Identity,
+    /// Does what, by its name in policies: `s3:GetObject`, `kms:Decrypt`, `iam:CreateUser`.
+    pub action: &'static str,
+    /// To what.
+    pub resource: &'a Arn,
+    /// Under which circumstances.
+    pub facts: &'a Facts,
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// Something allows it and nothing denies it.
+    Allow,
+    /// A statement denies it, whatever others allow.
+    ExplicitDeny,
+    /// Nothing allows it.
+    ImplicitDeny,
+}
+
+impl Decision {
+    /// Whether it may be done.
+    pub fn is_allowed(self) -> bool {
+        self == Self::Allow
+    }
+}
