@@ -24,8 +24,8 @@ pub(crate) struct Engine {
     pub(crate) board: Board,
     /// No command is taken any more.
     pub(crate) closed: AtomicBool,
-    /// A command that changes the keyring is durable, and the keyring waits for space.
-    pub(crate) keyring_waits: AtomicBool,
+    /// A command of the system group is durable in the log and waits for space, for its rows or for the keyring.
+    pub(crate) system_waits: AtomicBool,
     /// The id that the next new group gets.
     pub(crate) next_group: AtomicU32,
     pub(crate) checkpoint_bytes: u64,

@@ -197,7 +197,7 @@ impl Store {
 
     /// Refuses, before it is logged, a command of the system group for which the keyring has no space.
     async fn check_space(&self, command: &Command, bytes: usize) -> Result<(), CommitError> {
-        if self.0.engine.keyring_waits.load(Ordering::Acquire) {
+        if self.0.engine.system_waits.load(Ordering::Acquire) {
             return Err(CommitError::NoSpace);
         }
         if !crate::groups::touches_keyring(command) {
@@ -353,7 +353,7 @@ impl Handle {
             poison,
             figures,
             closed: false.into(),
-            keyring_waits: false.into(),
+            system_waits: false.into(),
             next_group: AtomicU32::new(next_group),
             checkpoint_bytes: options.checkpoint_bytes,
             making: Arc::default(),

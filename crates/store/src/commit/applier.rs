@@ -13,7 +13,8 @@ use super::{Request, ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
-use crate::registry::ApplyError;
+use crate::pages::PagesError;
+use crate::registry::{ApplyError, GroupError};
 use crate::{Cause, Command, CommitError, GroupId, Lsn, Outcome, groups};
 
 /// Applies batches.
@@ -26,7 +27,7 @@ pub(crate) struct Applier {
     /// Groups whose pages are being made durable, and what waits for that. Their commands may be applied after later
     /// ones of other groups, which nobody can tell: no command depends on another group's rows.
     pub(crate) held: HashMap<GroupId, Vec<Run>>,
-    /// Commands of the system group whose rows are applied and which wait for space for the keyring.
+    /// Commands of the system group that wait for space: for their rows, or for the keyring.
     pub(crate) waiting: Option<Waiting>,
 }
 
@@ -36,17 +37,18 @@ type Run = Vec<(Lsn, Request)>;
 #[derive(Debug)]
 pub(crate) struct Waiting {
     run: Run,
-    outcomes: Vec<Outcome>,
+    /// What became of them, if their rows are applied.
+    outcomes: Option<Vec<Outcome>>,
 }
 
 /// Why commands are not done.
 enum NotDone {
-    /// The rows are applied, with these outcomes; there is no space for the keyring.
-    Waits(Vec<Outcome>),
+    /// There is no space for the rows, or, if they are applied with these outcomes, for the keyring.
+    Waits(Option<Vec<Outcome>>),
     Failed(CommitError),
 }
 
-/// How often it is tried whether there is space for the keyring.
+/// How often it is tried whether there is space by now.
 const RETRY: Duration = Duration::from_millis(20);
 
 impl Applier {
@@ -87,36 +89,33 @@ impl Applier {
         }
     }
 
-    /// Whether there is space for the keyring by now.
+    /// Whether there is space by now.
     fn try_again(&mut self) {
         let Some(Waiting { run, outcomes }) = self.waiting.take() else { return };
         if self.engine.closed.load(Ordering::Acquire) || self.engine.poison.get().is_some() {
             self.waiting = Some(Waiting { run, outcomes });
             return self.give_up();
         }
-        let commands: Vec<(Lsn, &Command)> =
-            run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
-        let changed = self.change_groups(&commands, &outcomes);
-        match changed {
-            Ok(true) => {
-                self.engine.keyring_waits.store(false, Ordering::Release);
-                self.answer(run, Ok(outcomes));
-                self.release(GroupId::SYSTEM);
-            }
-            Ok(false) => self.waiting = Some(Waiting { run, outcomes }),
-            Err(error) => {
-                freeze(&run);
-                self.answer(run, Err(error));
-            }
+        let done = match outcomes {
+            None => self.outcomes(GroupId::SYSTEM, &run),
+            Some(outcomes) => self.with_keyring(&run, outcomes),
+        };
+        self.settle(GroupId::SYSTEM, run, done);
+        if self.waiting.is_none() {
+            self.release(GroupId::SYSTEM);
         }
     }
 
-    /// The store ends while the keyring waits. The commands are in the log, and the next opening makes the keyring.
+    /// The store ends while commands wait. They are in the log, and the next opening makes rows and keyring of them.
     fn give_up(&mut self) {
-        let Some(Waiting { run, .. }) = self.waiting.take() else { return };
+        let Some(Waiting { run, outcomes }) = self.waiting.take() else { return };
         freeze(&run);
         let error = "there is no space for it".to_owned();
-        let cause = self.engine.poison.set(Cause::Keyring { error });
+        let cause = match outcomes {
+            Some(_) => Cause::Keyring { error },
+            None => Cause::Pages { group: GroupId::SYSTEM, error },
+        };
+        let cause = self.engine.poison.set(cause);
         self.answer(run, Err(CommitError::Poisoned { cause }));
     }
 
@@ -136,12 +135,24 @@ impl Applier {
     }
 
     fn apply(&mut self, group: GroupId, run: Run) {
-        match self.outcomes(group, &run) {
-            Ok(outcomes) => self.answer(run, Ok(outcomes)),
+        let done = self.outcomes(group, &run);
+        self.settle(group, run, done);
+    }
+
+    fn settle(&mut self, group: GroupId, run: Run, done: Result<Vec<Outcome>, NotDone>) {
+        match done {
+            Ok(outcomes) => {
+                if group == GroupId::SYSTEM {
+                    // Before the answer: who has it may ask for more.
+                    self.engine.system_waits.store(false, Ordering::Release);
+                }
+                self.answer(run, Ok(outcomes));
+            }
             Err(NotDone::Failed(error)) => self.answer(run, Err(error)),
             Err(NotDone::Waits(outcomes)) => {
-                tracing::warn!("a command waits for space for the keyring");
-                self.engine.keyring_waits.store(true, Ordering::Release);
+                if !self.engine.system_waits.swap(true, Ordering::AcqRel) {
+                    tracing::warn!("a command of the system group waits for space");
+                }
                 self.held.entry(group).or_default();
                 self.waiting = Some(Waiting { run, outcomes });
             }
@@ -190,13 +201,26 @@ impl Applier {
         let commands: Vec<(Lsn, &Command)> =
             run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
         let applied = engine.registry.apply(&first.group, &commands);
-        let outcomes = applied.map_err(|error| NotDone::Failed(self.pages_failed(group, error)))?;
+        let outcomes = applied.map_err(|error| match error {
+            ApplyError::Later(GroupError::Pages {
+                group: GroupId::SYSTEM,
+                error: PagesError::NoSpace { .. },
+            }) => NotDone::Waits(None),
+            error => NotDone::Failed(self.pages_failed(group, error)),
+        })?;
         if group != GroupId::SYSTEM {
             return Ok(outcomes);
         }
+        self.with_keyring(run, outcomes)
+    }
+
+    /// The keyring as the system group's commands with these outcomes want it.
+    fn with_keyring(&self, run: &Run, outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, NotDone> {
+        let commands: Vec<(Lsn, &Command)> =
+            run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
         match self.change_groups(&commands, &outcomes) {
             Ok(true) => Ok(outcomes),
-            Ok(false) => Err(NotDone::Waits(outcomes)),
+            Ok(false) => Err(NotDone::Waits(Some(outcomes))),
             Err(error) => {
                 freeze(run);
                 Err(NotDone::Failed(error))
@@ -246,8 +270,8 @@ impl Applier {
         Ok(true)
     }
 
-    /// The log has commands that the pages do not take. Of the system group they may make or drop groups, so nothing
-    /// can go on; other groups are kept apart until they are whole.
+    /// The log has commands that the pages do not take, and not for lack of space. Of the system group they may make or
+    /// drop groups, so nothing can go on; other groups are kept apart until they are whole.
     fn pages_failed(&self, group: GroupId, error: ApplyError) -> CommitError {
         let error = match error {
             ApplyError::Later(error) if group != GroupId::SYSTEM => {

@@ -21,6 +21,8 @@ pub(crate) struct OpenGroup {
     first: AtomicU64,
     /// The last command that the group took: applied, or due as soon as a broken group is whole.
     taken: AtomicU64,
+    /// From this command on the log is not applied when the group is made whole.
+    held_back: AtomicU64,
     /// Held by whoever makes the group whole.
     pub(super) mending: Mutex<()>,
     /// The data directory stays locked while one of its files is open.
@@ -58,6 +60,7 @@ impl OpenGroup {
             durable: durable.into(),
             first: 0.into(),
             taken: durable.into(),
+            held_back: u64::MAX.into(),
             mending: Mutex::new(()),
             _lock: lock,
         }
@@ -116,6 +119,16 @@ impl OpenGroup {
     /// The last command that the group took.
     pub(super) fn taken(&self) -> Lsn {
         Lsn(self.taken.load(Ordering::Acquire))
+    }
+
+    /// Commands from this one on stay out when the group is made whole.
+    pub(super) fn hold_back(&self, from: Option<Lsn>) {
+        self.held_back.store(from.map_or(u64::MAX, |from| from.0), Ordering::Release);
+    }
+
+    /// The last command that the group has once it is whole.
+    pub(super) fn whole_at(&self) -> Lsn {
+        self.taken().min(Lsn(self.held_back.load(Ordering::Acquire) - 1))
     }
 
     /// Whether a read failed and all rows are durable. With rows that are not, the file would come back without them.

@@ -59,7 +59,10 @@ impl Registry {
     ) -> Result<Vec<Outcome>, ApplyError> {
         if let Ok(db) = open.db() {
             match open.apply(&db, commands) {
-                Ok(outcomes) => return Ok(outcomes),
+                Ok(outcomes) => {
+                    open.hold_back(None);
+                    return Ok(outcomes);
+                }
                 Err(error) if failed_for_good(&db) => return Err(ApplyError::Fatal(error)),
                 Err(error) => open.break_with(error),
             }
@@ -71,8 +74,20 @@ impl Registry {
                 GroupError::Pages { group: open.id, error }
             })
         });
-        // Whoever makes the group whole after this turn applies these commands too.
-        again.inspect_err(|_| open.take(commands)).map_err(ApplyError::Later)
+        // Whoever makes the group whole after this turn applies these commands too; but those of the system group are
+        // for the apply thread alone, which makes of them what the keyring is to be.
+        let first = commands.first().map(|(lsn, _)| *lsn).filter(|_| open.id == GroupId::SYSTEM);
+        match again {
+            Ok(outcomes) => {
+                open.hold_back(None);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                open.hold_back(first);
+                open.take(commands);
+                Err(ApplyError::Later(error))
+            }
+        }
     }
 
     /// Makes a broken group whole: its file at its last root, and everything since from the log.
@@ -144,7 +159,7 @@ impl Registry {
         }
         let db = self.open_db(id, self.known_if_any(id), open.taken().max(self.setting.logged))?;
         open.reached(db.applied());
-        apply_from_log(log, &db, id, open.taken()).inspect_err(|_| db.freeze()).map_err(pages)?;
+        apply_from_log(log, &db, id, open.whole_at()).inspect_err(|_| db.freeze()).map_err(pages)?;
         Ok(db)
     }
 

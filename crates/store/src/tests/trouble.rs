@@ -81,6 +81,65 @@ fn no_space_refuses_commands_and_the_store_goes_on_when_there_is_space() {
     assert_eq!(found, [Some("kept".into()), None, Some("kept".into())]);
 }
 
+/// Wherever the space runs out: the command is refused, or it waits and counts when there is space again. Nothing stops.
+#[test]
+fn no_space_for_the_system_group_lets_its_commands_wait() {
+    let mut waited = 0;
+    for calls in 0.. {
+        let what = format!("no space after {calls} calls");
+        let keys = OneKey::named("root");
+        let disk = SimDisk::from_seed(5);
+        // Rows that do not fit the cache are written when they are applied.
+        let options = StoreOptions { cache_bytes: 1 << 12, ..simulated(disk.clone(), &keys, 1) };
+        let store = Store::create_or_open(options).unwrap();
+        make_group(&store, "a");
+        let before = disk.changes();
+        disk.full_between(calls, 1 << 40);
+        let (making, made) = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let command = |_| {
+                    let rows =
+                        (0..4).map(|row| put(GroupId::SYSTEM, &format!("b{row}"), &"long ".repeat(200_000)));
+                    let writes = rows.flat_map(|command| command.writes).collect();
+                    Command { group: GroupId::SYSTEM, checks: vec![], writes }
+                };
+                crate::store::block_on(store.create_group(command))
+            });
+            while !thread.is_finished() && !store.engine().system_waits.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            let waits = !thread.is_finished();
+            if waits {
+                waited += 1;
+                let refused = store.commit_blocking(put(GroupId::SYSTEM, "c", "later"));
+                assert!(matches!(refused, Err(CommitError::NoSpace)), "{what}: {refused:?}");
+                // Commands of other groups are their own affair, and a checkpoint keeps what the log has.
+                drop(store.checkpoint());
+            }
+            disk.heal();
+            (waits, thread.join().unwrap())
+        });
+        let spared = !making && disk.changes() - before < calls;
+        match &made {
+            Ok(_) => {}
+            Err(CommitError::NoSpace) if !making => {}
+            Err(error) => panic!("{what}: {error}"),
+        }
+        let group = make_group(&store, "d");
+        store.commit_blocking(put(group, "k", "v")).unwrap();
+        assert_eq!(get(&store, GroupId::SYSTEM, "b0").is_some(), made.is_ok(), "{what}");
+        let model = super::model::Model::of(&store);
+        drop(store);
+        disk.kill();
+        let store = Store::create_or_open(simulated(disk, &keys, 2)).unwrap();
+        assert_eq!(super::model::Model::of(&store), model, "{what}");
+        if spared {
+            break;
+        }
+    }
+    assert!(waited > 0, "rows or the keyring of some command had no space");
+}
+
 #[test]
 fn a_failed_sync_stops_writing_with_its_cause_and_reads_go_on() {
     let keys = OneKey::named("root");

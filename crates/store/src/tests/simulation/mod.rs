@@ -120,7 +120,7 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
             life.troubled = kind != Kind::Calm;
             // With workers beside it, the system group may have to grow just when there is no space, and its pages are the ones
             // that the store cannot do without (`docs/spec/data-directory.md` §9).
-            life.must_go_on = kind == Kind::Full && exact;
+            life.must_go_on = kind == Kind::Full;
             trouble(&disk, kind, &mut dice);
             let goes_on = life.go(&mut dice, length.steps).map_err(at)?;
             if goes_on && kind == Kind::Full {
