@@ -153,6 +153,7 @@ impl Checkpointer {
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         let engine = Arc::clone(&self.engine);
+        engine.registry.mend_all();
         let roots_moved = engine.registry.roots_moved();
         let idle = self.last.is_some_and(|last| last.0 == engine.figures.lsn.load(Ordering::Acquire));
         let forced = engine.figures.checkpoint_forced.swap(false, Ordering::AcqRel);

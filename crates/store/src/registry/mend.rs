@@ -96,6 +96,15 @@ impl Registry {
         self.mend_in_turn(open).map(drop)
     }
 
+    /// Makes groups whole that failed and may be sound by now, those too whose rows are all durable.
+    pub(crate) fn mend_all(&self) {
+        let broken: Vec<_> = self.lock().open().filter(|group| group.is_worth_mending()).cloned().collect();
+        for group in broken {
+            // If it fails, the group goes on answering with that.
+            let _ = self.mend(&group);
+        }
+    }
+
     /// Makes the group's rows durable. The caller keeps commands of this group away meanwhile.
     pub(crate) fn flush(&self, open: &OpenGroup) -> Result<(), FlushError> {
         let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);

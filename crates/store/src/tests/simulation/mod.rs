@@ -118,8 +118,6 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         let moments = {
             let mut life = Life::new(&store, &disk, ledger.clone(), exact);
             life.troubled = kind != Kind::Calm;
-            // With workers beside it, the system group may have to grow just when there is no space, and its pages are the ones
-            // that the store cannot do without (`docs/spec/data-directory.md` §9).
             life.must_go_on = kind == Kind::Full;
             trouble(&disk, kind, &mut dice);
             let goes_on = life.go(&mut dice, length.steps).map_err(at)?;
