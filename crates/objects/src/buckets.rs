@@ -143,7 +143,7 @@ impl Buckets {
         BucketListing { buckets, next }
     }
 
-    fn names(&self) -> BTreeMap<GroupId, BucketName> {
+    pub(crate) fn names(&self) -> BTreeMap<GroupId, BucketName> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.values().map(|bucket| (bucket.group, bucket.name.clone())).collect()
     }

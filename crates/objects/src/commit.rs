@@ -6,6 +6,7 @@ use strongroom_store::{Check, Command, CommitError, Outcome, Reading, Write};
 
 use crate::buckets::Bucket;
 use crate::conditions;
+use crate::events::{self, Happened, What};
 use crate::objects::{Inner, blocking};
 use crate::rows::{self, BlobId, Body, Head, HeadKind, ObjectHead, RowError};
 use crate::sweep::Garbage;
@@ -65,24 +66,32 @@ impl Inner {
         let _held = self.wraps.hold();
         let row: Arc<[u8]> = rows::head_key(name).into();
         let plan = Arc::new(plan);
+        let origin = events::current();
         let _turn = self.locks.alone(bucket.group, &row).await;
         for _ in 0..ATTEMPTS {
             let job =
                 (Arc::clone(self), Arc::clone(bucket), name.clone(), conditions.clone(), Arc::clone(&plan));
+            let from = Arc::clone(&origin);
             let prepared = blocking(move || {
                 let (inner, bucket, name, conditions, plan) = job;
                 let reading = inner.read(&bucket)?;
                 let current = current(&reading, &bucket, &name)?;
                 conditions::check_write(&conditions, current.as_ref(), &name)?;
                 let Some(change) = plan(&reading, current.as_ref())? else { return Ok(None) };
-                command(&inner, &reading, &bucket, &name, current, change).map(Some)
+                let happened = happened(current.as_ref(), &change);
+                let (mut command, dropped) = command(&inner, &reading, &bucket, &name, current, change)?;
+                let told = inner.tell(&bucket, &name, &happened, &from, &mut command.writes);
+                Ok(Some((command, dropped, told)))
             });
-            let Some((command, dropped)) = prepared.await? else { return Ok(()) };
+            let Some((command, dropped, told)) = prepared.await? else { return Ok(()) };
             match self.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
                 Outcome::Applied { .. } => {
                     let moment = self.leases.now();
                     let garbage = |blob| Garbage { group: bucket.group, blob, row: Arc::clone(&row), moment };
                     self.sweeper.dropped(dropped.into_iter().map(garbage).collect());
+                    if let Some(told) = told {
+                        self.told(told).await;
+                    }
                     return Ok(());
                 }
                 Outcome::Refused { check: 0 } => return Err(bucket.gone()),
@@ -172,6 +181,25 @@ fn damaged_row(error: RowError, bucket: &Bucket, name: &ObjectName, version: Ver
     match error {
         RowError::TooNew(_) => error.of("object"),
         RowError::Malformed(_) => damaged(bucket, name, version, 0, Damaged::Entry),
+    }
+}
+
+/// What a change is to those who are told of events.
+fn happened(current: Option<&Current>, change: &Change) -> Happened {
+    let removed = Happened { what: What::Removed, version: None, size: None, etag: None };
+    let Some((head, _)) = &change.new else { return removed };
+    match &head.kind {
+        HeadKind::Object(object) => {
+            let same = current.and_then(Current::object).is_some_and(|old| old.content == object.content);
+            let what = if same { What::Amended } else { What::Created };
+            Happened {
+                what,
+                size: (!same).then_some(object.size),
+                etag: Some(object.etag.to_string()),
+                ..removed
+            }
+        }
+        HeadKind::DeleteMarker => Happened { what: What::Marked, ..removed },
     }
 }
 

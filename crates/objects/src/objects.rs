@@ -1,5 +1,6 @@
 //! The buckets and objects of one store.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use strongroom_store::{GroupId, ReadError, Reading, Store};
 use crate::backup::Backups;
 use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
+use crate::events::{self, EVENT_QUEUE_MAX, Outbox};
 use crate::locks::{Leases, Locks};
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
@@ -37,6 +39,10 @@ pub struct ObjectsOptions {
     pub stream: StreamSpec,
     /// The file system of the blobs.
     pub disk: Arc<dyn Disk>,
+    /// The ids of the webhooks that rules of buckets can name.
+    pub event_targets: BTreeSet<String>,
+    /// How many events wait for one target in one bucket at most.
+    pub event_queue_max: u64,
 }
 
 impl ObjectsOptions {
@@ -49,6 +55,8 @@ impl ObjectsOptions {
             inline_max: INLINE_MAX,
             stream: StreamSpec::default(),
             disk: Arc::new(OsDisk),
+            event_targets: BTreeSet::new(),
+            event_queue_max: EVENT_QUEUE_MAX,
         }
     }
 }
@@ -71,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) leases: Arc<Leases>,
     pub(crate) sweeper: Sweeper,
     pub(crate) backups: Backups,
+    pub(crate) outbox: Outbox,
 }
 
 impl Objects {
@@ -94,7 +103,9 @@ impl Objects {
         let sweeper = Sweeper::start(store.clone(), Arc::clone(&blobs), Arc::clone(&leases));
         let (locks, wraps) = (Locks::default(), Wraps::default());
         let backups = Backups::default();
-        let inner = Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper, backups };
+        let outbox = Outbox::new(store.epoch(), options.event_queue_max);
+        let inner =
+            Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
         let objects = Self(Arc::new(inner));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();
@@ -151,5 +162,5 @@ pub(crate) async fn blocking<T: Send + 'static>(
 pub(crate) async fn carried_out<T: Send + 'static>(
     work: impl Future<Output = Result<T, ObjectError>> + Send + 'static,
 ) -> Result<T, ObjectError> {
-    tokio::spawn(work).await.map_err(|_| ObjectError::Stopping)?
+    tokio::spawn(events::inherited(work)).await.map_err(|_| ObjectError::Stopping)?
 }

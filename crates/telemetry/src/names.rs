@@ -114,6 +114,16 @@ metrics! {
         "Bytes of the blob files removed.";
     BLOB_SYNC_SECONDS = "strongroom_blobs_sync_seconds", Histogram(FAST_SECONDS), Seconds, [],
         "Time to make one blob file and its directory durable.";
+    EVENTS_PENDING = "strongroom_events_pending", Gauge, Count, ["target"],
+        "Events of objects that wait for a webhook.";
+    EVENTS_OLDEST_SECONDS = "strongroom_events_oldest_seconds", Gauge, Seconds, ["target"],
+        "Age of the oldest event that waits for a webhook.";
+    EVENTS_DELIVERED = "strongroom_events_delivered_total", Counter, Count, ["target"],
+        "Events that a webhook answered with success.";
+    EVENTS_FAILED = "strongroom_events_failed_total", Counter, Count, ["target", "reason"],
+        "Attempts to send an event that failed: the target is in trouble, or does not want the event.";
+    EVENTS_DROPPED = "strongroom_events_dropped_total", Counter, Count, ["reason"],
+        "Events that were not delivered: the queue was full, they were too old, their bucket went, their row was damaged.";
     UPLOADS_OPEN = "strongroom_uploads_open", Gauge, Count, [],
         "Multipart uploads begun and neither completed nor aborted since the process started.";
 

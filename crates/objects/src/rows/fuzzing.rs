@@ -8,6 +8,7 @@ use super::{
     BlobId, Body, BucketRow, ContentAt, ContentId, GroupState, Head, HeadKind, ObjectHead, PartAt, PartRow,
     RowError, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
 };
+use crate::events::{Event, EventKey, EventKind, NotificationConfig, event_key, event_of_key};
 use crate::{
     BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
     DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId,
@@ -31,6 +32,9 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("objects/epoch", epoch_seeds, |bytes| {
         row(bytes, decode_epoch, |epoch| encode_epoch(*epoch))
     }),
+    Decoder::new("objects/event", event_seeds, |bytes| row(bytes, Event::decode, Event::encode)),
+    Decoder::new("objects/event key", event_key_seeds, of_event),
+    Decoder::new("objects/notification", notification_seeds, of_notification),
     Decoder::new("objects/upload key", upload_key_seeds, of_upload),
     Decoder::new("objects/blob key", blob_key_seeds, of_blob),
 ];
@@ -193,5 +197,46 @@ fn blob_key_seeds() -> Vec<Vec<u8>> {
 fn of_blob(key: &[u8]) -> bool {
     let Some(id) = BlobId::of_key(key) else { return false };
     assert_eq!(id.to_bytes(), key[1..], "one key per blob");
+    true
+}
+
+fn event_seeds() -> Vec<Vec<u8>> {
+    let Ok(name) = ObjectName::parse("a/b") else { return Vec::new() };
+    let created = Event {
+        kind: EventKind::CreatedPut,
+        at: Timestamp(1),
+        name,
+        version: Some(VersionId::Id([7; 16])),
+        size: Some(5),
+        etag: Some("00".repeat(16)),
+        rule: "rule".to_owned(),
+        principal: "root".to_owned(),
+        source: "127.0.0.1".to_owned(),
+        request_id: "0".repeat(32),
+    };
+    let removed =
+        Event { kind: EventKind::RemovedDelete, version: None, size: None, etag: None, ..created.clone() };
+    vec![created.encode(), removed.encode()]
+}
+
+fn event_key_seeds() -> Vec<Vec<u8>> {
+    vec![event_key("orders", EventKey { epoch: 3, count: 9 })]
+}
+
+fn of_event(bytes: &[u8]) -> bool {
+    let Some((target, key)) = event_of_key(bytes) else { return false };
+    assert_eq!(event_key(target, key), bytes, "one key per event");
+    true
+}
+
+fn notification_seeds() -> Vec<Vec<u8>> {
+    let rule = r#"{"rules":[{"id":"a","target":"arn:minio:sqs::orders:webhook","events":["s3:ObjectCreated:*","s3:ObjectTagging:Put"],"prefix":"in/"}]}"#;
+    vec![rule.as_bytes().to_vec()]
+}
+
+/// What is read can be stored, and says the same.
+fn of_notification(bytes: &[u8]) -> bool {
+    let Ok(config) = NotificationConfig::from_document(bytes) else { return false };
+    assert_eq!(NotificationConfig::from_document(&config.to_document()).as_ref(), Ok(&config));
     true
 }

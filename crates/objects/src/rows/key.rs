@@ -31,6 +31,8 @@ pub(crate) mod table {
     pub(crate) const OWNER: u8 = b'w';
     /// Blobs to remove.
     pub(crate) const GARBAGE: u8 = b'g';
+    /// Events that wait for their targets (`docs/spec/events.md` §3).
+    pub(crate) const EVENT: u8 = b'n';
 }
 
 /// What joins a head, its body, its object key and its blobs: random, made once per write.

@@ -60,7 +60,7 @@ impl RowError {
 }
 
 /// Reads the version byte.
-fn versioned(bytes: &[u8]) -> Result<Reader<'_>, RowError> {
+pub(crate) fn versioned(bytes: &[u8]) -> Result<Reader<'_>, RowError> {
     let mut input = Reader::new(bytes);
     match input.u8("version")? {
         VERSION => Ok(input),
@@ -70,20 +70,20 @@ fn versioned(bytes: &[u8]) -> Result<Reader<'_>, RowError> {
 }
 
 /// A value that begins with its version.
-fn writer() -> Writer {
+pub(crate) fn writer() -> Writer {
     let mut out = Writer::new();
     out.u8(VERSION);
     out
 }
 
-fn write_opt_text(out: &mut Writer, text: Option<&str>) {
+pub(crate) fn write_opt_text(out: &mut Writer, text: Option<&str>) {
     match text {
         Some(text) => out.u8(1).text(text),
         None => out.u8(0),
     };
 }
 
-fn read_opt_text(
+pub(crate) fn read_opt_text(
     input: &mut Reader<'_>,
     most: usize,
     field: &'static str,

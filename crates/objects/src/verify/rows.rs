@@ -10,6 +10,7 @@ use strongroom_store::{GroupId, ReadError, Reading};
 use super::content::{Entry, Job};
 use super::scan::{Rows, table_name};
 use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
+use crate::events::{Event, event_of_key};
 use crate::rows::{
     self, BlobId, Body, BucketRow, ContentAt, GroupState, Head, HeadKind, PartRow, UploadRow, table,
 };
@@ -124,7 +125,7 @@ impl Verifier<'_> {
                 Ok(())
             }
         });
-        for table in [table::PART, table::OWNER, table::GARBAGE] {
+        for table in [table::PART, table::OWNER, table::GARBAGE, table::EVENT] {
             self.scan(rows(table), &mut |_, key, value| {
                 let good = match table {
                     table::PART => key
@@ -132,6 +133,7 @@ impl Verifier<'_> {
                         .and_then(|id| id.try_into().ok())
                         .is_some_and(|id| uploads.contains(&UploadId(id)) && PartRow::decode(value).is_ok()),
                     table::OWNER => BlobId::of_key(key).is_some() && value == rows::PRESENT,
+                    table::EVENT => event_of_key(key).is_some() && Event::decode(value).is_ok(),
                     _ => BlobId::of_key(key).is_some() && rows::decode_epoch(value).is_ok(),
                 };
                 if !good {

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use strongroom_store::{GroupId, ReadError, Reading};
 
 use super::{ObjectFinding, UnreadRows, Verifier};
+use crate::events::event_of_key;
 use crate::rows::{BlobId, STATE, table};
 
 /// The rows of one table of one group.
@@ -131,6 +132,7 @@ pub(super) fn table_name(table: u8) -> &'static str {
         table::PART => "parts",
         table::OWNER => "owners of blobs",
         table::GARBAGE => "dropped blobs",
+        table::EVENT => "events",
         _ => "rows",
     }
 }
@@ -153,6 +155,10 @@ pub fn describe_row(key: &[u8]) -> Option<String> {
         }
         table::OWNER => format!("owner of blob {}", BlobId::of_key(key)?),
         table::GARBAGE => format!("dropped blob {}", BlobId::of_key(key)?),
+        table::EVENT => {
+            let (target, place) = event_of_key(key)?;
+            format!("event {place} for {target}")
+        }
         _ if key == STATE => "state".to_owned(),
         _ => return None,
     })
