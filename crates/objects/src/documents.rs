@@ -4,10 +4,14 @@
 //! All of them are in memory, in the bucket they belong to, so that asking takes no reading. What a document says is
 //! read at most once: whoever interprets it keeps the outcome in its slot.
 
+mod public_access;
+mod tagging;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use strongroom_store::{Check, Command, Write};
@@ -17,6 +21,8 @@ use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::rows;
 use crate::{BucketName, Condition, ObjectError};
+
+pub use public_access::PublicAccessBlock;
 
 /// What a document of a bucket is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -318,6 +324,11 @@ impl Objects {
         self.0.buckets.set(&Arc::new(changed));
         Ok(())
     }
+}
+
+/// The bytes of a document that is JSON.
+pub(crate) fn to_json<T: Serialize>(document: &T) -> Vec<u8> {
+    serde_json::to_vec(document).expect("text, numbers and lists of them have a JSON form")
 }
 
 #[cfg(test)]

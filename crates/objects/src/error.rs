@@ -386,13 +386,19 @@ pub enum TagFault {
     /// More than ten.
     #[error("there are more than ten")]
     TooMany,
+    /// More than fifty, of a bucket.
+    #[error("there are more than fifty")]
+    TooManyOfBucket,
+    /// A name that begins with `aws:`.
+    #[error("a name is reserved")]
+    Reserved,
     /// A name stands twice.
     #[error("a name stands twice")]
     Duplicate,
-    /// A name is empty or has more than 128 characters.
-    #[error("a name is empty or has more than 128 characters")]
+    /// A name is empty, has more than 128 characters, or one that is not allowed.
+    #[error("a name is empty, has more than 128 characters, or one that is not allowed")]
     Name,
-    /// A value has more than 256 characters.
-    #[error("a value has more than 256 characters")]
+    /// A value has more than 256 characters, or one that is not allowed.
+    #[error("a value has more than 256 characters, or one that is not allowed")]
     Value,
 }

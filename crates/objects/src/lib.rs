@@ -30,6 +30,7 @@ pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod lifecycle;
 mod locks;
 mod measure;
 mod meta;
@@ -54,7 +55,7 @@ pub use content::{Content, ContentError, ObjectBody};
 /// Inside [`ObjectError::Kms`]: who matches on that error needs no other crate for it.
 pub use strongroom_kms::KmsError;
 
-pub use documents::DocumentKind;
+pub use documents::{DocumentKind, PublicAccessBlock};
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,

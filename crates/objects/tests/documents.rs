@@ -121,7 +121,7 @@ async fn what_a_document_says_is_read_anew_after_it_changed() {
 async fn a_document_of_no_bucket_refuses_the_opening() {
     let fixture = Fixture::new().await;
     let key = [b"config/\x04".as_slice(), &0x1234_u32.to_be_bytes()].concat();
-    let writes = vec![Write::Put { key, value: vec![1, b'{', b'}'] }];
+    let writes = vec![Write::Put { key, value: vec![1, 2, 0, 0, 0, b'{', b'}'] }];
     let command = Command { group: GroupId::SYSTEM, checks: Vec::new(), writes };
     fixture.store.commit(command).await.unwrap();
     let Fixture { dir, store, objects } = fixture;

@@ -1,5 +1,6 @@
 //! Rows of buckets' documents (`docs/spec/object-entry.md` §2).
 
+use strongroom_seal::codec::DecodeError;
 use strongroom_store::GroupId;
 
 use super::key::{DOCUMENTS, end_of_prefix};
@@ -28,18 +29,17 @@ pub(crate) fn document_of_key(key: &[u8]) -> Option<(DocumentKind, GroupId)> {
 /// The value of a document's row.
 pub(crate) fn encode_document(bytes: &[u8]) -> Vec<u8> {
     let mut out = writer();
-    out.raw(bytes);
+    out.bytes(bytes);
     out.finish()
 }
 
 /// Reads [`encode_document`]'s output.
 pub(crate) fn decode_document(kind: DocumentKind, value: &[u8]) -> Result<&[u8], RowError> {
     let mut input = versioned(value)?;
-    let length = input.remaining();
-    if length == 0 || length > kind.len_max() {
-        return Err(strongroom_seal::codec::DecodeError::OutOfRange { field: "document" }.into());
+    let bytes = input.bytes(kind.len_max(), "document")?;
+    if bytes.is_empty() {
+        return Err(DecodeError::OutOfRange { field: "document" }.into());
     }
-    let bytes = input.raw(length, "document")?;
     input.finish("document")?;
     Ok(bytes)
 }

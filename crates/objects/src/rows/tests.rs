@@ -6,8 +6,9 @@ use strongroom_store::GroupId;
 
 use super::*;
 use crate::{
-    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption, ETag,
-    ObjectMeta, ObjectName, Retention, RetentionMode, SystemMeta, Timestamp, UploadId, VersionId, Versioning,
+    BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
+    DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, SystemMeta, Timestamp, UploadId,
+    VersionId, Versioning,
 };
 
 fn checksum(algorithm: ChecksumAlgorithm, kind: ChecksumKind, parts: u16) -> Checksum {

@@ -314,6 +314,12 @@ fn content_error(fault: &ContentError) -> ApiError {
 fn tag_fault(fault: TagFault) -> ApiError {
     match fault {
         TagFault::TooMany => ApiError::bad_request("BadRequest", "Object tags cannot be greater than 10"),
+        TagFault::TooManyOfBucket => {
+            ApiError::bad_request("BadRequest", "Bucket tag count cannot be greater than 50")
+        }
+        TagFault::Reserved => {
+            ApiError::bad_request("InvalidTag", "System tags cannot be added/updated by requester")
+        }
         TagFault::Duplicate => {
             ApiError::bad_request("InvalidTag", "Cannot provide multiple Tags with the same key")
         }

@@ -1,0 +1,39 @@
+//! The tags of a bucket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::objects::Objects;
+use crate::{BucketName, DocumentKind, ObjectError, Tags};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BucketTags {
+    /// Names and values, in the client's order.
+    tags: Tags,
+}
+
+impl Objects {
+    /// The tags of a bucket; `None` if it has none. Reads nothing.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub fn bucket_tags(&self, bucket: &BucketName) -> Result<Option<Tags>, ObjectError> {
+        let set = self.bucket_document_json::<BucketTags>(bucket, DocumentKind::Tagging)?;
+        Ok(set.map(|set| set.tags.clone()))
+    }
+
+    /// Replaces the tags of a bucket, or removes them.
+    ///
+    /// # Errors
+    /// [`ObjectError::InvalidTags`], [`ObjectError::NoSuchBucket`].
+    pub async fn set_bucket_tags(&self, bucket: &BucketName, tags: Option<Tags>) -> Result<(), ObjectError> {
+        let bytes = match tags {
+            Some(tags) => {
+                crate::meta::check_bucket_tags(&tags)?;
+                Some(super::to_json(&BucketTags { tags }))
+            }
+            None => None,
+        };
+        self.set_bucket_document(bucket, DocumentKind::Tagging, bytes).await
+    }
+}

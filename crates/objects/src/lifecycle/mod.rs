@@ -1,0 +1,8 @@
+//! Lifecycle rules: what goes by itself, and when (`docs/spec/lifecycle.md`).
+
+mod rules;
+
+pub use rules::{
+    Expiration, LIFECYCLE_RULES_MAX, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule,
+    NEWER_VERSIONS_MAX, NoncurrentExpiration, Subject,
+};
