@@ -49,6 +49,13 @@ pub trait Provider: Send + Sync + Debug {
     /// One key.
     async fn describe(&self, key_id: &str) -> Result<KeyInfo, KmsError>;
 
+    /// A number that is another one after any change of keys or of their states, as far as the provider knows without
+    /// asking anybody. What was unwrapped before a change is not used after it. A provider elsewhere need not know:
+    /// there, time alone says how long an unwrapped key is good for.
+    fn changes(&self) -> u64 {
+        0
+    }
+
     /// Really wraps and unwraps a throw-away key, and says how long that took.
     async fn probe(&self) -> Result<Duration, KmsError>;
 }

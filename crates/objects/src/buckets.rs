@@ -349,12 +349,22 @@ impl Objects {
         encryption: DefaultEncryption,
     ) -> Result<(), ObjectError> {
         counted("set_default_encryption", async {
-            if let DefaultEncryption::Kms { key_id: Some(key_id), .. } = &encryption {
-                self.0.kms.describe(key_id).await?;
+            if let DefaultEncryption::Kms { key_id: Some(key_id), .. }
+            | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = &encryption
+            {
+                self.0.keys.kms().describe(crate::kms_key_id(key_id)).await?;
             }
             self.change_settings(name, move |settings| settings.encryption = encryption).await
         })
         .await
+    }
+
+    /// What is set on a bucket. From memory.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub fn bucket_settings(&self, name: &BucketName) -> Result<BucketSettings, ObjectError> {
+        Ok(self.0.bucket(name)?.settings.clone())
     }
 
     /// Changes what is set on a bucket, durably and in one step with what was read. What is set must be possible: keys are not

@@ -18,11 +18,13 @@ extern crate self as strongroom_objects;
 
 pub mod backup;
 mod blobs;
+mod bucket_key;
 mod buckets;
 mod checksum;
 mod commit;
 mod conditions;
 mod content;
+mod data_keys;
 mod digest;
 mod documents;
 mod error;
@@ -31,6 +33,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod lifecycle;
+mod layers;
 mod locks;
 mod measure;
 mod meta;
@@ -56,12 +59,14 @@ pub use content::{Content, ContentError, ObjectBody};
 pub use strongroom_kms::KmsError;
 
 pub use documents::{DocumentKind, PublicAccessBlock};
+pub use data_keys::DataKeyOptions;
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
     PartNumber, UploadId, VersionId,
 };
 pub use objects::{Objects, ObjectsOptions};
+pub use sse::kms_key_id;
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, ETag, EntityTags, ObjectMeta, ReadConditions,
     Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags, Timestamp, Versioning,

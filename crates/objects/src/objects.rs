@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use strongroom_kms::Provider;
 use strongroom_seal::stream::StreamSpec;
@@ -15,14 +16,18 @@ use crate::backup::Backups;
 use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::events::{self, EVENT_QUEUE_MAX, Outbox};
+use crate::data_keys::DataKeys;
 use crate::locks::{Leases, Locks};
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
-use crate::{BucketName, Clock, ObjectError, SystemClock};
+use crate::{BucketName, Clock, DataKeyOptions, ObjectError, SystemClock};
 
 /// What is sealed inside the entry instead of a file: up to here one write of the log is cheaper than a file's two
 /// fsyncs, and listings do not read it.
 const INLINE_MAX: usize = 16 * 1024;
+
+/// How often keys of the KMS that are too old are wiped.
+const PURGE_EVERY: Duration = Duration::from_secs(5);
 
 /// How objects are kept. None of it changes how stored objects are read.
 #[derive(Debug, Clone)]
@@ -43,6 +48,8 @@ pub struct ObjectsOptions {
     pub event_targets: BTreeSet<String>,
     /// How many events wait for one target in one bucket at most.
     pub event_queue_max: u64,
+    /// How keys of the KMS are kept in memory.
+    pub data_keys: DataKeyOptions,
 }
 
 impl ObjectsOptions {
@@ -57,6 +64,7 @@ impl ObjectsOptions {
             disk: Arc::new(OsDisk),
             event_targets: BTreeSet::new(),
             event_queue_max: EVENT_QUEUE_MAX,
+            data_keys: DataKeyOptions::default(),
         }
     }
 }
@@ -70,7 +78,7 @@ pub struct Objects(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
-    pub(crate) kms: Arc<dyn Provider>,
+    pub(crate) keys: DataKeys,
     pub(crate) options: ObjectsOptions,
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) buckets: Buckets,
@@ -104,11 +112,12 @@ impl Objects {
         let (locks, wraps) = (Locks::default(), Wraps::default());
         let backups = Backups::default();
         let outbox = Outbox::new(store.epoch(), options.event_queue_max);
-        let inner =
-            Inner { store, kms, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
+        let keys = DataKeys::new(kms, Arc::clone(&options.clock), options.data_keys);
+        let inner = Inner { store, keys, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
         let objects = Self(Arc::new(inner));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();
+        tokio::spawn(purge(Arc::downgrade(&objects.0)));
         Ok(objects)
     }
 
@@ -117,6 +126,18 @@ impl Objects {
     pub async fn close(&self) {
         self.0.backups.close().await;
         self.0.sweeper.close().await;
+        self.0.keys.clear();
+    }
+}
+
+/// Wipes keys that nobody asked for any more, as long as there are objects.
+async fn purge(inner: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(PURGE_EVERY).await;
+        match inner.upgrade() {
+            Some(inner) => inner.keys.purge(),
+            None => return,
+        }
     }
 }
 

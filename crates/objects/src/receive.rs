@@ -8,13 +8,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use metrics::counter;
+use strongroom_seal::Random;
 use strongroom_seal::stream::StreamSpec;
-use strongroom_seal::{ObjectKey, Random};
 use strongroom_telemetry::names;
 use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobWriter, Blobs, WrittenBlob};
 use crate::digest::{Digested, Digests};
+use crate::layers::ContentKeys;
 use crate::sse::Belongs;
 use crate::{ChecksumAlgorithm, ChecksumRequest, ChecksumValue, Content, ContentError, ObjectError};
 
@@ -26,7 +27,7 @@ pub(crate) struct Receiver {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) spec: StreamSpec,
-    pub(crate) key: ObjectKey,
+    pub(crate) keys: ContentKeys,
     pub(crate) belongs: Belongs,
     pub(crate) part: u16,
     /// Content up to this many bytes stays in memory.
@@ -154,8 +155,8 @@ impl Receiver {
             if digests.are_slow() { (Some(Job::idle(digests)), None) } else { (None, Some(digests)) };
         let mut sealing = Job::start(move || {
             let id = self.blobs.new_id(&*self.random);
-            let context = self.belongs.blob(self.part, &id);
-            let stream = (&self.key, &context, self.spec);
+            let places = self.belongs.blob(self.part, &id);
+            let stream = (&self.keys, &places, self.spec);
             let writer = BlobWriter::create(&self.blobs, self.belongs.group, id, stream, &*self.random)?;
             Ok((writer, with))
         });

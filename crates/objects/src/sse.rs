@@ -2,7 +2,9 @@
 //!
 //! Contexts and argument: `docs/spec/object-entry.md` §5 and §8.
 
-use strongroom_kms::Provider;
+use std::sync::Arc;
+
+use strongroom_kms::{KmsError, ROOT_KEY_ID};
 use strongroom_seal::{
     Context, CustomerKey, DataKey, Envelope, GroupKey, Label, ObjectKey, Random, SecretKey, Unsealable,
     derive, record,
@@ -10,10 +12,21 @@ use strongroom_seal::{
 use strongroom_store::inspect::Image;
 use strongroom_store::{GroupId, ReadError, Store};
 
+use crate::bucket_key::{self, BucketKey};
+use crate::data_keys::DataKeys;
 use crate::digest::md5_of;
+use crate::layers::{ContentKeys, Layers, Places};
 use crate::measure::sse_failed;
 use crate::rows::{BlobId, CLIENT_CONTEXT_LEN_MAX, ContentId, SseRow};
 use crate::{BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest};
+
+/// The key a request means: names of AWS's form (`arn:aws:kms:REGION:ACCOUNT:key/ID`) are the ids in them. Whether the
+/// region is the right one is for the face to say, which knows it.
+pub fn kms_key_id(name: &str) -> &str {
+    let Some(rest) = name.strip_prefix("arn:aws:kms:") else { return name };
+    let resource = rest.splitn(3, ':').nth(2).unwrap_or(rest);
+    resource.strip_prefix("key/").unwrap_or(resource)
+}
 
 /// Where a key and its content belong.
 #[derive(Debug, Clone)]
@@ -25,14 +38,18 @@ pub(crate) struct Belongs {
 }
 
 impl Belongs {
-    /// The context of an inline payload.
-    pub(crate) fn inline(&self) -> Context {
-        self.context(Label::InlineContent)
+    /// The places of an inline payload.
+    pub(crate) fn inline(&self) -> Places {
+        let [inner, outer] =
+            [Label::InlineContent, Label::InlineContentOuter].map(|label| self.context(label));
+        Places { inner, outer }
     }
 
-    /// The context of a blob.
-    pub(crate) fn blob(&self, part: u16, blob: &BlobId) -> Context {
-        self.context(Label::PartContent).and(u32::from(part)).and(blob.epoch).and(&blob.id)
+    /// The places of a blob.
+    pub(crate) fn blob(&self, part: u16, blob: &BlobId) -> Places {
+        let [inner, outer] = [Label::PartContent, Label::PartContentOuter]
+            .map(|label| self.context(label).and(u32::from(part)).and(blob.epoch).and(&blob.id));
+        Places { inner, outer }
     }
 
     fn context(&self, label: Label) -> Context {
@@ -46,11 +63,16 @@ impl Belongs {
             .and(&self.content.0)
     }
 
-    fn kms(&self, client: Option<&str>) -> Context {
-        Context::new(Label::KmsDataKey, self.bucket.as_str())
+    /// What the KMS binds a data key to.
+    fn kms(&self, label: Label, client: Option<&str>) -> Context {
+        Context::new(label, self.bucket.as_str())
             .and(self.name.as_bytes())
             .and(&self.content.0)
             .and(client.unwrap_or_default())
+    }
+
+    fn by_bucket_key(&self, client: Option<&str>) -> Context {
+        self.context(Label::ObjectKeyByBucketKey).and(client.unwrap_or_default())
     }
 }
 
@@ -58,8 +80,29 @@ impl Belongs {
 #[derive(Debug)]
 pub(crate) enum Wrapper {
     Group,
-    Kms { key: DataKey, envelope: Box<Envelope>, context: Option<String> },
+    Kms {
+        key: DataKey,
+        envelope: Box<Envelope>,
+        context: Option<String>,
+    },
+    /// One data key for each layer.
+    Dsse {
+        inner: (DataKey, Box<Envelope>),
+        outer: (DataKey, Box<Envelope>),
+        context: Option<String>,
+    },
+    BucketKey {
+        key: Arc<BucketKey>,
+        context: Option<String>,
+    },
     Customer(CustomerKey),
+}
+
+/// Which encryption by a KMS.
+enum Kms {
+    Single,
+    Dsse,
+    BucketKey,
 }
 
 impl Wrapper {
@@ -68,31 +111,67 @@ impl Wrapper {
         request: SseRequest,
         settings: &BucketSettings,
         belongs: &Belongs,
-        kms: &dyn Provider,
+        keys: &DataKeys,
     ) -> Result<Self, ObjectError> {
-        let (key_id, context) = match request {
+        let (key_id, context, kms) = match request {
             SseRequest::S3 => return Ok(Self::Group),
             SseRequest::Customer(_) if settings.customer_keys_blocked => {
                 return Err(ObjectError::CustomerKeysBlocked);
             }
             SseRequest::Customer(key) => return Ok(Self::Customer(key)),
-            // A request that says SSE-KMS and names no key gets the provider's default key, not the bucket's.
-            SseRequest::Kms { key_id, context } => {
-                let size = context.as_ref().map_or(0, String::len);
-                if size > CLIENT_CONTEXT_LEN_MAX {
-                    return Err(ObjectError::MetadataTooLarge { size, most: CLIENT_CONTEXT_LEN_MAX });
-                }
-                (key_id, context)
+            // A request that says SSE-KMS and names no key gets the provider's default key, not the bucket's. Whether
+            // there is a bucket key is the bucket's to say unless the request does.
+            SseRequest::Kms { key_id, context, bucket_key } => {
+                let bucket_key = bucket_key.unwrap_or_else(|| settings.encryption.bucket_key());
+                (key_id, context, if bucket_key { Kms::BucketKey } else { Kms::Single })
             }
+            SseRequest::Dsse { key_id, context } => (key_id, context, Kms::Dsse),
             SseRequest::Default => match &settings.encryption {
-                DefaultEncryption::S3 => return Ok(Self::Group),
-                DefaultEncryption::Kms { key_id, .. } => (key_id.clone(), None),
+                DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => return Ok(Self::Group),
+                DefaultEncryption::Kms { key_id, bucket_key: true } => (key_id.clone(), None, Kms::BucketKey),
+                DefaultEncryption::Kms { key_id, bucket_key: false } => (key_id.clone(), None, Kms::Single),
+                DefaultEncryption::Dsse { key_id, .. } => (key_id.clone(), None, Kms::Dsse),
             },
         };
-        let key_id = key_id.as_deref().unwrap_or_else(|| kms.default_key());
-        let generated = kms.generate(key_id, &belongs.kms(context.as_deref())).await;
-        let (key, envelope) = generated.inspect_err(|error| sse_failed("kms", error.kind()))?;
-        Ok(Self::Kms { key, envelope: Box::new(envelope), context })
+        let size = context.as_ref().map_or(0, String::len);
+        if size > CLIENT_CONTEXT_LEN_MAX {
+            return Err(ObjectError::MetadataTooLarge { size, most: CLIENT_CONTEXT_LEN_MAX });
+        }
+        let key_id = key_id.as_deref().map_or_else(|| keys.kms().default_key(), kms_key_id);
+        let chosen = Self::by_kms(kms, key_id, context, belongs, keys).await;
+        Ok(chosen.inspect_err(|error| sse_failed("kms", error.kind()))?)
+    }
+
+    async fn by_kms(
+        kms: Kms,
+        key_id: &str,
+        context: Option<String>,
+        belongs: &Belongs,
+        keys: &DataKeys,
+    ) -> Result<Self, KmsError> {
+        if key_id == ROOT_KEY_ID {
+            return Err(KmsError::Protected { key_id: key_id.to_owned() });
+        }
+        let client = context.as_deref();
+        let generate = async |label| {
+            let (key, envelope) = keys.kms().generate(key_id, &belongs.kms(label, client)).await?;
+            Ok::<_, KmsError>((key, Box::new(envelope)))
+        };
+        Ok(match kms {
+            Kms::Single => {
+                let (key, envelope) = generate(Label::KmsDataKey).await?;
+                Self::Kms { key, envelope, context }
+            }
+            Kms::Dsse => {
+                let inner = generate(Label::KmsDataKey).await?;
+                let outer = generate(Label::KmsDataKeyOuter).await?;
+                Self::Dsse { inner, outer, context }
+            }
+            Kms::BucketKey => {
+                let key = keys.bucket_key(&belongs.bucket, belongs.group, key_id).await?;
+                Self::BucketKey { key, context }
+            }
+        })
     }
 
     /// Whether the content's MD5 may be its entity tag: it tells whoever sees a listing what the content is, so
@@ -101,15 +180,23 @@ impl Wrapper {
         matches!(self, Self::Group)
     }
 
-    /// Wraps `object_key`. Blocks if the group's key is not in memory.
+    /// How many layers what it wraps the keys of has.
+    pub(crate) fn layers(&self) -> Layers {
+        match self {
+            Self::Dsse { .. } => Layers::Two,
+            Self::Group | Self::Kms { .. } | Self::BucketKey { .. } | Self::Customer(_) => Layers::One,
+        }
+    }
+
+    /// Wraps `keys`, which are of as many layers as [`Self::layers`] says. Blocks if the group's key is not in memory.
     pub(crate) fn wrap(
         &self,
         store: &Store,
         belongs: &Belongs,
-        object_key: &ObjectKey,
+        keys: &ContentKeys,
         random: &dyn Random,
     ) -> Result<SseRow, ReadError> {
-        let plain = object_key.dangerous_expose();
+        let plain = keys.inner.dangerous_expose();
         let wrapped = |sealed: Vec<u8>| Box::new(sealed.try_into().expect("a record adds a fixed length"));
         Ok(match self {
             Self::Group => {
@@ -122,6 +209,25 @@ impl Wrapper {
             Self::Kms { key, envelope, context } => {
                 let sealed = record::seal(key, &belongs.context(Label::ObjectKeyByKms), plain, random);
                 SseRow::Kms { envelope: envelope.clone(), context: context.clone(), wrapped: wrapped(sealed) }
+            }
+            Self::Dsse { inner, outer, context } => {
+                let outer_plain =
+                    keys.outer.as_ref().expect("keys are made for as many layers").dangerous_expose();
+                let inner_sealed =
+                    record::seal(&inner.0, &belongs.context(Label::ObjectKeyByKms), plain, random);
+                let place = belongs.context(Label::ObjectKeyByKmsOuter);
+                let outer_sealed = record::seal(&outer.0, &place, outer_plain, random);
+                SseRow::Dsse {
+                    envelopes: Box::new([(*inner.1).clone(), (*outer.1).clone()]),
+                    context: context.clone(),
+                    wrapped: [wrapped(inner_sealed), wrapped(outer_sealed)],
+                }
+            }
+            Self::BucketKey { key, context } => {
+                let place = belongs.by_bucket_key(context.as_deref());
+                let sealed = record::seal(&*key.key, &place, plain, random);
+                let envelope = Box::new(key.envelope.clone());
+                SseRow::BucketKey { envelope, context: context.clone(), wrapped: wrapped(sealed) }
             }
             Self::Customer(key) => {
                 let mut salt = [0; 32];
@@ -137,12 +243,18 @@ impl Wrapper {
     pub(crate) fn applied(&self) -> SseApplied {
         match self {
             Self::Group => SseApplied::S3,
-            Self::Kms { envelope, context, .. } => {
-                SseApplied::Kms { key_id: envelope.key_id.clone(), context: context.clone() }
+            Self::Kms { envelope, context, .. } => applied(envelope, context, false),
+            Self::Dsse { inner, context, .. } => {
+                SseApplied::Dsse { key_id: inner.1.key_id.clone(), context: context.clone() }
             }
+            Self::BucketKey { key, context } => applied(&key.envelope, context, true),
             Self::Customer(key) => SseApplied::Customer { key_md5: Some(md5_of(key.dangerous_expose())) },
         }
     }
+}
+
+fn applied(envelope: &Envelope, context: &Option<String>, bucket_key: bool) -> SseApplied {
+    SseApplied::Kms { key_id: envelope.key_id.clone(), context: context.clone(), bucket_key }
 }
 
 impl SseRow {
@@ -150,9 +262,11 @@ impl SseRow {
     pub(crate) fn applied(&self, key: Option<&CustomerKey>) -> SseApplied {
         match self {
             Self::Group { .. } => SseApplied::S3,
-            Self::Kms { envelope, context, .. } => {
-                SseApplied::Kms { key_id: envelope.key_id.clone(), context: context.clone() }
+            Self::Kms { envelope, context, .. } => applied(envelope, context, false),
+            Self::Dsse { envelopes, context, .. } => {
+                SseApplied::Dsse { key_id: envelopes[0].key_id.clone(), context: context.clone() }
             }
+            Self::BucketKey { envelope, context, .. } => applied(envelope, context, true),
             Self::Customer { .. } => {
                 SseApplied::Customer { key_md5: key.map(|key| md5_of(key.dangerous_expose())) }
             }
@@ -163,8 +277,19 @@ impl SseRow {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Group { .. } => "s3",
-            Self::Kms { .. } => "kms",
+            Self::Kms { .. } | Self::BucketKey { .. } => "kms",
+            Self::Dsse { .. } => "dsse",
             Self::Customer { .. } => "customer",
+        }
+    }
+
+    /// How many layers the content has.
+    pub(crate) fn layers(&self) -> Layers {
+        match self {
+            Self::Dsse { .. } => Layers::Two,
+            Self::Group { .. } | Self::Kms { .. } | Self::BucketKey { .. } | Self::Customer { .. } => {
+                Layers::One
+            }
         }
     }
 
@@ -187,21 +312,70 @@ impl SseRow {
         }
     }
 
+    /// What unwraps the object key, if nobody has to be asked for it.
+    pub(crate) fn local_unwrapper(
+        &self,
+        customer: Option<&CustomerKey>,
+        belongs: &Belongs,
+        keys: &DataKeys,
+    ) -> Option<Unwrapper> {
+        Some(match self {
+            Self::Group { .. } => Unwrapper::Group,
+            Self::Customer { .. } => Unwrapper::Customer(customer?.clone()),
+            _ => {
+                let [inner, outer] = self.envelopes(belongs);
+                let kept = |(envelope, context): (&Envelope, Context)| keys.kept(envelope, &context);
+                let outer = match outer {
+                    Some(outer) => Some(kept(outer)?),
+                    None => None,
+                };
+                Unwrapper::Kms(kept(inner?)?, outer)
+            }
+        })
+    }
+
     /// What unwraps the object key: the KMS is asked here, everything else waits for [`Unwrapper::unwrap`].
     pub(crate) async fn unwrapper(
         &self,
         customer: Option<CustomerKey>,
         belongs: &Belongs,
-        kms: &dyn Provider,
+        keys: &DataKeys,
     ) -> Result<Unwrapper, ObjectError> {
+        let unwrap = async |(envelope, context): (&Envelope, Context)| {
+            let unwrapped = keys.unwrap(envelope, &context).await;
+            unwrapped.inspect_err(|error| sse_failed(self.kind(), error.kind()))
+        };
         Ok(match self {
             Self::Group { .. } => Unwrapper::Group,
-            Self::Kms { envelope, context, .. } => {
-                let unwrapped = kms.unwrap(envelope, &belongs.kms(context.as_deref())).await;
-                Unwrapper::Kms(unwrapped.inspect_err(|error| sse_failed("kms", error.kind()))?)
-            }
             Self::Customer { .. } => Unwrapper::Customer(customer.ok_or(ObjectError::CustomerKeyRequired)?),
+            _ => {
+                let [inner, outer] = self.envelopes(belongs);
+                let outer = match outer {
+                    Some(outer) => Some(unwrap(outer).await?),
+                    None => None,
+                };
+                let inner = inner.expect("all that is left has an envelope");
+                Unwrapper::Kms(unwrap(inner).await?, outer)
+            }
         })
+    }
+
+    /// The envelopes of the inner and of the outer layer, with what the KMS bound them to.
+    fn envelopes(&self, belongs: &Belongs) -> [Option<(&Envelope, Context)>; 2] {
+        match self {
+            Self::Group { .. } | Self::Customer { .. } => [None, None],
+            Self::Kms { envelope, context, .. } => {
+                [Some((envelope, belongs.kms(Label::KmsDataKey, context.as_deref()))), None]
+            }
+            Self::Dsse { envelopes, context, .. } => {
+                let [inner, outer] = &**envelopes;
+                let of = |label| belongs.kms(label, context.as_deref());
+                [Some((inner, of(Label::KmsDataKey))), Some((outer, of(Label::KmsDataKeyOuter)))]
+            }
+            Self::BucketKey { envelope, .. } => {
+                [Some((envelope, bucket_key::context(&belongs.bucket, belongs.group))), None]
+            }
+        }
     }
 }
 
@@ -227,7 +401,8 @@ impl GroupKeys for Image {
 #[derive(Debug)]
 pub(crate) enum Unwrapper {
     Group,
-    Kms(DataKey),
+    /// The data key of the inner or only layer, and of the outer one.
+    Kms(Arc<DataKey>, Option<Arc<DataKey>>),
     Customer(CustomerKey),
 }
 
@@ -245,28 +420,38 @@ impl From<Unsealable> for UnwrapError {
 }
 
 impl Unwrapper {
-    /// The object key. Blocks if the group's key is not in memory.
+    /// The keys of the content. Blocks if the group's key is not in memory.
     pub(crate) fn unwrap(
         &self,
         row: &SseRow,
         belongs: &Belongs,
         keys: &dyn GroupKeys,
-    ) -> Result<ObjectKey, UnwrapError> {
+    ) -> Result<ContentKeys, UnwrapError> {
+        let object_key = |plain: &[u8]| ObjectKey::from_slice(plain).ok_or(UnwrapError::Unsealable);
+        let mut outer_key = None;
         let plain = match (row, self) {
             (SseRow::Group { key_id, wrapped }, _) => {
                 let group_key = keys.group_key_by_id(belongs.group, *key_id).map_err(UnwrapError::Read)?;
                 let key = wrap_key(&group_key, belongs.group, *key_id);
                 record::open(&key, &belongs.by_group(*key_id), &**wrapped)?
             }
-            (SseRow::Kms { wrapped, .. }, Self::Kms(key)) => {
-                record::open(key, &belongs.context(Label::ObjectKeyByKms), &**wrapped)?
+            (SseRow::Kms { wrapped, .. }, Self::Kms(key, None)) => {
+                record::open(&**key, &belongs.context(Label::ObjectKeyByKms), &**wrapped)?
+            }
+            (SseRow::Dsse { wrapped: [inner, outer], .. }, Self::Kms(key, Some(of_outer))) => {
+                let place = belongs.context(Label::ObjectKeyByKmsOuter);
+                outer_key = Some(object_key(&record::open(&**of_outer, &place, &**outer)?)?);
+                record::open(&**key, &belongs.context(Label::ObjectKeyByKms), &**inner)?
+            }
+            (SseRow::BucketKey { context, wrapped, .. }, Self::Kms(key, None)) => {
+                record::open(&**key, &belongs.by_bucket_key(context.as_deref()), &**wrapped)?
             }
             (SseRow::Customer { wrapped, .. }, Self::Customer(key)) => {
                 record::open(key, &belongs.context(Label::ObjectKeyByCustomer), &**wrapped)?
             }
-            (SseRow::Kms { .. } | SseRow::Customer { .. }, _) => return Err(UnwrapError::Unsealable),
+            _ => return Err(UnwrapError::Unsealable),
         };
-        ObjectKey::from_slice(&plain).ok_or(UnwrapError::Unsealable)
+        Ok(ContentKeys { inner: object_key(&plain)?, outer: outer_key })
     }
 }
 
@@ -276,4 +461,19 @@ fn wrap_key(group_key: &strongroom_seal::GroupKey, group: GroupId, key_id: u32) 
 
 fn verifier(key: &CustomerKey, salt: &[u8; 32], belongs: &Belongs) -> SecretKey {
     derive(key, salt, &belongs.context(Label::CustomerKeyVerifier))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_named_by_their_id_or_as_aws_names_them() {
+        assert_eq!(kms_key_id("default"), "default");
+        assert_eq!(kms_key_id("arn:aws:kms:::key/default"), "default");
+        assert_eq!(kms_key_id("arn:aws:kms:us-east-1:000000000000:key/team/a:b"), "team/a:b");
+        assert_eq!(kms_key_id("arn:aws:kms:eu:0:alias/x"), "alias/x");
+        // As MinIO names them.
+        assert_eq!(kms_key_id("arn:aws:kms:default"), "default");
+    }
 }

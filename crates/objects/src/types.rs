@@ -173,6 +173,15 @@ pub enum SseRequest {
         key_id: Option<String>,
         /// The client's encryption context: JSON text, as decoded from the header.
         context: Option<String>,
+        /// Whether a bucket key wraps the object key; `None` is the bucket's setting.
+        bucket_key: Option<bool>,
+    },
+    /// DSSE-KMS: two layers, each under an object key of its own, each wrapped by a data key of its own.
+    Dsse {
+        /// Which key; `None` is the provider's default key.
+        key_id: Option<String>,
+        /// The client's encryption context.
+        context: Option<String>,
     },
     /// SSE-C: the object key is wrapped by the client's key.
     Customer(CustomerKey),
@@ -185,6 +194,15 @@ pub enum SseApplied {
     S3,
     /// SSE-KMS.
     Kms {
+        /// The KMS key's id.
+        key_id: String,
+        /// The client's encryption context.
+        context: Option<String>,
+        /// Whether a bucket key wraps the object key.
+        bucket_key: bool,
+    },
+    /// DSSE-KMS.
+    Dsse {
         /// The KMS key's id.
         key_id: String,
         /// The client's encryption context.
@@ -204,6 +222,11 @@ pub enum DefaultEncryption {
     /// SSE-S3, as every new bucket.
     #[default]
     S3,
+    /// SSE-S3, and somebody said so.
+    S3Set {
+        /// BucketKeyEnabled: for writes that ask for SSE-KMS.
+        bucket_key: bool,
+    },
     /// SSE-KMS.
     Kms {
         /// Which key; `None` is the provider's default key.
@@ -211,6 +234,30 @@ pub enum DefaultEncryption {
         /// BucketKeyEnabled.
         bucket_key: bool,
     },
+    /// DSSE-KMS.
+    Dsse {
+        /// Which key; `None` is the provider's default key.
+        key_id: Option<String>,
+        /// BucketKeyEnabled: for writes that ask for SSE-KMS. DSSE-KMS has no bucket keys.
+        bucket_key: bool,
+    },
+}
+
+impl DefaultEncryption {
+    /// BucketKeyEnabled.
+    pub fn bucket_key(&self) -> bool {
+        match self {
+            Self::S3 => false,
+            Self::S3Set { bucket_key } | Self::Kms { bucket_key, .. } | Self::Dsse { bucket_key, .. } => {
+                *bucket_key
+            }
+        }
+    }
+
+    /// Whether somebody set it, to whatever: then a copy of an object onto itself may change nothing else.
+    pub fn is_set(&self) -> bool {
+        *self != Self::S3
+    }
 }
 
 /// A bucket's versioning.

@@ -140,21 +140,25 @@ async fn kms_objects_name_their_key_and_context_and_do_not_show_their_md5() {
     let context = Some("{\"team\":\"blue\"}".to_owned());
     for length in [100, 100_000] {
         let mut request = put("name", noise(1, length));
-        request.sse = SseRequest::Kms { key_id: Some("blue".into()), context: context.clone() };
+        request.sse =
+            SseRequest::Kms { key_id: Some("blue".into()), context: context.clone(), bucket_key: None };
         let stored = fixture.objects.put(request).await.unwrap();
-        assert_eq!(stored.sse, SseApplied::Kms { key_id: "blue".into(), context: context.clone() });
+        assert_eq!(
+            stored.sse,
+            SseApplied::Kms { key_id: "blue".into(), context: context.clone(), bucket_key: false }
+        );
         assert!(matches!(stored.etag, ETag::Opaque(_)));
         let head = fixture.objects.head(get("name")).await.unwrap().info;
         assert_eq!((head.sse, head.etag), (stored.sse, stored.etag));
         assert!(fixture.read("name").await.unwrap() == noise(1, length));
     }
     let mut request = put("name", "x");
-    request.sse = SseRequest::Kms { key_id: Some("missing".into()), context: None };
+    request.sse = SseRequest::Kms { key_id: Some("missing".into()), context: None, bucket_key: None };
     assert!(matches!(fixture.objects.put(request).await, Err(ObjectError::Kms(_))));
     let mut request = put("name", "x");
-    request.sse = SseRequest::Kms { key_id: None, context: None };
+    request.sse = SseRequest::Kms { key_id: None, context: None, bucket_key: None };
     let stored = fixture.objects.put(request).await.unwrap();
-    assert_eq!(stored.sse, SseApplied::Kms { key_id: "default".into(), context: None });
+    assert_eq!(stored.sse, SseApplied::Kms { key_id: "default".into(), context: None, bucket_key: false });
 }
 
 #[tokio::test]
@@ -333,7 +337,7 @@ async fn a_part_can_be_a_range_of_an_object() {
     let fixture = Fixture::new().await;
     let objects = &fixture.objects;
     fixture.put("from", noise(1, 6 << 20)).await;
-    let id = upload(objects, "to", SseRequest::Kms { key_id: None, context: None }).await;
+    let id = upload(objects, "to", SseRequest::Kms { key_id: None, context: None, bucket_key: None }).await;
     let copy = async |number, range| {
         let part = PartNumber::new(number).unwrap();
         let (bucket, source) = (bucket(), source("from"));
@@ -400,7 +404,7 @@ async fn a_default_encryption_is_for_writes_that_ask_for_none() {
     assert_eq!(fixture.objects.head_bucket(&bucket()).await.unwrap().settings.encryption, encryption);
     assert_eq!(
         fixture.put("name", "x").await.sse,
-        SseApplied::Kms { key_id: "default".into(), context: None }
+        SseApplied::Kms { key_id: "default".into(), context: None, bucket_key: true }
     );
     let mut request = put("name", "x");
     request.sse = SseRequest::S3;
@@ -517,7 +521,7 @@ async fn what_no_row_holds_or_nothing_enforces_is_refused() {
     let objects = &fixture.objects;
     let long = |length| "x".repeat(length);
     let mut request = put("name", "x");
-    request.sse = SseRequest::Kms { key_id: None, context: Some(long(9000)) };
+    request.sse = SseRequest::Kms { key_id: None, context: Some(long(9000)), bucket_key: None };
     assert!(matches!(objects.put(request).await, Err(ObjectError::MetadataTooLarge { .. })));
     for change in [
         (|meta: &mut ObjectMeta| meta.user = vec![("a".into(), "x".repeat(2048))]) as fn(&mut ObjectMeta),

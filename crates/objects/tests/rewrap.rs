@@ -75,7 +75,7 @@ async fn no_row_names_the_old_key_afterwards_and_everything_reads_the_same() {
     let first = fixture.objects.put_part(part("later", open, 1, contents[0].clone())).await.unwrap();
     let customer = || CustomerKey::from_bytes(&mut [9; 32]);
     for (key, sse) in [
-        ("kms", SseRequest::Kms { key_id: None, context: None }),
+        ("kms", SseRequest::Kms { key_id: None, context: None, bucket_key: None }),
         ("customer", SseRequest::Customer(customer())),
     ] {
         let mut request = put(key, noise(20, 70_000));

@@ -166,7 +166,7 @@ async fn a_canary_is_in_no_file_and_no_file_name() {
         request.meta.user = vec![(canary.into(), canary.into())];
         request.meta.tags = vec![(canary.into(), canary.into())];
         request.meta.system.content_type = Some(canary.into());
-        request.sse = SseRequest::Kms { key_id: None, context: Some(canary.into()) };
+        request.sse = SseRequest::Kms { key_id: None, context: Some(canary.into()), bucket_key: None };
         fixture.objects.put(request).await.unwrap();
         let id = upload(&fixture.objects, &key, SseRequest::Default).await;
         fixture.objects.put_part(part(&key, id, 1, content)).await.unwrap();

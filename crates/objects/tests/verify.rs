@@ -67,7 +67,7 @@ async fn filled() -> tempfile::TempDir {
     customer.sse = SseRequest::Customer(CustomerKey::from_bytes(&mut [9; 32]));
     fixture.objects.put(customer).await.unwrap();
     let mut kms = put("kms", noise(4, LENGTH + 2));
-    kms.sse = SseRequest::Kms { key_id: None, context: Some("{}".into()) };
+    kms.sse = SseRequest::Kms { key_id: None, context: Some("{}".into()), bucket_key: None };
     fixture.objects.put(kms).await.unwrap();
     let id = upload(&fixture.objects, "open", SseRequest::Default).await;
     fixture.objects.put_part(part("open", id, 7, noise(5, LENGTH + 3))).await.unwrap();

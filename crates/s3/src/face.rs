@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::EXPIRES;
 use http::{HeaderMap, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -10,7 +11,7 @@ use s3s::host::MultiDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
-use strongroom_objects::Objects;
+use strongroom_objects::{BucketName, Objects};
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Gate, Resource, Secrets, authorise};
@@ -20,7 +21,7 @@ use crate::ops;
 use crate::options::S3Options;
 use crate::request::RequestState;
 use crate::server::ServeError;
-use crate::sse::Channel;
+use crate::sse::{Channel, Setting};
 
 /// The protocol library, set up to call our operations.
 pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<S3Service, ServeError> {
@@ -67,12 +68,18 @@ struct Shared {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OtherStatus(pub(crate) StatusCode);
 
+/// A document in place of the one that the library writes.
+#[derive(Debug, Clone)]
+pub(crate) struct OwnDocument(pub(crate) Bytes);
+
 /// What an operation knows of its request beside its input.
 pub(crate) struct Call {
     shared: Arc<Shared>,
     state: RequestState,
     pub(crate) headers: HeaderMap,
     pub(crate) trailers: Option<TrailingHeaders>,
+    /// What the document of a bucket's encryption says of customers' keys.
+    pub(crate) customer_keys_blocked: Option<bool>,
 }
 
 /// What an operation answers.
@@ -91,6 +98,15 @@ impl Call {
     /// Whether a customer's key may have come with this request.
     pub(crate) fn channel(&self) -> Channel {
         Channel::of(self.state.secure(), self.shared.options.sse_c)
+    }
+
+    /// What the encryption headers of a write to a bucket are read by. A bucket that is not there blocks nothing: the
+    /// operation says that it is not there.
+    pub(crate) fn sse_setting(&self, bucket: &str) -> Setting<'_> {
+        let name = BucketName::parse(bucket).ok();
+        let settings = name.and_then(|name| self.objects().bucket_settings(&name).ok());
+        let customer_keys_blocked = settings.is_some_and(|settings| settings.customer_keys_blocked);
+        Setting { channel: self.channel(), customer_keys_blocked, region: self.region() }
     }
 
     /// Whether the request came over TLS.
@@ -117,7 +133,8 @@ impl Call {
 impl Face {
     fn split<T>(&self, mut request: S3Request<T>) -> (Call, T) {
         let verified = request.extensions.remove::<Verified>();
-        let (trailers, expires) = verified.map(|seen| (seen.trailers, seen.expires)).unwrap_or_default();
+        let seen = verified.map(|seen| (seen.trailers, seen.expires, seen.customer_keys_blocked));
+        let (trailers, expires, customer_keys_blocked) = seen.unwrap_or_default();
         if let Some(expires) = expires {
             request.headers.insert(EXPIRES, expires);
         }
@@ -127,6 +144,7 @@ impl Face {
             state: state.expect("the service puts the state into every request"),
             headers: request.headers,
             trailers: request.trailing_headers.or(trailers),
+            customer_keys_blocked,
         };
         (call, request.input)
     }
@@ -162,7 +180,10 @@ operations! {
 
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = ops::bucket_settings::location;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = ops::bucket_settings::versioning;
-    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = ops::bucket_settings::encryption;
+    get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = ops::bucket_encryption::get;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = ops::bucket_encryption::put;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput
+        = ops::bucket_encryption::delete;
     get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput
         = ops::bucket_settings::request_payment;
     get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput)

@@ -29,6 +29,11 @@ pub const DECODERS: &[Decoder] = &[
     Decoder::new("s3/signature", signature_seeds, signature).with_memory(16 << 10, 200),
     Decoder::new("s3/checksum headers", checksum_seeds, checksums).with_memory(16 << 10, 200),
     Decoder::new("s3/encryption headers", sse_seeds, encryption).with_memory(16 << 10, 200),
+    Decoder::new(
+        "s3/blocked encryption types",
+        document_seeds,
+        crate::encryption_document::split_for_fuzzing,
+    ),
     Decoder::new("s3/tagging", tagging_seeds, tagging).with_memory(4096, 64),
     Decoder::new("s3/range", range_seeds, range),
     Decoder::new("s3/conditions", condition_seeds, conditions),
@@ -39,6 +44,13 @@ pub const DECODERS: &[Decoder] = &[
         token(bytes, crate::ops::list_objects_v2::token_in)
     }),
 ];
+
+fn document_seeds() -> Vec<Vec<u8>> {
+    let types = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>";
+    ["", "<BlockedEncryptionTypes/>", types]
+        .map(|inside| format!("<C><Rule><BucketKeyEnabled>true</BucketKeyEnabled>{inside}</Rule></C>").into())
+        .into()
+}
 
 fn unsigned_seeds() -> Vec<Vec<u8>> {
     vec![
@@ -182,12 +194,14 @@ fn encryption(bytes: &[u8]) -> bool {
         method: of("").map(ServerSideEncryption::from),
         kms_key_id: of("-aws-kms-key-id"),
         kms_context: of("-context"),
+        bucket_key: of("-bucket-key-enabled").map(|text| text == "true"),
         customer: customer(),
     };
     let _ = sse::refuse_method(&headers);
     let _ = sse::customer_key(customer(), Channel::Fit, sse::Use::Read);
     let any = customer().algorithm.is_some() || customer().key.is_some() || customer().key_md5.is_some();
-    match sse::write_request(request, Channel::Fit) {
+    let setting = sse::Setting { channel: Channel::Fit, customer_keys_blocked: false, region: "us-east-1" };
+    match sse::write_request(request, setting) {
         Ok(SseRequest::Customer(_)) => true,
         // Asking for a key of one's own and getting another would be the worst answer of all.
         Ok(_) => {

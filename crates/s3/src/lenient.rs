@@ -13,6 +13,7 @@ use s3s::route::S3Route;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
+use crate::encryption_document;
 use crate::error::ApiError;
 use crate::face::fail;
 use crate::request::RequestState;
@@ -27,6 +28,8 @@ pub(crate) struct Verified {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// `Expires` as it was given.
     pub(crate) expires: Option<http::HeaderValue>,
+    /// What the document of a bucket's encryption said of customers' keys, which the library cannot read.
+    pub(crate) customer_keys_blocked: Option<bool>,
 }
 
 /// The header to ignore, if there is one.
@@ -62,7 +65,7 @@ impl S3Route for Again {
         // A presigned URL would be checked a second time, and anonymous requests are for the gate to refuse.
         headers.contains_key(AUTHORIZATION)
             && Signed::parse(uri.query().unwrap_or_default(), headers).is_some()
-            && unreadable(method, headers).is_some()
+            && (unreadable(method, headers).is_some() || encryption_document::is_brought_by(method, uri))
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -79,15 +82,21 @@ impl S3Route for Again {
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let Some(credentials) = request.credentials else { return Err(S3ErrorCode::AccessDenied.into()) };
-        let Some(header) = unreadable(&request.method, &request.headers) else {
-            return Err(S3ErrorCode::InternalError.into());
-        };
-        let removed = request.headers.remove(&header);
+        let header = unreadable(&request.method, &request.headers);
+        let removed = header.as_ref().and_then(|header| request.headers.remove(header));
+        let mut customer_keys_blocked = None;
+        if encryption_document::is_brought_by(&request.method, &request.uri) {
+            let taken = encryption_document::taken_out(request.input, &mut request.headers).await;
+            let state = request.extensions.get::<RequestState>().cloned();
+            let state = state.expect("the service puts the state into every request");
+            (request.input, customer_keys_blocked) = taken.map_err(|error| fail(&state, error))?;
+        }
         request.headers.remove(AUTHORIZATION);
         request.extensions.insert(Verified {
             access_key: credentials.access_key,
             trailers: request.trailing_headers,
-            expires: removed.filter(|_| header == EXPIRES),
+            expires: removed.filter(|_| header == Some(EXPIRES)),
+            customer_keys_blocked,
         });
         let mut again = Request::new(request.input);
         *again.method_mut() = request.method;

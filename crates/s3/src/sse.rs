@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use md5::{Digest, Md5};
 use s3s::dto::ServerSideEncryption;
-use strongroom_objects::{SseApplied, SseRequest};
+use strongroom_objects::{ObjectError, SseApplied, SseRequest};
 use strongroom_seal::CustomerKey;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -70,13 +70,27 @@ pub(crate) struct WriteHeaders {
     pub(crate) method: Option<ServerSideEncryption>,
     pub(crate) kms_key_id: Option<String>,
     pub(crate) kms_context: Option<String>,
+    pub(crate) bucket_key: Option<bool>,
     pub(crate) customer: CustomerHeaders,
 }
 
+/// What a bucket and its server mean for the encryption headers of a write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub(crate) channel: Channel,
+    /// Whether the bucket refuses customers' keys, which it does whatever else is wrong with them.
+    pub(crate) customer_keys_blocked: bool,
+    /// The region in which keys are.
+    pub(crate) region: &'a str,
+}
+
 /// What a write asks for.
-pub(crate) fn write_request(headers: WriteHeaders, channel: Channel) -> Result<SseRequest, ApiError> {
-    let WriteHeaders { method, kms_key_id, kms_context, customer } = headers;
+pub(crate) fn write_request(headers: WriteHeaders, setting: Setting<'_>) -> Result<SseRequest, ApiError> {
+    let WriteHeaders { method, kms_key_id, kms_context, bucket_key, customer } = headers;
     if customer.any() {
+        if setting.customer_keys_blocked {
+            return Err(ObjectError::CustomerKeysBlocked.into());
+        }
         if let Some(method) = method {
             return Err(ApiError::invalid_argument(
                 SSE,
@@ -85,19 +99,22 @@ pub(crate) fn write_request(headers: WriteHeaders, channel: Channel) -> Result<S
                  specified",
             ));
         }
-        return Ok(
-            customer_key(customer, channel, Use::Write)?.map_or(SseRequest::Default, SseRequest::Customer)
-        );
+        return Ok(customer_key(customer, setting.channel, Use::Write)?
+            .map_or(SseRequest::Default, SseRequest::Customer));
     }
     let for_kms = kms_key_id.is_some() || kms_context.is_some();
     match method.as_ref().map(ServerSideEncryption::as_str) {
-        Some(ServerSideEncryption::AWS_KMS) => Ok(SseRequest::Kms {
-            key_id: kms_key_id,
-            context: kms_context.as_deref().map(context).transpose()?,
-        }),
-        Some(ServerSideEncryption::AWS_KMS_DSSE) => Err(ApiError::not_implemented(
-            "Dual-layer server-side encryption with AWS KMS keys (aws:kms:dsse) is not implemented.",
-        )),
+        Some(kms @ (ServerSideEncryption::AWS_KMS | ServerSideEncryption::AWS_KMS_DSSE)) => {
+            if let Some(key_id) = &kms_key_id {
+                check_key_region(key_id, setting.region)?;
+            }
+            let context = kms_context.as_deref().map(context).transpose()?;
+            Ok(match kms {
+                ServerSideEncryption::AWS_KMS => SseRequest::Kms { key_id: kms_key_id, context, bucket_key },
+                // There are no bucket keys here; AWS passes over the header.
+                _ => SseRequest::Dsse { key_id: kms_key_id, context },
+            })
+        }
         Some(AES256) | None if for_kms => Err(ApiError::invalid_argument(
             SSE,
             method.as_ref().map_or("null", ServerSideEncryption::as_str),
@@ -110,6 +127,24 @@ pub(crate) fn write_request(headers: WriteHeaders, channel: Channel) -> Result<S
             Err(ApiError::invalid_argument(SSE, other, "The encryption method specified is not supported"))
         }
     }
+}
+
+/// Refuses a key that is named as one of another region: `arn:aws:kms:REGION:…`.
+pub(crate) fn check_key_region(key_id: &str, region: &str) -> Result<(), ApiError> {
+    let Some(rest) = key_id.strip_prefix("arn:aws:kms:") else { return Ok(()) };
+    match rest.split_once(':') {
+        Some((named, _)) if !named.is_empty() && named != region => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "KMS.NotFoundException",
+            format!("Invalid arn {named}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A key as AWS names it, and as policies do.
+pub(crate) fn key_arn(key_id: &str) -> String {
+    format!("arn:aws:kms:::key/{key_id}")
 }
 
 /// The JSON of an encryption context: an object whose values are strings.
@@ -177,6 +212,17 @@ pub(crate) fn customer_key(
     Ok(Some(key))
 }
 
+/// The customer's key of a part.
+pub(crate) fn part_key(
+    headers: CustomerHeaders,
+    setting: Setting<'_>,
+) -> Result<Option<CustomerKey>, ApiError> {
+    if headers.any() && setting.customer_keys_blocked {
+        return Err(ObjectError::CustomerKeysBlocked.into());
+    }
+    customer_key(headers, setting.channel, Use::Write)
+}
+
 fn key_md5(key: &CustomerKey) -> [u8; 16] {
     Md5::digest(key.dangerous_expose()).into()
 }
@@ -199,6 +245,7 @@ pub(crate) struct Reply {
     pub(crate) method: Option<ServerSideEncryption>,
     pub(crate) kms_key_id: Option<String>,
     pub(crate) kms_context: Option<String>,
+    pub(crate) bucket_key: Option<bool>,
     pub(crate) customer_algorithm: Option<String>,
     pub(crate) customer_key_md5: Option<String>,
 }
@@ -209,9 +256,16 @@ pub(crate) fn reply(applied: &SseApplied) -> Reply {
         SseApplied::S3 => {
             Reply { method: Some(ServerSideEncryption::from_static(AES256)), ..Reply::default() }
         }
-        SseApplied::Kms { key_id, context } => Reply {
+        SseApplied::Kms { key_id, context, bucket_key } => Reply {
             method: Some(ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS)),
-            kms_key_id: Some(key_id.clone()),
+            kms_key_id: Some(key_arn(key_id)),
+            kms_context: context.as_ref().map(|json| STANDARD.encode(json)),
+            bucket_key: bucket_key.then_some(true),
+            ..Reply::default()
+        },
+        SseApplied::Dsse { key_id, context } => Reply {
+            method: Some(ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS_DSSE)),
+            kms_key_id: Some(key_arn(key_id)),
             kms_context: context.as_ref().map(|json| STANDARD.encode(json)),
             ..Reply::default()
         },
@@ -229,6 +283,7 @@ macro_rules! answer_sse {
         let reply = $crate::sse::reply($applied);
         $output.server_side_encryption = reply.method;
         $output.ssekms_key_id = reply.kms_key_id;
+        $output.bucket_key_enabled = reply.bucket_key;
         $output.sse_customer_algorithm = reply.customer_algorithm;
         $output.sse_customer_key_md5 = reply.customer_key_md5;
     }};
@@ -236,6 +291,7 @@ macro_rules! answer_sse {
         let reply = $crate::sse::reply($applied);
         $output.server_side_encryption = reply.method;
         $output.ssekms_key_id = reply.kms_key_id;
+        $output.bucket_key_enabled = reply.bucket_key;
         $output.ssekms_encryption_context = reply.kms_context;
         $output.sse_customer_algorithm = reply.customer_algorithm;
         $output.sse_customer_key_md5 = reply.customer_key_md5;
@@ -256,7 +312,11 @@ mod tests {
     }
 
     fn write(headers: WriteHeaders) -> Result<SseRequest, ApiError> {
-        write_request(headers, Channel::Fit)
+        write_request(headers, setting())
+    }
+
+    fn setting() -> Setting<'static> {
+        Setting { channel: Channel::Fit, customer_keys_blocked: false, region: "eu-west-1" }
     }
 
     fn method(text: &str) -> WriteHeaders {
@@ -267,13 +327,21 @@ mod tests {
     fn each_kind_of_encryption_is_read() {
         assert_eq!(write(WriteHeaders::default()).unwrap(), SseRequest::Default);
         assert_eq!(write(method("AES256")).unwrap(), SseRequest::S3);
-        assert_eq!(write(method("aws:kms")).unwrap(), SseRequest::Kms { key_id: None, context: None });
+        let kms = SseRequest::Kms { key_id: None, context: None, bucket_key: None };
+        assert_eq!(write(method("aws:kms")).unwrap(), kms);
+        let dsse = WriteHeaders { bucket_key: Some(true), ..method("aws:kms:dsse") };
+        assert_eq!(write(dsse).unwrap(), SseRequest::Dsse { key_id: None, context: None });
         let mut headers = method("aws:kms");
         headers.kms_key_id = Some("k".into());
         headers.kms_context = Some(STANDARD.encode("{\"b\":\"2\", \"a\":\"1\"}"));
+        headers.bucket_key = Some(true);
         assert_eq!(
             write(headers).unwrap(),
-            SseRequest::Kms { key_id: Some("k".into()), context: Some("{\"a\":\"1\",\"b\":\"2\"}".into()) }
+            SseRequest::Kms {
+                key_id: Some("k".into()),
+                context: Some("{\"a\":\"1\",\"b\":\"2\"}".into()),
+                bucket_key: Some(true),
+            }
         );
         let headers = WriteHeaders { customer: key_headers(), ..WriteHeaders::default() };
         assert!(matches!(write(headers).unwrap(), SseRequest::Customer(_)));
@@ -281,7 +349,6 @@ mod tests {
 
     #[test]
     fn wrong_methods_are_answered_as_aws_does() {
-        assert_eq!(write(method("aws:kms:dsse")).unwrap_err().status, StatusCode::NOT_IMPLEMENTED);
         assert_eq!(write(method("rot13")).unwrap_err().code, "InvalidArgument");
         for method_ in [None, Some("AES256")] {
             let headers = WriteHeaders {
@@ -368,6 +435,34 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_another_region_is_not_found_and_one_without_a_region_is_ours() {
+        for (key, fits) in [
+            ("default", true),
+            ("arn:aws:kms:::key/default", true),
+            ("arn:aws:kms:eu-west-1:000000000000:key/default", true),
+            ("arn:aws:kms:us-west-2:000000000000:key/default", false),
+        ] {
+            let headers = WriteHeaders { kms_key_id: Some(key.into()), ..method("aws:kms") };
+            match write(headers) {
+                Ok(_) => assert!(fits, "{key}"),
+                Err(error) => {
+                    assert!(!fits, "{key}");
+                    assert_eq!(error.code, "KMS.NotFoundException");
+                    assert_eq!(error.message, "Invalid arn us-west-2");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocked_customer_keys_are_refused_before_they_are_looked_at() {
+        let headers = CustomerHeaders { algorithm: Some("nonsense".into()), ..CustomerHeaders::default() };
+        let headers = WriteHeaders { customer: headers, ..method("AES256") };
+        let error = write_request(headers, Setting { customer_keys_blocked: true, ..setting() }).unwrap_err();
+        assert_eq!((error.status, error.code.as_ref()), (StatusCode::FORBIDDEN, "AccessDenied"));
+    }
+
+    #[test]
     fn no_error_repeats_a_customer_key() {
         let secret = "not base64 but a secret";
         let headers = CustomerHeaders { key: Some(secret.to_owned().into()), ..key_headers() };
@@ -388,8 +483,12 @@ mod tests {
     #[test]
     fn answers_tell_the_encryption_and_nothing_of_a_key_that_was_not_sent() {
         assert_eq!(reply(&SseApplied::S3).method.unwrap().as_str(), "AES256");
-        let kms = reply(&SseApplied::Kms { key_id: "k".into(), context: Some("{}".into()) });
-        assert_eq!((kms.kms_key_id.as_deref(), kms.kms_context.as_deref()), (Some("k"), Some("e30=")));
+        let (key_id, context) = ("k".to_owned(), Some("{}".to_owned()));
+        let kms = reply(&SseApplied::Kms { key_id: key_id.clone(), context, bucket_key: true });
+        assert_eq!(kms.kms_key_id.as_deref(), Some("arn:aws:kms:::key/k"));
+        assert_eq!((kms.kms_context.as_deref(), kms.bucket_key), (Some("e30="), Some(true)));
+        let dsse = reply(&SseApplied::Dsse { key_id, context: None });
+        assert_eq!((dsse.method.unwrap().as_str(), dsse.bucket_key), ("aws:kms:dsse", None));
         assert_eq!(reply(&SseApplied::Customer { key_md5: None }), Reply::default());
         assert!(reply(&SseApplied::Customer { key_md5: Some([1; 16]) }).customer_key_md5.is_some());
     }

@@ -52,6 +52,12 @@ pub enum Label {
     PartContent = 45,
     /// A small object's content inside its entry, v1.
     InlineContent = 46,
+    /// The outer layer of one part's content under DSSE-KMS, v1.
+    PartContentOuter = 47,
+    /// The outer layer of a small object's content under DSSE-KMS, v1.
+    InlineContentOuter = 48,
+    /// An object key under a bucket key (SSE-KMS with BucketKeyEnabled), v1.
+    ObjectKeyByBucketKey = 49,
     /// A data key from a KMS for SSE-KMS, v1.
     KmsDataKey = 50,
     /// The local KMS's key file, v1.
@@ -62,6 +68,12 @@ pub enum Label {
     LocalKmsWrap = 53,
     /// The KMS health probe, v1.
     KmsProbe = 54,
+    /// A data key from a KMS for the outer layer of DSSE-KMS, v1.
+    KmsDataKeyOuter = 55,
+    /// A bucket key from a KMS, v1.
+    KmsBucketKey = 56,
+    /// The key of the outer layer under its own KMS data key (DSSE-KMS), v1.
+    ObjectKeyByKmsOuter = 57,
     /// Stored credentials, v1.
     Credentials = 60,
     /// Opaque tokens handed to clients (list continuation, upload ids), v1.

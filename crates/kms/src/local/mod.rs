@@ -10,6 +10,7 @@ mod unlock;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -90,6 +91,8 @@ struct Inner {
     header: Mutex<Header>,
     /// Only keys that are durable.
     keys: RwLock<Keys>,
+    /// How often they were changed since they were opened.
+    changes: AtomicU64,
     random: Arc<dyn Random>,
     now: fn() -> u64,
 }
@@ -118,7 +121,8 @@ impl LocalKms {
         tracing::debug!(keyring, generation, method = %header.fixed.method, "opened the local key file");
         let LocalKmsOptions { random, now, .. } = options;
         let (header, keys) = (Mutex::new(header), RwLock::new(keys));
-        Ok(Self(Arc::new(Inner { paths, file_key, header, keys, random, now })))
+        let changes = AtomicU64::new(0);
+        Ok(Self(Arc::new(Inner { paths, file_key, header, keys, changes, random, now })))
     }
 
     /// The keyring's id and how often its file was replaced. Who remembers the generation elsewhere can tell that an
@@ -249,6 +253,7 @@ impl Inner {
         );
         *header = next;
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        self.changes.fetch_add(1, Ordering::Release);
         Ok(result)
     }
 
@@ -292,6 +297,10 @@ impl Provider for LocalKms {
 
     fn default_key(&self) -> &str {
         DEFAULT_KEY_ID
+    }
+
+    fn changes(&self) -> u64 {
+        self.0.changes.load(Ordering::Acquire)
     }
 
     async fn generate(&self, key_id: &str, context: &Context) -> Result<(DataKey, Envelope), KmsError> {

@@ -15,6 +15,7 @@ use strongroom_telemetry::names;
 
 use super::{Blobs, TEMP, fault};
 use crate::ObjectError;
+use crate::layers::{ContentKeys, Places, inner_spec};
 use crate::rows::BlobId;
 
 /// Sealed bytes are handed to the file in runs of about this length.
@@ -23,50 +24,36 @@ const RUN_LEN: usize = 1 << 20;
 /// A blob that is being written. Dropping it removes the file.
 pub(crate) struct BlobWriter {
     blob: WrittenBlob,
-    file: Arc<dyn DiskFile>,
-    sealer: Sealer,
-    /// Sealed chunks that are not in the file yet, then the plaintext of the chunk that is being filled.
-    run: Vec<u8>,
-    /// How much of `run` is that plaintext.
-    filled: usize,
-    /// Where `run` goes.
-    at: u64,
+    to: Target,
+    layer: Layer,
+    /// What seals the sealed bytes of `layer` once more, under DSSE-KMS.
+    outer: Option<Layer>,
 }
 
 impl BlobWriter {
-    /// Starts a blob under `key`. `context` must name `id`.
+    /// Starts a blob under `keys`. `places` must name `id`.
     pub(crate) fn create(
         blobs: &Arc<Blobs>,
         group: GroupId,
         id: BlobId,
-        (key, context, spec): (&ObjectKey, &Context, StreamSpec),
+        (keys, places, spec): (&ContentKeys, &Places, StreamSpec),
         random: &dyn Random,
     ) -> Result<Self, ObjectError> {
         let path = blobs.dir.join(TEMP).join(hex::encode(id.id));
         let file = blobs.disk.create_new(&path).map_err(|error| fault("creating a blob", error))?;
         let temp = Temp { disk: Arc::clone(&blobs.disk), path, armed: true };
-        let (sealer, header) = Sealer::new(key, context, spec, random);
-        let mut run = Vec::with_capacity(RUN_LEN + 2 * (sealer.chunk_size() + TAG_LEN) + HEADER_LEN);
-        run.extend_from_slice(&header);
+        let outer = keys.outer.as_ref().map(|key| Layer::new(key, &places.outer, spec, random));
+        let inner_spec = if outer.is_some() { inner_spec(spec) } else { spec };
+        let layer = Layer::new(&keys.inner, &places.inner, inner_spec, random);
         let blob = WrittenBlob { blobs: Arc::clone(blobs), temp, group, id, length: 0 };
-        Ok(Self { blob, file, sealer, run, filled: 0, at: 0 })
+        Ok(Self { blob, to: Target { file, at: 0 }, layer, outer })
     }
 
     /// Takes the next pieces of the content.
     pub(crate) fn write(&mut self, pieces: &[Bytes]) -> Result<(), ObjectError> {
-        let chunk = self.sealer.chunk_size();
+        let Self { to, layer, outer, .. } = self;
         for piece in pieces {
-            let mut rest = piece.as_ref();
-            while !rest.is_empty() {
-                // A full chunk is sealed only once more is known to follow: the last one is sealed as such.
-                if self.filled == chunk {
-                    self.seal(Last::No)?;
-                }
-                let (now, later) = rest.split_at(rest.len().min(chunk - self.filled));
-                self.run.extend_from_slice(now);
-                self.filled += now.len();
-                rest = later;
-            }
+            layer.take(piece, &mut |run| below(outer, to, run))?;
         }
         Ok(())
     }
@@ -74,25 +61,91 @@ impl BlobWriter {
     /// Seals the end and makes the content durable. The file still has its temporary name.
     pub(crate) fn finish(mut self) -> Result<WrittenBlob, ObjectError> {
         let started = Instant::now();
-        self.seal(Last::Yes)?;
-        self.flush()?;
-        self.file.sync().map_err(|error| fault("making a blob durable", error))?;
+        let Self { to, layer, outer, .. } = &mut self;
+        layer.finish(&mut |run| below(outer, to, run))?;
+        if let Some(outer) = outer {
+            outer.finish(&mut |run| to.write(run))?;
+        }
+        to.file.sync().map_err(|error| fault("making a blob durable", error))?;
         histogram!(names::BLOB_SYNC_SECONDS).record(started.elapsed().as_secs_f64());
-        self.blob.length = self.at;
+        self.blob.length = self.to.at;
         Ok(self.blob)
     }
+}
 
-    fn seal(&mut self, last: Last) -> Result<(), ObjectError> {
+/// Hands sealed bytes of the inner layer on: to the outer one, or to the file if it is the only one.
+fn below(outer: &mut Option<Layer>, to: &mut Target, run: &[u8]) -> Result<(), ObjectError> {
+    match outer {
+        Some(outer) => outer.take(run, &mut |run| to.write(run)),
+        None => to.write(run),
+    }
+}
+
+/// The file and where the next run goes.
+struct Target {
+    file: Arc<dyn DiskFile>,
+    at: u64,
+}
+
+impl Target {
+    fn write(&mut self, run: &[u8]) -> Result<(), ObjectError> {
+        self.file.write_at(run, self.at).map_err(|error| fault("writing a blob", error))?;
+        self.at += run.len() as u64;
+        Ok(())
+    }
+}
+
+/// Where a layer's sealed bytes go, a run at a time.
+type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), ObjectError>;
+
+/// One sealed stream that is being written.
+struct Layer {
+    sealer: Sealer,
+    /// Sealed chunks that are not handed on yet, then the plaintext of the chunk that is being filled.
+    run: Vec<u8>,
+    /// How much of `run` is that plaintext.
+    filled: usize,
+}
+
+impl Layer {
+    fn new(key: &ObjectKey, context: &Context, spec: StreamSpec, random: &dyn Random) -> Self {
+        let (sealer, header) = Sealer::new(key, context, spec, random);
+        let mut run = Vec::with_capacity(RUN_LEN + 2 * (sealer.chunk_size() + TAG_LEN) + HEADER_LEN);
+        run.extend_from_slice(&header);
+        Self { sealer, run, filled: 0 }
+    }
+
+    fn take(&mut self, plain: &[u8], sink: Sink<'_>) -> Result<(), ObjectError> {
+        let chunk = self.sealer.chunk_size();
+        let mut rest = plain;
+        while !rest.is_empty() {
+            // A full chunk is sealed only once more is known to follow: the last one is sealed as such.
+            if self.filled == chunk {
+                self.seal(Last::No, sink)?;
+            }
+            let (now, later) = rest.split_at(rest.len().min(chunk - self.filled));
+            self.run.extend_from_slice(now);
+            self.filled += now.len();
+            rest = later;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, sink: Sink<'_>) -> Result<(), ObjectError> {
+        self.seal(Last::Yes, sink)?;
+        self.flush(sink)
+    }
+
+    fn seal(&mut self, last: Last, sink: Sink<'_>) -> Result<(), ObjectError> {
         let start = self.run.len() - self.filled;
         let tag = self.sealer.seal_next(&mut self.run[start..], last).map_err(too_long)?;
         self.run.extend_from_slice(&tag);
         self.filled = 0;
-        if self.run.len() >= RUN_LEN { self.flush() } else { Ok(()) }
+        if self.run.len() >= RUN_LEN { self.flush(sink) } else { Ok(()) }
     }
 
-    fn flush(&mut self) -> Result<(), ObjectError> {
-        self.file.write_at(&self.run, self.at).map_err(|error| fault("writing a blob", error))?;
-        self.at += self.run.len() as u64;
+    fn flush(&mut self, sink: Sink<'_>) -> Result<(), ObjectError> {
+        sink(&self.run)?;
         self.run.clear();
         Ok(())
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use metrics::gauge;
-use strongroom_seal::ObjectKey;
 use strongroom_store::{Command, Outcome, Write};
 use strongroom_telemetry::names;
 
+use crate::layers::ContentKeys;
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{CreateUpload, UploadCreated};
@@ -28,7 +28,7 @@ impl Objects {
             let content = ContentId::generate(&*inner.options.random);
             let belongs =
                 Belongs { bucket: request.bucket, group: bucket.group, name: request.name, content };
-            let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &*inner.kms).await?;
+            let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &inner.keys).await?;
             let sse = wrapper.applied();
             carried_out(async move {
                 let _held = inner.wraps.hold();
@@ -37,9 +37,9 @@ impl Objects {
                 let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));
                 let command = blocking(move || {
                     let random = &*job.options.random;
-                    let key = ObjectKey::generate(random);
+                    let keys = ContentKeys::generate(wrapper.layers(), random);
                     let sse = wrapper
-                        .wrap(&job.store, &belongs, &key, random)
+                        .wrap(&job.store, &belongs, &keys, random)
                         .map_err(|error| at.read_error(error))?;
                     let row = UploadRow { begun, content, sse, checksum, meta: request.meta };
                     let key = rows::upload_key(&belongs.name, &upload);

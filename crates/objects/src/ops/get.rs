@@ -5,20 +5,21 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream;
-use strongroom_seal::stream::open_all;
-use strongroom_seal::{CustomerKey, ObjectKey};
+use strongroom_seal::CustomerKey;
 use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobReader, ReadFault, WINDOW_LEN};
 use crate::buckets::Bucket;
 use crate::commit::{body, current, damaged};
 use crate::conditions::check_read;
+use crate::data_keys::DataKeys;
+use crate::layers::{ContentKeys, open_all};
 use crate::locks::Lease;
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking};
 use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
-use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt, SseRow};
+use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::wraps::WrapHeld;
 use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
@@ -40,7 +41,7 @@ impl Objects {
             let opened = inner.find_object(bucket, request, Purpose::Content)?;
             let (info, range) = (opened.info(), opened.wanted.range);
             // One job is enough for all that needs no answer from the KMS.
-            match opened.local_unwrapper() {
+            match opened.local_unwrapper(&inner.keys) {
                 Some(unwrapper) => Ok((info, range, Found::Started(opened.start(&inner, &unwrapper)?))),
                 None => Ok((info, range, Found::NeedsKms(Box::new(opened)))),
             }
@@ -90,7 +91,7 @@ struct Source {
     bucket: Arc<Bucket>,
     belongs: Belongs,
     version: VersionId,
-    key: ObjectKey,
+    keys: ContentKeys,
     parts: Vec<PartAt>,
     inner: Arc<Inner>,
 }
@@ -180,18 +181,14 @@ impl Opened {
     /// The bytes that are wanted.
     pub(crate) async fn body(self, inner: &Arc<Inner>) -> Result<ObjectBody, ObjectError> {
         let unwrapper =
-            self.body.sse.unwrapper(self.customer_key.clone(), &self.belongs, &*inner.kms).await?;
+            self.body.sse.unwrapper(self.customer_key.clone(), &self.belongs, &inner.keys).await?;
         let inner = Arc::clone(inner);
         Ok(blocking(move || self.start(&inner, &unwrapper)).await?.into_body())
     }
 
     /// What unwraps the object key, if the KMS is not needed for it.
-    fn local_unwrapper(&self) -> Option<Unwrapper> {
-        match &self.body.sse {
-            SseRow::Group { .. } => Some(Unwrapper::Group),
-            SseRow::Customer { .. } => self.customer_key.clone().map(Unwrapper::Customer),
-            SseRow::Kms { .. } => None,
-        }
+    fn local_unwrapper(&self, keys: &DataKeys) -> Option<Unwrapper> {
+        self.body.sse.local_unwrapper(self.customer_key.as_ref(), &self.belongs, keys)
     }
 
     /// Opens the content and its first window: most requests need no other, and an error now is still a clean
@@ -199,16 +196,16 @@ impl Opened {
     fn start(self, inner: &Arc<Inner>, unwrapper: &Unwrapper) -> Result<Started, ObjectError> {
         let Self { bucket, belongs, head, object, body, wanted, lease, .. } = self;
         let version = head.version;
-        let key = unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?;
+        let keys = unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?;
         let parts = match body.content {
             ContentAt::Inline(sealed) => {
-                let plain = open_inline(&sealed, &key, &bucket, &belongs, version, object.size)?;
+                let plain = open_inline(&sealed, &keys, &bucket, &belongs, version, object.size)?;
                 return Ok(Started::Inline(plain.slice(usize_range(&wanted.bytes))));
             }
             ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
             ContentAt::Parts(parts) => parts,
         };
-        let source = Source { bucket, belongs, version, key, parts, inner: Arc::clone(inner) };
+        let source = Source { bucket, belongs, version, keys, parts, inner: Arc::clone(inner) };
         let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
         let window = cursor.next_window()?;
         Ok(Started::Blobs(Box::new(cursor), window))
@@ -252,7 +249,7 @@ fn unwrap(
     body: &Body,
     belongs: &Belongs,
     version: VersionId,
-) -> Result<ObjectKey, ObjectError> {
+) -> Result<ContentKeys, ObjectError> {
     unwrapper.unwrap(&body.sse, belongs, &inner.store).map_err(|error| match error {
         UnwrapError::Read(error) => bucket.read_error(error),
         UnwrapError::Unsealable => damaged(bucket, &belongs.name, version, 0, Damaged::Key),
@@ -261,13 +258,13 @@ fn unwrap(
 
 fn open_inline(
     sealed: &[u8],
-    key: &ObjectKey,
+    keys: &ContentKeys,
     bucket: &Bucket,
     belongs: &Belongs,
     version: VersionId,
     size: u64,
 ) -> Result<Bytes, ObjectError> {
-    let opened = open_all(key, &belongs.inline(), sealed).ok().filter(|plain| plain.len() as u64 == size);
+    let opened = open_all(keys, &belongs.inline(), sealed).filter(|plain| plain.len() as u64 == size);
     let mut plain = opened.ok_or_else(|| damaged(bucket, &belongs.name, version, 1, Damaged::Inline))?;
     metrics::counter!(strongroom_telemetry::names::OBJECTS_OPENED_BYTES).increment(size);
     Ok(Bytes::from(std::mem::take(&mut *plain)))
@@ -337,9 +334,9 @@ impl Cursor {
 
     fn open_part(&mut self, part: &PartAt) -> Result<BlobReader, ObjectError> {
         let source = &self.source;
-        let context = source.belongs.blob(part.number, &part.blob);
+        let places = source.belongs.blob(part.number, &part.blob);
         let group = source.belongs.group;
-        let reader = source.inner.blobs.read(group, &part.blob, part.size, &source.key, &context);
+        let reader = source.inner.blobs.read(group, &part.blob, part.size, &source.keys, &places);
         let reader = reader.map_err(|fault| self.fault(part, fault))?;
         if self.source.parts.len() == 1 {
             self.lease = None;

@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::counter;
-use strongroom_seal::{ObjectKey, stream};
 use strongroom_store::Write;
 use strongroom_telemetry::names;
 
@@ -11,6 +10,7 @@ use crate::blobs::NewBlob;
 use crate::buckets::Bucket;
 use crate::commit::{Change, Replace, newer_head, outcome_unknown};
 use crate::digest::Digested;
+use crate::layers::{self, ContentKeys};
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking, carried_out};
 use crate::receive::{DigestPlan, Received, ReceivedContent, Receiver};
@@ -43,17 +43,18 @@ impl Objects {
         let content_id = ContentId::generate(&*inner.options.random);
         let belongs =
             Belongs { bucket: request.bucket, group: bucket.group, name: request.name, content: content_id };
-        let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &*inner.kms).await?;
-        let key = ObjectKey::generate(&*inner.options.random);
+        let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &inner.keys).await?;
+        let keys = ContentKeys::generate(wrapper.layers(), &*inner.options.random);
         let plan = DigestPlan {
             md5: wrapper.shows_md5(),
             content_md5: request.content_md5,
             checksums: request.checksums,
             always: None,
         };
-        let receiver = inner.receiver(key.clone(), belongs.clone(), 1, inner.options.inline_max, PUT_LEN_MAX);
+        let receiver =
+            inner.receiver(keys.clone(), belongs.clone(), 1, inner.options.inline_max, PUT_LEN_MAX);
         let received = receiver.receive(request.content, plan).await?;
-        let stored = NewObject { received, meta: request.meta, belongs, wrapper, key };
+        let stored = NewObject { received, meta: request.meta, belongs, wrapper, keys };
         let (inner, conditions) = (Arc::clone(inner), request.conditions);
         carried_out(async move { inner.commit_put(bucket, stored, conditions).await }).await
     }
@@ -65,14 +66,14 @@ struct NewObject {
     meta: ObjectMeta,
     belongs: Belongs,
     wrapper: Wrapper,
-    key: ObjectKey,
+    keys: ContentKeys,
 }
 
 impl Inner {
     /// What receives content for `belongs`.
     pub(crate) fn receiver(
         &self,
-        key: ObjectKey,
+        keys: ContentKeys,
         belongs: Belongs,
         part: u16,
         inline_max: usize,
@@ -82,7 +83,7 @@ impl Inner {
             blobs: Arc::clone(&self.blobs),
             random: Arc::clone(&self.options.random),
             spec: self.options.stream,
-            key,
+            keys,
             belongs,
             part,
             inline_max,
@@ -200,13 +201,14 @@ fn seal(
     inner: &Inner,
     bucket: &Bucket,
 ) -> Result<(SealedObject, Option<NewBlob>), ObjectError> {
-    let NewObject { received, meta, belongs, wrapper, key } = stored;
+    let NewObject { received, meta, belongs, wrapper, keys } = stored;
     let random = &*inner.options.random;
-    let sse = wrapper.wrap(&inner.store, &belongs, &key, random).map_err(|error| bucket.read_error(error))?;
+    let sse =
+        wrapper.wrap(&inner.store, &belongs, &keys, random).map_err(|error| bucket.read_error(error))?;
     let etag = etag(&wrapper, &received.digested, random);
     let (content, blob) = match received.content {
         ReceivedContent::Small(plain) => {
-            let sealed = stream::seal_all(&key, &belongs.inline(), inner.options.stream, &plain, random);
+            let sealed = layers::seal_all(&keys, &belongs.inline(), inner.options.stream, &plain, random);
             (ContentAt::Inline(sealed), None)
         }
         ReceivedContent::Blob(written) => {

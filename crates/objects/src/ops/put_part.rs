@@ -70,11 +70,11 @@ impl Inner {
         check_algorithms(&row, &checksums)?;
         let (algorithm, _) = row.checksum_or_default();
         let sse = row.sse.applied(customer_key.as_ref());
-        let unwrapper = row.sse.unwrapper(customer_key, &belongs, &*self.kms).await?;
+        let unwrapper = row.sse.unwrapper(customer_key, &belongs, &self.keys).await?;
         let (inner, at, place) = (Arc::clone(self), Arc::clone(&bucket), belongs.clone());
         let shows_md5 = matches!(row.sse, SseRow::Group { .. });
         let kind = row.sse.kind();
-        let key = blocking(move || {
+        let keys = blocking(move || {
             unwrapper.unwrap(&row.sse, &place, &inner.store).map_err(|error| match error {
                 UnwrapError::Read(error) => at.read_error(error),
                 UnwrapError::Unsealable => damaged(&at, &place.name, VersionId::Null, 0, Damaged::Key),
@@ -85,7 +85,7 @@ impl Inner {
         let plan = DigestPlan { md5: shows_md5, content_md5, checksums, always: Some(algorithm) };
         let named = plan.checksums_named();
         // Parts are always blobs: completion then moves no content.
-        let receiver = self.receiver(key, belongs.clone(), part.number(), 0, PUT_LEN_MAX);
+        let receiver = self.receiver(keys, belongs.clone(), part.number(), 0, PUT_LEN_MAX);
         let received = receiver.receive_to_blob(content, plan).await?;
         counter!(names::OBJECTS_WRITTEN, "sse" => kind, "place" => "blob").increment(1);
         let inner = Arc::clone(self);

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use strongroom_seal::{ObjectKey, stream};
 use strongroom_store::{GroupId, KeyUserError};
 use support::*;
 
 use crate::buckets::Bucket;
 use crate::commit::{Change, Replace, newer_head};
+use crate::layers::{ContentKeys, Layers, seal_all};
 use crate::ops::get::Purpose;
 use crate::rows::{self, Body, ContentAt, ContentId, ObjectHead, SseRow};
 use crate::sse::{Belongs, Wrapper};
@@ -72,9 +72,9 @@ impl Put {
             name: name(key),
             content: content_id,
         };
-        let object_key = ObjectKey::generate(random);
-        let sse = Wrapper::Group.wrap(&fixture.store, &belongs, &object_key, random).unwrap();
-        let sealed = stream::seal_all(&object_key, &belongs.inline(), inner.options.stream, content, random);
+        let keys = ContentKeys::generate(Layers::One, random);
+        let sse = Wrapper::Group.wrap(&fixture.store, &belongs, &keys, random).unwrap();
+        let sealed = seal_all(&keys, &belongs.inline(), inner.options.stream, content, random);
         let body = Body { sse, content: ContentAt::Inline(sealed), meta: ObjectMeta::default() };
         Self { bucket, belongs, body, held }
     }

@@ -29,9 +29,31 @@ pub(crate) struct Body {
 /// How the object key is wrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SseRow {
-    Group { key_id: u32, wrapped: Box<[u8; WRAPPED_LEN]> },
-    Kms { envelope: Box<Envelope>, context: Option<String>, wrapped: Box<[u8; WRAPPED_LEN]> },
-    Customer { salt: [u8; 32], verifier: [u8; 32], wrapped: Box<[u8; WRAPPED_LEN]> },
+    Group {
+        key_id: u32,
+        wrapped: Box<[u8; WRAPPED_LEN]>,
+    },
+    Kms {
+        envelope: Box<Envelope>,
+        context: Option<String>,
+        wrapped: Box<[u8; WRAPPED_LEN]>,
+    },
+    Customer {
+        salt: [u8; 32],
+        verifier: [u8; 32],
+        wrapped: Box<[u8; WRAPPED_LEN]>,
+    },
+    /// Two layers: the inner one first.
+    Dsse {
+        envelopes: Box<[Envelope; 2]>,
+        context: Option<String>,
+        wrapped: [Box<[u8; WRAPPED_LEN]>; 2],
+    },
+    BucketKey {
+        envelope: Box<Envelope>,
+        context: Option<String>,
+        wrapped: Box<[u8; WRAPPED_LEN]>,
+    },
 }
 
 /// Where the content is.
@@ -139,6 +161,16 @@ pub(super) fn write_sse(out: &mut Writer, sse: &SseRow) {
             out.raw(&**wrapped)
         }
         SseRow::Customer { salt, verifier, wrapped } => out.u8(3).raw(salt).raw(verifier).raw(&**wrapped),
+        SseRow::Dsse { envelopes, context, wrapped } => {
+            out.u8(4).bytes(&envelopes[0].encode()).bytes(&envelopes[1].encode());
+            write_opt_text(out, context.as_deref());
+            out.raw(&*wrapped[0]).raw(&*wrapped[1])
+        }
+        SseRow::BucketKey { envelope, context, wrapped } => {
+            out.u8(5).bytes(&envelope.encode());
+            write_opt_text(out, context.as_deref());
+            out.raw(&**wrapped)
+        }
     };
 }
 
@@ -154,22 +186,33 @@ pub(super) fn read_sse(input: &mut Reader<'_>) -> Result<SseRow, DecodeError> {
     let wrapped = |input: &mut Reader<'_>| input.array("wrapped key").map(|bytes| Box::new(*bytes));
     Ok(match input.u8("encryption")? {
         1 => SseRow::Group { key_id: input.u32("key id")?, wrapped: wrapped(input)? },
-        2 => {
-            let field = "envelope";
-            let envelope = Envelope::decode(input.bytes(ENVELOPE_LEN_MAX, field)?);
-            SseRow::Kms {
-                envelope: Box::new(envelope.map_err(|_| DecodeError::OutOfRange { field })?),
-                context: read_opt_text(input, CLIENT_CONTEXT_LEN_MAX, "client context")?,
-                wrapped: wrapped(input)?,
-            }
-        }
+        2 => SseRow::Kms {
+            envelope: Box::new(read_envelope(input)?),
+            context: read_opt_text(input, CLIENT_CONTEXT_LEN_MAX, "client context")?,
+            wrapped: wrapped(input)?,
+        },
         3 => SseRow::Customer {
             salt: *input.array("salt")?,
             verifier: *input.array("verifier")?,
             wrapped: wrapped(input)?,
         },
+        4 => SseRow::Dsse {
+            envelopes: Box::new([read_envelope(input)?, read_envelope(input)?]),
+            context: read_opt_text(input, CLIENT_CONTEXT_LEN_MAX, "client context")?,
+            wrapped: [wrapped(input)?, wrapped(input)?],
+        },
+        5 => SseRow::BucketKey {
+            envelope: Box::new(read_envelope(input)?),
+            context: read_opt_text(input, CLIENT_CONTEXT_LEN_MAX, "client context")?,
+            wrapped: wrapped(input)?,
+        },
         _ => return Err(DecodeError::OutOfRange { field: "encryption" }),
     })
+}
+
+fn read_envelope(input: &mut Reader<'_>) -> Result<Envelope, DecodeError> {
+    let field = "envelope";
+    Envelope::decode(input.bytes(ENVELOPE_LEN_MAX, field)?).map_err(|_| DecodeError::OutOfRange { field })
 }
 
 pub(super) fn write_meta(out: &mut Writer, meta: &ObjectMeta) {

@@ -98,6 +98,12 @@ fn write_settings(out: &mut Writer, settings: &BucketSettings) {
             write_opt_text(out, key_id.as_deref());
             out.u8(u8::from(*bucket_key));
         }
+        DefaultEncryption::Dsse { key_id, bucket_key } => {
+            out.u8(3);
+            write_opt_text(out, key_id.as_deref());
+            out.u8(u8::from(*bucket_key));
+        }
+        DefaultEncryption::S3Set { bucket_key } => drop(out.u8(4).u8(u8::from(*bucket_key))),
     }
 }
 
@@ -116,6 +122,11 @@ fn read_settings(bytes: &[u8]) -> Result<BucketSettings, RowError> {
             key_id: read_opt_text(&mut input, KEY_ID_LEN_MAX, "default key id")?,
             bucket_key: input.flag("bucket key")?,
         },
+        3 => DefaultEncryption::Dsse {
+            key_id: read_opt_text(&mut input, KEY_ID_LEN_MAX, "default key id")?,
+            bucket_key: input.flag("bucket key")?,
+        },
+        4 => DefaultEncryption::S3Set { bucket_key: input.flag("bucket key")? },
         _ => return Err(DecodeError::OutOfRange { field: "default encryption" }.into()),
     };
     input.finish("bucket settings")?;

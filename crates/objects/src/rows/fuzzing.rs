@@ -91,14 +91,24 @@ fn meta() -> ObjectMeta {
     meta
 }
 
-fn sse() -> [SseRow; 3] {
+fn sse() -> [SseRow; 5] {
     let envelope =
         Envelope { provider: "local".into(), key_id: "default".into(), key_version: 3, blob: vec![1, 2, 3] };
     let wrapped = Box::new([0x77; body::WRAPPED_LEN]);
     [
         SseRow::Group { key_id: 4, wrapped: wrapped.clone() },
-        SseRow::Kms { envelope: Box::new(envelope), context: Some("{}".into()), wrapped: wrapped.clone() },
-        SseRow::Customer { salt: [5; 32], verifier: [6; 32], wrapped },
+        SseRow::Kms {
+            envelope: Box::new(envelope.clone()),
+            context: Some("{}".into()),
+            wrapped: wrapped.clone(),
+        },
+        SseRow::Customer { salt: [5; 32], verifier: [6; 32], wrapped: wrapped.clone() },
+        SseRow::Dsse {
+            envelopes: Box::new([envelope.clone(), Envelope { key_version: 4, ..envelope.clone() }]),
+            context: None,
+            wrapped: [wrapped.clone(), Box::new([0x78; body::WRAPPED_LEN])],
+        },
+        SseRow::BucketKey { envelope: Box::new(envelope), context: None, wrapped },
     ]
 }
 
@@ -112,6 +122,8 @@ fn body_seeds() -> Vec<Vec<u8>> {
         ContentAt::Inline(vec![8; 100]),
         ContentAt::Blob(blob(2)),
         ContentAt::Parts(vec![part(1, None), part(7, value(ChecksumAlgorithm::Crc32)), part(10_000, None)]),
+        ContentAt::Inline(vec![9; 200]),
+        ContentAt::Blob(blob(7)),
     ];
     sse()
         .into_iter()
@@ -121,7 +133,7 @@ fn body_seeds() -> Vec<Vec<u8>> {
 }
 
 fn upload_seeds() -> Vec<Vec<u8>> {
-    let kinds = [None, Some((ChecksumAlgorithm::Sha1, ChecksumKind::Composite)), None];
+    let kinds = [None, Some((ChecksumAlgorithm::Sha1, ChecksumKind::Composite)), None, None, None];
     let upload = |(sse, checksum)| {
         UploadRow { begun: Timestamp(5), content: ContentId([4; 16]), sse, checksum, meta: meta() }.encode()
     };
@@ -143,7 +155,13 @@ fn bucket_seeds() -> Vec<Vec<u8>> {
     };
     let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
     let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
-    vec![row(BucketSettings::default()), row(set)]
+    let with = |encryption| row(BucketSettings { encryption, ..BucketSettings::default() });
+    vec![
+        row(BucketSettings::default()),
+        row(set),
+        with(DefaultEncryption::Dsse { key_id: None, bucket_key: true }),
+        with(DefaultEncryption::S3Set { bucket_key: false }),
+    ]
 }
 
 fn document_seeds() -> Vec<Vec<u8>> {

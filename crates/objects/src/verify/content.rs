@@ -4,11 +4,11 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use strongroom_kms::KmsError;
-use strongroom_seal::ObjectKey;
-use strongroom_seal::stream::{HEADER_LEN, Header, open_all, sealed_len};
+use strongroom_seal::stream::{HEADER_LEN, Header};
 
 use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
 use crate::blobs::{BlobReader, ReadFault};
+use crate::layers::{ContentKeys, open_all, sealed_len};
 use crate::rows::{BlobId, SseRow};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::{Damaged, ObjectError};
@@ -33,7 +33,7 @@ pub(super) struct Entry {
 }
 
 enum Key {
-    Is(Box<ObjectKey>),
+    Is(Box<ContentKeys>),
     /// Only the customer has it.
     Customer,
     /// Damage, or a KMS that did not answer; told already.
@@ -74,10 +74,12 @@ impl Verifier<'_> {
         let unwrapper = match sse {
             SseRow::Group { .. } => Unwrapper::Group,
             SseRow::Customer { .. } => return Key::Customer,
-            SseRow::Kms { .. } => match self.ask_kms(entry) {
-                Ok(unwrapper) => unwrapper,
-                Err(key) => return key,
-            },
+            SseRow::Kms { .. } | SseRow::Dsse { .. } | SseRow::BucketKey { .. } => {
+                match self.ask_kms(entry) {
+                    Ok(unwrapper) => unwrapper,
+                    Err(key) => return key,
+                }
+            }
         };
         match unwrapper.unwrap(sse, belongs, self.image) {
             Ok(key) => Key::Is(Box::new(key)),
@@ -91,14 +93,14 @@ impl Verifier<'_> {
 
     fn ask_kms(&self, entry: &Entry) -> Result<Unwrapper, Key> {
         let Entry { belongs, sse, place, named, .. } = entry;
-        let Some(kms) = &self.options.kms else {
+        let Some(keys) = &self.keys else {
             return Err(self.no_key(place, "no KMS was given".to_owned()));
         };
         if !named {
             let why = "the bucket's name, which the key is bound to, cannot be read";
             return Err(self.no_key(place, why.to_owned()));
         }
-        let asked = self.options.runtime.block_on(sse.unwrapper(None, belongs, &**kms));
+        let asked = self.options.runtime.block_on(sse.unwrapper(None, belongs, keys));
         asked.map_err(|error| match error {
             ObjectError::Kms(KmsError::WrongContextOrDamaged { .. }) => {
                 self.damaged(place.clone(), Damaged::Key);
@@ -119,7 +121,7 @@ impl Verifier<'_> {
         match entry.key.get_or_init(|| self.unwrap(entry)) {
             Key::Is(key) => {
                 let opened = open_all(key, &entry.belongs.inline(), sealed);
-                match opened.ok().filter(|plain| plain.len() as u64 == size) {
+                match opened.filter(|plain| plain.len() as u64 == size) {
                     Some(_) => self.count(|counts| {
                         counts.inline += 1;
                         counts.bytes += size;
@@ -131,8 +133,9 @@ impl Verifier<'_> {
                 if matches!(without, Key::Customer) {
                     self.count(|counts| counts.customer += 1);
                 }
-                let fits = Header::parse(sealed)
-                    .is_ok_and(|header| sealed_len(size, header.spec().chunk_size) == sealed.len() as u64);
+                let fits = Header::parse(sealed).is_ok_and(|header| {
+                    sealed_len(size, entry.sse.layers(), header.spec()) == sealed.len() as u64
+                });
                 if !fits {
                     self.damaged(place(), Damaged::Inline);
                 }
@@ -150,7 +153,7 @@ impl Verifier<'_> {
         }
         file.read_at(&mut header, 0).map_err(ReadFault::Io)?;
         let header = Header::parse(&header).map_err(|_| ReadFault::Damaged(Damaged::Header))?;
-        if sealed_len(size, header.spec().chunk_size) != length {
+        if sealed_len(size, entry.sse.layers(), header.spec()) != length {
             return Err(ReadFault::Damaged(Damaged::Length));
         }
         self.watch.checked(length);
@@ -160,14 +163,14 @@ impl Verifier<'_> {
     fn blob(
         &self,
         entry: &Entry,
-        key: &ObjectKey,
+        keys: &ContentKeys,
         place: ObjectPlace,
         blob: &BlobId,
         size: u64,
         range: Range<u64>,
     ) {
-        let context = entry.belongs.blob(place.part, blob);
-        let reader = match self.blobs.read(entry.belongs.group, blob, size, key, &context) {
+        let places = entry.belongs.blob(place.part, blob);
+        let reader = match self.blobs.read(entry.belongs.group, blob, size, keys, &places) {
             Ok(reader) => reader,
             // One piece tells it for all.
             Err(_) if range.start > 0 => return,

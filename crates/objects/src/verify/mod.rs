@@ -29,6 +29,8 @@ pub use finding::{ObjectCounts, ObjectDamage, ObjectFinding, ObjectPlace, Unread
 pub use scan::describe_row;
 
 use crate::blobs::Blobs;
+use crate::data_keys::DataKeys;
+use crate::{DataKeyOptions, SystemClock};
 use content::Job;
 
 /// What a verification of objects works with.
@@ -71,6 +73,11 @@ pub fn verify(image: &Image, options: &VerifyOptions, watch: &dyn VerifyWatch) -
         disk,
         options,
         watch,
+        keys: options.kms.as_ref().map(|kms| {
+            let clock = Arc::new(SystemClock);
+            // One that is away is asked once for each object, as somebody who verifies waits for the answer anyway.
+            DataKeys::new(Arc::clone(kms), clock, DataKeyOptions::default())
+        }),
         counts: Mutex::default(),
     };
     verifier.run();
@@ -83,6 +90,7 @@ struct Verifier<'a> {
     disk: Arc<dyn Disk>,
     options: &'a VerifyOptions,
     watch: &'a dyn VerifyWatch,
+    keys: Option<DataKeys>,
     counts: Mutex<ObjectCounts>,
 }
 

@@ -24,6 +24,14 @@ fn element(out: &mut String, name: &str, text: &str) {
     out.push('<');
     out.push_str(name);
     out.push('>');
+    escape(text, out);
+    out.push_str("</");
+    out.push_str(name);
+    out.push('>');
+}
+
+/// Text as it stands in an element.
+pub(crate) fn escape(text: &str, out: &mut String) {
     for character in text.chars() {
         match character {
             '&' => out.push_str("&amp;"),
@@ -36,9 +44,6 @@ fn element(out: &mut String, name: &str, text: &str) {
             c => out.push(c),
         }
     }
-    out.push_str("</");
-    out.push_str(name);
-    out.push('>');
 }
 
 #[cfg(test)]

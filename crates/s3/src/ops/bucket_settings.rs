@@ -3,7 +3,7 @@
 
 use s3s::S3Response;
 use s3s::dto::*;
-use strongroom_objects::{BucketInfo, DefaultEncryption, Versioning};
+use strongroom_objects::{BucketInfo, Versioning};
 
 use crate::convert;
 use crate::error::ApiError;
@@ -37,30 +37,6 @@ pub(crate) async fn versioning(
         Versioning::Suspended => Some(BucketVersioningStatus::from_static(BucketVersioningStatus::SUSPENDED)),
     };
     Ok(S3Response::new(GetBucketVersioningOutput { status, ..GetBucketVersioningOutput::default() }))
-}
-
-pub(crate) async fn encryption(
-    call: Call,
-    input: GetBucketEncryptionInput,
-) -> Answer<GetBucketEncryptionOutput> {
-    let (method, kms_master_key_id, bucket_key) =
-        match bucket(&call, &input.bucket).await?.settings.encryption {
-            DefaultEncryption::S3 => (ServerSideEncryption::AES256, None, false),
-            DefaultEncryption::Kms { key_id, bucket_key } => {
-                (ServerSideEncryption::AWS_KMS, key_id, bucket_key)
-            }
-        };
-    let rule = ServerSideEncryptionRule {
-        apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
-            kms_master_key_id,
-            sse_algorithm: ServerSideEncryption::from_static(method),
-        }),
-        bucket_key_enabled: Some(bucket_key),
-    };
-    let configuration = ServerSideEncryptionConfiguration { rules: vec![rule] };
-    Ok(S3Response::new(GetBucketEncryptionOutput {
-        server_side_encryption_configuration: Some(configuration),
-    }))
 }
 
 pub(crate) async fn request_payment(

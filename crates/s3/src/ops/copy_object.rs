@@ -32,7 +32,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
     let request = CopyRequest {
-        sse: sse::write_request(sse, call.channel())?,
+        sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         source: source.into_request(&call)?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,

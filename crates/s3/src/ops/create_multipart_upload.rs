@@ -35,7 +35,7 @@ pub(crate) async fn run(
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,
         meta: convert::object_meta(meta, &call.headers)?,
-        sse: sse::write_request(sse, call.channel())?,
+        sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
     let begun = call.objects().create_upload(request).await?;

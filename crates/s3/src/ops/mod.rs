@@ -2,6 +2,7 @@
 
 pub(crate) mod abort_multipart_upload;
 pub(crate) mod acl;
+pub(crate) mod bucket_encryption;
 pub(crate) mod bucket_settings;
 mod common;
 pub(crate) mod complete_multipart_upload;

@@ -27,7 +27,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         name: convert::object_name(input.key)?,
         content: content(input.body, input.content_length, &call.headers)?,
         meta: convert::object_meta(meta, &call.headers)?,
-        sse: sse::write_request(sse, call.channel())?,
+        sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         conditions: convert::write_conditions(input.if_match, input.if_none_match),
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,

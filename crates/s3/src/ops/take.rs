@@ -43,6 +43,7 @@ macro_rules! write_headers {
             method: $input.server_side_encryption,
             kms_key_id: $input.ssekms_key_id,
             kms_context: $input.ssekms_encryption_context,
+            bucket_key: $input.bucket_key_enabled,
             customer: $crate::ops::take::customer_headers!($input),
         }
     };

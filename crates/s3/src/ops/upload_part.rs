@@ -8,7 +8,7 @@ use super::take::customer_headers;
 use crate::checksum::{self, answer_checksums, value_out};
 use crate::convert;
 use crate::face::{Answer, Call};
-use crate::sse::{self, Use, answer_sse};
+use crate::sse::{self, answer_sse};
 use crate::wire::content::content;
 
 pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
@@ -21,7 +21,7 @@ pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<Upload
         content: content(input.body, input.content_length, &call.headers)?,
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
-        customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
+        customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
     let stored = call.objects().put_part(request).await?;
     let mut output =

@@ -10,7 +10,7 @@ use crate::checksum::{answer_checksums, value_out};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
-use crate::sse::{self, Use, answer_sse};
+use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<UploadPartCopyOutput> {
     let customer = customer_headers!(input);
@@ -23,7 +23,7 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         name: convert::object_name(input.key)?,
         upload: convert::upload_id(&input.upload_id)?,
         part: convert::part_number(input.part_number)?,
-        customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
+        customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
     let subject = Subject { range: range.as_deref(), ..Subject::default() };
     let stored =

@@ -25,7 +25,7 @@ use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
 use crate::error::{ApiError, DECLARATION, document, from_library};
-use crate::face::OtherStatus;
+use crate::face::{OtherStatus, OwnDocument};
 use crate::lenient::drop_unsigned_range;
 use crate::options::S3Options;
 use crate::request::RequestState;
@@ -178,7 +178,12 @@ fn settle(
     method: &Method,
 ) -> (StatusCode, HeaderMap, Source) {
     let Ok(response) = result else { return failure(ApiError::internal(), state, method) };
-    let (parts, body) = response.into_parts();
+    let (mut parts, body) = response.into_parts();
+    if let Some(OwnDocument(document)) = parts.extensions.get() {
+        parts.headers.insert(CONTENT_TYPE, XML);
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+        return (parts.status, parts.headers, Source::Document(document.clone()));
+    }
     if !(parts.status.is_client_error()
         || parts.status.is_server_error()
         || parts.status == StatusCode::NOT_MODIFIED)
