@@ -11,15 +11,16 @@ use s3s::host::MultiDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
-use strongroom_objects::{BucketName, Objects};
+use strongroom_objects::{BucketName, Objects, SseApplied};
 use tracing::instrument::WithSubscriber;
 
-use crate::access::{Gate, Resource, Secrets, authorise};
+use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
 use crate::ops;
 use crate::options::S3Options;
 use crate::request::RequestState;
+use crate::routes::Routes;
 use crate::server::ServeError;
 use crate::sse::{Channel, Setting};
 
@@ -29,20 +30,21 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
     config.xml_max_body_size = options.limits.xml_bytes_max;
     config.presigned_url_max_skew_time_secs =
         u32::try_from(options.limits.skew_max.as_secs()).unwrap_or(u32::MAX);
-    let shared = Arc::new(Shared { objects, options });
+    let authority = Authority::new(iam.clone(), objects.clone());
+    let shared = Arc::new(Shared { objects, options, authority: authority.clone() });
     let config = Arc::new(StaticConfigProvider::new(Arc::new(config)));
     let builder = || -> Result<S3ServiceBuilder, ServeError> {
         let mut builder = S3ServiceBuilder::new(Face(shared.clone()));
         builder.set_config(config.clone());
         builder.set_auth(Secrets(iam.clone()));
-        builder.set_access(Gate(iam.clone()));
+        builder.set_access(Gate(authority.clone()));
         if let Some(domains) = domains(&shared.options)? {
             builder.set_host(domains);
         }
         Ok(builder)
     };
     let mut outer = builder()?;
-    outer.set_route(Again(builder()?.build()));
+    outer.set_route(Routes { again: Again(builder()?.build()), authority: authority.clone() });
     Ok(outer.build())
 }
 
@@ -62,6 +64,7 @@ struct Face(Arc<Shared>);
 struct Shared {
     objects: Objects,
     options: S3Options,
+    authority: Authority,
 }
 
 /// A status other than the one the library gives a successful answer.
@@ -116,12 +119,63 @@ impl Call {
 
     /// Who is asking.
     pub(crate) fn identity(&self) -> Result<&Identity, ApiError> {
-        self.state.identity().ok_or_else(|| ApiError::access_denied("Access Denied"))
+        Ok(self.asker()?.identity())
     }
 
-    /// Whether the one who is asking may do something beside the operation itself.
+    fn asker(&self) -> Result<&Asker, ApiError> {
+        self.state.asker().ok_or_else(|| ApiError::access_denied("Access Denied"))
+    }
+
+    /// Refuses what the one who is asking may not do beside the operation itself.
     pub(crate) fn authorise(&self, action: &'static str, resource: Resource<'_>) -> Result<(), ApiError> {
-        authorise(self.identity()?, action, resource)
+        self.shared.authority.authorise(self.asker()?, action, resource)
+    }
+
+    /// [`Self::authorise`] for an object that is there, whose tags policies may ask for.
+    pub(crate) async fn authorise_existing(
+        &self,
+        action: &'static str,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+    ) -> Result<(), ApiError> {
+        self.shared.authority.authorise_existing(self.asker()?, action, (bucket, key), version).await
+    }
+
+    /// Refuses a copy that takes the tags of its source with it to those who may not read or set tags.
+    pub(crate) async fn authorise_copied_tags(
+        &self,
+        source: (&str, &str),
+        version: Option<&str>,
+        target: (&str, &str),
+    ) -> Result<(), ApiError> {
+        self.shared.authority.authorise_copied_tags(self.asker()?, source, version, target).await
+    }
+
+    /// Whether the one who is asking may do it, for operations that do less otherwise.
+    pub(crate) fn may(&self, action: &'static str, resource: Resource<'_>) -> bool {
+        self.state.asker().is_some_and(|asker| self.shared.authority.allows(asker, action, resource))
+    }
+
+    /// Whether retention in governance mode does not bind this request: it says so, and its sender may.
+    pub(crate) fn bypasses_governance(&self, bucket: &str, key: &str) -> bool {
+        let asked = self.headers.get("x-amz-bypass-governance-retention");
+        asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+            && self.may("s3:BypassGovernanceRetention", Resource::Object(bucket, key))
+    }
+
+    /// Refuses content to those who may not use the key that it is encrypted with.
+    pub(crate) fn authorise_read(&self, applied: &SseApplied) -> Result<(), ApiError> {
+        match applied {
+            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => {
+                self.authorise_key(KeyUse::Decrypt, key_id)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses the use of a key of the key management to those who may not use it, whatever they may do to the object.
+    pub(crate) fn authorise_key(&self, purpose: KeyUse, key_id: &str) -> Result<(), ApiError> {
+        self.shared.authority.require_key(self.asker()?, purpose, key_id, self.region())
     }
 
     /// The span of the request, for what is logged after the operation returned.
@@ -160,13 +214,19 @@ pub(crate) fn fail(state: &RequestState, error: ApiError) -> S3Error {
 
 macro_rules! operations {
     ($($method:ident($input:ident) -> $output:ident = $operation:path;)+) => {
+        /// All operations, for the test that each has an action.
+        #[cfg(test)]
+        pub(crate) const METHODS: &[&str] = &[$(stringify!($method)),+];
+
         #[async_trait::async_trait]
         impl S3 for Face {$(
             async fn $method(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 let (call, input) = self.split(request);
-                let state = call.state.clone();
+                let (state, authority) = (call.state.clone(), self.0.authority.clone());
                 let run = Box::pin($operation(call, input));
-                run.with_subscriber(state.logs()).await.map_err(|error| fail(&state, error))
+                run.with_subscriber(state.logs())
+                    .await
+                    .map_err(|error| fail(&state, authority.without_secrets(error, &state)))
             }
         )+}
     };

@@ -146,7 +146,7 @@ fn signature(bytes: &[u8]) -> bool {
     let Ok(query) = std::str::from_utf8(lines.next().unwrap_or_default()) else { return false };
     let headers = headers(lines.next().unwrap_or_default());
     let Some(signed) = sigv4::Signed::parse(query, &headers) else { return false };
-    signed.check_scope("us-east-1").is_ok() && signed.check_coverage(&headers).is_ok()
+    signed.check_scope("us-east-1", "s3").is_ok() && signed.check_coverage(&headers).is_ok()
 }
 
 fn checksum_seeds() -> Vec<Vec<u8>> {

@@ -77,7 +77,9 @@ impl S3Route for Again {
         }
         let signed = Signed::parse(request.uri.query().unwrap_or_default(), &request.headers);
         let signed = signed.ok_or_else(|| refuse(ApiError::access_denied("Access Denied")))?;
-        signed.check_coverage(&request.headers).map_err(refuse)
+        signed.check_coverage(&request.headers).map_err(refuse)?;
+        state.set_signed(signed);
+        Ok(())
     }
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {

@@ -16,6 +16,7 @@ mod convert;
 mod encryption_document;
 mod error;
 mod face;
+mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -23,9 +24,11 @@ mod lenient;
 mod ops;
 mod options;
 mod request;
+mod routes;
 mod server;
 mod sigv4;
 mod sse;
+mod sts;
 mod wire;
 
 pub use options::{Limits, S3Options, SseCTransport};

@@ -1,6 +1,7 @@
 //! What is known of a request beside what its operation reads from it.
 
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,7 +13,24 @@ use strongroom_iam::Identity;
 use strongroom_telemetry::RequestId;
 use tracing::{Dispatch, Span, dispatcher};
 
+use crate::access::Asker;
 use crate::error::ApiError;
+use crate::sigv4::Signed;
+
+tokio::task_local! {
+    /// The request that this task answers: the library asks for secrets by their access key alone.
+    static CURRENT: RequestState;
+}
+
+/// Runs `future` as part of answering the request.
+pub(crate) async fn within<F: Future>(state: RequestState, future: F) -> F::Output {
+    CURRENT.scope(state, future).await
+}
+
+/// The request that is being answered.
+pub(crate) fn current() -> Option<RequestState> {
+    CURRENT.try_with(Clone::clone).ok()
+}
 
 /// One request, from its head to the end of its answer. Travels in the request's extensions.
 #[derive(Clone)]
@@ -27,7 +45,16 @@ struct Inner {
     /// objects, headers with customers' keys, and whole documents.
     logs: Dispatch,
     operation: OnceLock<&'static str>,
-    identity: OnceLock<Identity>,
+    /// Who an access key belongs to whose signature is checked next.
+    claim: OnceLock<(String, Identity)>,
+    asker: OnceLock<Asker>,
+    session_token: OnceLock<String>,
+    /// What the request said of its signature, where it does not say so any more.
+    signed: OnceLock<Signed>,
+    /// Where the source of a copy is.
+    source_bucket: OnceLock<String>,
+    form: OnceLock<()>,
+    sts: OnceLock<()>,
     error: Mutex<Option<ApiError>>,
     received: AtomicU64,
     /// A document as it came, for operations whose headers carry its checksum.
@@ -43,7 +70,13 @@ impl RequestState {
             span: tracing::info_span!("s3", request_id = %id),
             logs: dispatcher::get_default(Dispatch::clone),
             operation: OnceLock::new(),
-            identity: OnceLock::new(),
+            claim: OnceLock::new(),
+            asker: OnceLock::new(),
+            session_token: OnceLock::new(),
+            signed: OnceLock::new(),
+            source_bucket: OnceLock::new(),
+            form: OnceLock::new(),
+            sts: OnceLock::new(),
             error: Mutex::new(None),
             received: AtomicU64::new(0),
             document: Mutex::new(None),
@@ -85,12 +118,66 @@ impl RequestState {
         let _ = self.0.operation.set(name);
     }
 
-    pub(crate) fn identity(&self) -> Option<&Identity> {
-        self.0.identity.get()
+    /// Takes note of who has the access key. It is a claim until the signature is found right.
+    pub(crate) fn set_claim(&self, access_key: &str, identity: Identity) {
+        let _ = self.0.claim.set((access_key.to_owned(), identity));
     }
 
-    pub(crate) fn set_identity(&self, identity: Identity) {
-        let _ = self.0.identity.set(identity);
+    /// Who has the access key with which the request is signed.
+    pub(crate) fn claimed(&self, access_key: &str) -> Option<Identity> {
+        self.0.claim.get().filter(|(claimed, _)| claimed == access_key).map(|(_, identity)| identity.clone())
+    }
+
+    /// Who sent it, once the signature was found right.
+    pub(crate) fn asker(&self) -> Option<&Asker> {
+        self.0.asker.get()
+    }
+
+    pub(crate) fn set_asker(&self, asker: Asker) {
+        let _ = self.0.asker.set(asker);
+    }
+
+    /// The token that comes with temporary credentials.
+    pub(crate) fn session_token(&self) -> Option<&str> {
+        self.0.session_token.get().map(String::as_str)
+    }
+
+    pub(crate) fn set_session_token(&self, token: impl Into<String>) {
+        let _ = self.0.session_token.set(token.into());
+    }
+
+    pub(crate) fn signed(&self) -> Option<&Signed> {
+        self.0.signed.get()
+    }
+
+    pub(crate) fn set_signed(&self, signed: Signed) {
+        let _ = self.0.signed.set(signed);
+    }
+
+    pub(crate) fn source_bucket(&self) -> Option<&str> {
+        self.0.source_bucket.get().map(String::as_str)
+    }
+
+    pub(crate) fn set_source_bucket(&self, bucket: &str) {
+        let _ = self.0.source_bucket.set(bucket.to_owned());
+    }
+
+    /// Whether it came as an HTML form: then the length of its content is not announced.
+    pub(crate) fn is_form(&self) -> bool {
+        self.0.form.get().is_some()
+    }
+
+    pub(crate) fn set_form(&self) {
+        let _ = self.0.form.set(());
+    }
+
+    /// Whether it is for the token service, which has its own words for errors.
+    pub(crate) fn is_sts(&self) -> bool {
+        self.0.sts.get().is_some()
+    }
+
+    pub(crate) fn set_sts(&self) {
+        let _ = self.0.sts.set(());
     }
 
     /// Keeps an error until the answer is written: the library's own errors have no room for all of it.

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 const EXPIRES_SECONDS_MAX: u64 = 604_800;
 
 /// The claims of a Signature Version 4, from the header or from a presigned URL.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Signed {
     presigned: bool,
     region: Option<String>,
@@ -59,10 +59,16 @@ impl Signed {
         Self { presigned, region, service, signed_headers, expires }
     }
 
-    /// Refuses signatures for other services, for what cannot be a region, and presigned URLs that live too long.
+    /// Whether it stands in the address.
+    pub(crate) fn presigned(&self) -> bool {
+        self.presigned
+    }
+
+    /// Refuses signatures for other services than the one `here`, for what cannot be a region, and presigned URLs that
+    /// live too long.
     ///
     /// Some clients sign for a region of their own invention first and read from the answer which one it should be.
-    pub(crate) fn check_scope(&self, ours: &str) -> Result<(), ApiError> {
+    pub(crate) fn check_scope(&self, ours: &str, here: &str) -> Result<(), ApiError> {
         if let Some(region) = self.region.as_deref().filter(|region| Region::new((*region).into()).is_err()) {
             return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -71,13 +77,13 @@ impl Signed {
             )
             .field("Region", ours));
         }
-        if let Some(service) = self.service.as_deref().filter(|service| *service != "s3") {
+        if let Some(service) = self.service.as_deref().filter(|service| *service != here) {
             return Err(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "AuthorizationHeaderMalformed",
                 format!(
                     "The authorization header is malformed; incorrect service \"{service}\". This endpoint belongs to \
-                     \"s3\"."
+                     \"{here}\"."
                 ),
             ));
         }
@@ -170,13 +176,13 @@ mod tests {
             signed_headers: Vec::new(),
             expires: Some(expires.to_owned()),
         };
-        assert!(signed("s3", "604800").check_scope("us-east-1").is_ok());
+        assert!(signed("s3", "604800").check_scope("us-east-1", "s3").is_ok());
         assert_eq!(
-            signed("sts", "60").check_scope("us-east-1").unwrap_err().code,
+            signed("sts", "60").check_scope("us-east-1", "s3").unwrap_err().code,
             "AuthorizationHeaderMalformed"
         );
         assert_eq!(
-            signed("s3", "604801").check_scope("us-east-1").unwrap_err().code,
+            signed("s3", "604801").check_scope("us-east-1", "s3").unwrap_err().code,
             "AuthorizationQueryParametersError"
         );
     }

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 
 pub(crate) use from_library::from_library;
 pub(crate) use object::{Subject, answer, log_failure, no_such_upload};
-pub(crate) use xml::{DECLARATION, document, escape};
+pub(crate) use xml::{DECLARATION, document, element, escape};
 
 /// An error answer.
 #[derive(Debug, Clone)]

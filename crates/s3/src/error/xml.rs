@@ -20,7 +20,8 @@ pub(crate) fn document(error: &ApiError, request_id: &str, host_id: &str) -> Str
     out
 }
 
-fn element(out: &mut String, name: &str, text: &str) {
+/// An element with text in it.
+pub(crate) fn element(out: &mut String, name: &str, text: &str) {
     out.push('<');
     out.push_str(name);
     out.push('>');

@@ -177,13 +177,17 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn into_request(self, call: &Call) -> Result<request::CopySource, ApiError> {
+    /// The source, if the one who is asking may read it.
+    pub(super) async fn into_request(self, call: &Call) -> Result<request::CopySource, ApiError> {
         let CopySource::Bucket { bucket, key, version_id } = self.source else {
             return Err(ApiError::not_implemented(
                 "Copying from access points and outposts is not implemented.",
             ));
         };
-        call.authorise("s3:GetObject", crate::access::Resource::Object(&bucket, &key))?;
+        call.state().set_source_bucket(&bucket);
+        let version = version_id.as_deref();
+        let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
+        call.authorise_existing(action, (&bucket, &key), version).await?;
         Ok(request::CopySource {
             bucket: convert::bucket_name(&bucket)?,
             name: convert::object_name(key.into())?,

@@ -1,7 +1,9 @@
 //! `CopyObject`.
 
 use s3s::S3Response;
-use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective};
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, TaggingDirective,
+};
 use strongroom_objects::WriteConditions;
 use strongroom_objects::request::{CopyRequest, Directive};
 
@@ -31,9 +33,15 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let meta = meta_headers!(input);
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
+    if tagging == Directive::Copy
+        && let CopySource::Bucket { bucket, key: from, version_id } = &source.source
+    {
+        let target = (input.bucket.as_str(), key.as_str());
+        call.authorise_copied_tags((bucket, from), version_id.as_deref(), target).await?;
+    }
     let request = CopyRequest {
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
-        source: source.into_request(&call)?,
+        source: source.into_request(&call).await?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
         meta: convert::object_meta(meta, &call.headers)?,

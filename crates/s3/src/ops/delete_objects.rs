@@ -61,7 +61,11 @@ pub(crate) async fn run(call: Call, input: DeleteObjectsInput) -> Answer<DeleteO
 type Named = (String, Option<String>);
 
 fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteItem, ApiError> {
-    call.authorise("s3:DeleteObject", Resource::Object(bucket, &object.key))?;
+    let action = match object.version_id.as_deref() {
+        Some(version) if !version.is_empty() => "s3:DeleteObjectVersion",
+        _ => "s3:DeleteObject",
+    };
+    call.authorise(action, Resource::Object(bucket, &object.key))?;
     if object.last_modified_time.is_some() || object.size.is_some() {
         return Err(ApiError::not_implemented(
             "Conditions on size or time of deletes are only for directory buckets, which are not implemented.",

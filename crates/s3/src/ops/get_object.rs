@@ -22,6 +22,8 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
         .get(read.into_request(&call)?)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    // Nothing has been sent yet.
+    call.authorise_read(&found.info.sse)?;
     let asked = Asked { by_part, answered: found.range };
     let headers = further_headers(&found.info, input.response_expires.is_none());
     let mut output = GetObjectOutput {

@@ -5,7 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::S3Response;
 use s3s::dto::{Bucket, ListBucketsInput, ListBucketsOutput};
 
+use strongroom_objects::BucketInfo;
+
 use super::common::owner;
+use crate::access::Resource;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
@@ -26,16 +29,26 @@ pub(crate) async fn run(call: Call, input: ListBucketsInput) -> Answer<ListBucke
     });
     let asked = asked.transpose()?;
     let mut after = input.continuation_token.as_deref().map(token_in).transpose()?;
-    let mut buckets = Vec::new();
+    // Who may not list all buckets sees those of which something may be known, as on MinIO.
+    let all = call.may("s3:ListAllMyBuckets", Resource::Service);
+    let seen = |bucket: &BucketInfo| {
+        let resource = Resource::Bucket(bucket.name.as_str());
+        all || call.may("s3:ListBucket", resource) || call.may("s3:GetBucketLocation", resource)
+    };
+    let mut buckets: Vec<BucketInfo> = Vec::new();
     // Without a limit all buckets are listed, as AWS does for clients that know no pages.
     loop {
-        let listing =
-            call.objects().list_buckets(&prefix, after.as_deref(), asked.unwrap_or(PAGE_MAX)).await?;
-        buckets.extend(listing.buckets);
+        let page = asked.map_or(PAGE_MAX, |count| count - u32::try_from(buckets.len()).unwrap_or(count));
+        let listing = call.objects().list_buckets(&prefix, after.as_deref(), page).await?;
+        buckets.extend(listing.buckets.into_iter().filter(seen));
         after = listing.next;
-        if after.is_none() || asked.is_some() {
+        let full = asked.is_some_and(|count| buckets.len() >= count as usize);
+        if after.is_none() || full {
             break;
         }
+    }
+    if !all && buckets.is_empty() {
+        call.authorise("s3:ListAllMyBuckets", Resource::Service)?;
     }
     let region = call.region();
     let buckets = buckets

@@ -11,7 +11,7 @@ use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
 use crate::sse::{self, answer_sse};
-use crate::wire::content::content;
+use crate::wire::content::{content, content_of_form};
 
 pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObjectOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
@@ -25,7 +25,10 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
     let request = PutRequest {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        content: content(input.body, input.content_length, &call.headers)?,
+        content: match call.state().is_form() {
+            true => content_of_form(input.body),
+            false => content(input.body, input.content_length, &call.headers)?,
+        },
         meta: convert::object_meta(meta, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         conditions: convert::write_conditions(input.if_match, input.if_none_match),

@@ -17,7 +17,7 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
     let source = copy_source!(input);
     let range = input.copy_source_range;
     let request = CopyPart {
-        source: source.into_request(&call)?,
+        source: source.into_request(&call).await?,
         range: range.as_deref().map(range_in).transpose()?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,

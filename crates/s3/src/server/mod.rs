@@ -70,8 +70,8 @@ pub async fn serve(
 ) -> Result<Drained, ServeError> {
     let limits = options.limits.clone();
     let tasks = TaskTracker::new();
-    let library = face::library(options.clone(), objects, iam)?;
-    let service = Service::new(library, options, Arc::new(OsRandom), tasks.clone());
+    let library = face::library(options.clone(), objects, iam.clone())?;
+    let service = Service::new(library, options, iam, Arc::new(OsRandom), tasks.clone());
     let listening = Listening {
         acceptor: tls.map(acceptor),
         http: http(&limits),

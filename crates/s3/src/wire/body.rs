@@ -32,6 +32,23 @@ pub(crate) enum BodyFault {
     /// The body ended before its last chunk.
     #[error("the body ended before its last chunk")]
     Incomplete,
+    /// A form is not framed as it says, or ends before its file does.
+    #[error("the form is not well-formed")]
+    Form,
+    /// The file of a form is longer than its policy allows.
+    #[error("the file of the form is longer than {most} bytes")]
+    FormFileTooLarge {
+        /// Bytes that are allowed.
+        most: u64,
+    },
+    /// The file of a form is shorter than its policy allows.
+    #[error("the file of the form has {size} bytes and not {least}")]
+    FormFileTooSmall {
+        /// Its bytes.
+        size: u64,
+        /// Bytes that are needed.
+        least: u64,
+    },
 }
 
 /// The body of one request.

@@ -26,6 +26,11 @@ pub(crate) fn content(
     Ok(Content::new(Some(length), in_words_of_s3(body)))
 }
 
+/// The file of a form: how long it is shows at its end.
+pub(crate) fn content_of_form(body: Option<StreamingBlob>) -> Content {
+    body.map_or_else(Content::empty, |body| Content::new(None, in_words_of_s3(body)))
+}
+
 /// Uploads announce their length: the decoded one if they are `aws-chunked`.
 fn announced(length: Option<i64>, headers: &HeaderMap) -> Result<u64, ApiError> {
     let decoded = headers.get(DECODED_LENGTH).map(|value| value.to_str().unwrap_or_default());
@@ -59,6 +64,28 @@ fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentErro
                 "InvalidRequest",
                 "The aws-chunked framing of the request body is not valid",
             )),
+            BodyFault::Form => refused(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "MalformedPOSTRequest",
+                "The body of your POST request is not well-formed multipart/form-data.",
+            )),
+            BodyFault::FormFileTooLarge { most } => refused(
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "EntityTooLarge",
+                    "Your proposed upload exceeds the maximum allowed size",
+                )
+                .field("MaxSizeAllowed", most),
+            ),
+            BodyFault::FormFileTooSmall { size, least } => refused(
+                ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "EntityTooSmall",
+                    "Your proposed upload is smaller than the minimum allowed size",
+                )
+                .field("ProposedSize", size)
+                .field("MinSizeAllowed", least),
+            ),
             BodyFault::ChunkTooLong => refused(ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "InvalidChunkSizeError",
@@ -102,7 +129,7 @@ fn cause(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Body
         }
         at = error.source();
     }
-    // Wrappers that keep their cause as text only: the sentences are our own.
+    // Wrappers that keep their cause as text only: the sentences are our own. Forms have no such wrappers.
     let text = error.to_string();
     [
         BodyFault::Stalled,

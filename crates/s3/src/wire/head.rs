@@ -6,6 +6,7 @@ use super::body::Chunking;
 use crate::error::ApiError;
 use crate::options::{Limits, S3Options};
 use crate::sigv4::Signed;
+use crate::sts;
 
 /// Refuses heads that no operation would accept.
 pub(crate) fn check(
@@ -33,10 +34,8 @@ pub(crate) fn check(
         ));
     }
     if let Some(signed) = Signed::parse(query, headers) {
-        signed.check_scope(&options.region)?;
-    }
-    if method == Method::POST && is_form(headers) {
-        return Err(ApiError::not_implemented("Uploads with HTML forms (POST Object) are not implemented."));
+        let service = if sts::is_sts(method, uri, headers) { "sts" } else { "s3" };
+        signed.check_scope(&options.region, service)?;
     }
     Ok(())
 }
@@ -46,11 +45,15 @@ fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
     path_and_query + headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>()
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"))
+/// The token of temporary credentials, in a header or in a presigned URL.
+pub(crate) fn session_token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
+    if let Some(token) = headers.get("x-amz-security-token") {
+        return token.to_str().ok().map(str::to_owned);
+    }
+    let query = uri.query().unwrap_or_default();
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))
+        .map(|(_, token)| token.into_owned())
 }
 
 /// How the body is framed, if it is `aws-chunked`.
@@ -99,12 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn old_signatures_forms_and_huge_heads_are_refused() {
+    fn old_signatures_and_huge_heads_are_refused() {
         assert_eq!(refused(Method::GET, "/b/k", &[]), None);
         let old = [("authorization", "AWS AKIA:c2ln")];
         assert_eq!(refused(Method::GET, "/b/k", &old).as_deref(), Some("InvalidRequest"));
-        let form = [("content-type", "multipart/form-data; boundary=x")];
-        assert_eq!(refused(Method::POST, "/b", &form).as_deref(), Some("NotImplemented"));
         let long = "x".repeat(17 << 10);
         let huge = [("x-amz-meta-a", long.as_str())];
         assert_eq!(refused(Method::PUT, "/b/k", &huge).as_deref(), Some("RequestHeaderSectionTooLarge"));

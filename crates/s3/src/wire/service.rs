@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use metrics::{counter, histogram};
 use s3s::service::S3Service;
 use s3s::{Body, HttpError, HttpResponse};
+use strongroom_iam::Iam;
 use strongroom_seal::Random;
 use strongroom_telemetry::{RequestId, names};
 use tokio::time::{Instant, timeout};
@@ -26,10 +27,12 @@ use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
+use crate::form;
 use crate::lenient::drop_unsigned_range;
 use crate::options::S3Options;
-use crate::request::RequestState;
+use crate::request::{RequestState, within};
 use crate::server::Linger;
+use crate::sts;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
@@ -54,6 +57,8 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     library: S3Service,
     options: S3Options,
+    /// For forms, whose signature the library does not know.
+    iam: Iam,
     random: Arc<dyn Random>,
     /// Copies and completions, which go on when their client goes away.
     tasks: TaskTracker,
@@ -63,10 +68,11 @@ impl Service {
     pub(crate) fn new(
         library: S3Service,
         options: S3Options,
+        iam: Iam,
         random: Arc<dyn Random>,
         tasks: TaskTracker,
     ) -> Self {
-        Self(Arc::new(Inner { library, options, random, tasks }))
+        Self(Arc::new(Inner { library, options, iam, random, tasks }))
     }
 
     /// Answers `request`. Every failure is an answer.
@@ -112,9 +118,13 @@ impl Service {
             Ok(()) if head::may_take_long(request.method(), request.uri(), request.headers()) => {
                 self.patiently(request, &state, &record.method).await
             }
+            Ok(()) if record.method == Method::POST && form::is_form(request.headers()) => {
+                self.form(request, &state).await
+            }
             Ok(()) => {
                 let answer = self.0.library.call(self.prepare(request, &state));
-                settle(answer.with_subscriber(Dispatch::none()).await, &state, &record.method)
+                let answer = within(state.clone(), answer.with_subscriber(Dispatch::none()));
+                settle(answer.await, &state, &record.method)
             }
         };
         common_headers(&mut headers, &state);
@@ -137,8 +147,35 @@ impl Service {
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
         drop_unsigned_range(&parts.method, &parts.uri, &mut parts.headers);
+        if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
+            state.set_session_token(token);
+        }
+        if sts::is_sts(&parts.method, &parts.uri, &parts.headers) {
+            state.set_sts();
+        }
         parts.extensions.insert(state.clone());
         Request::from_parts(parts, body)
+    }
+
+    /// Stores the file of an HTML form.
+    async fn form(
+        &self,
+        request: Request<Shared<Incoming>>,
+        state: &RequestState,
+    ) -> (StatusCode, HeaderMap, Source) {
+        let request = self.prepare(request, state);
+        let (put, reply) = match form::as_put(request, state, &self.0.iam, &self.0.options).await {
+            Ok(both) => both,
+            Err(error) => return failure(error, state, &Method::POST),
+        };
+        let answer = self.0.library.call(put).with_subscriber(Dispatch::none());
+        let answer = within(state.clone(), answer).await;
+        let (status, headers, source) = settle(answer, state, &Method::POST);
+        if !status.is_success() {
+            return (status, headers, source);
+        }
+        let (status, headers, document) = reply.answer(&headers);
+        (status, headers, document.map_or(Source::Empty, |text| Source::Document(Bytes::from(text))))
     }
 
     /// Runs what may take long in a task of its own, and starts the answer before the client loses patience.
@@ -150,7 +187,8 @@ impl Service {
     ) -> (StatusCode, HeaderMap, Source) {
         let request = self.prepare(request, state);
         let library = self.0.library.clone();
-        let call = async move { library.call(request).await }.instrument(state.span().clone());
+        let call = within(state.clone(), async move { library.call(request).await });
+        let call = call.instrument(state.span().clone());
         let mut task = self.0.tasks.spawn(call.with_subscriber(Dispatch::none()));
         match timeout(self.0.options.limits.keep_alive_after, &mut task).await {
             Ok(Ok(result)) => settle(result, state, method),
@@ -206,7 +244,11 @@ fn failure(error: ApiError, state: &RequestState, method: &Method) -> (StatusCod
     if method == Method::HEAD {
         return (error.status, headers, Source::Empty);
     }
-    let text = format!("{DECLARATION}{}", document(&error, state.id().as_str(), &state.host_id()));
+    let document = match state.is_sts() {
+        true => sts::document(&error, state.id().as_str()),
+        false => document(&error, state.id().as_str(), &state.host_id()),
+    };
+    let text = format!("{DECLARATION}{document}");
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
     (error.status, headers, Source::Document(Bytes::from(text)))
 }

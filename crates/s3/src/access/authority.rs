@@ -1,0 +1,272 @@
+//! The one place where it is decided.
+
+use std::sync::Arc;
+
+use strongroom_iam::{Arn, Ask, Decision, Facts, Iam, Identity, Policy};
+use strongroom_objects::{BucketName, DocumentKind, ObjectError, ObjectName, Objects, Tags};
+
+use super::{Asker, Resource, facts};
+use crate::convert;
+use crate::error::ApiError;
+use crate::request::RequestState;
+
+const EXISTING_TAG: &str = "s3:existingobjecttag/";
+
+/// Identities, their policies, and those of buckets. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    iam: Iam,
+    objects: Objects,
+}
+
+/// What a key of the key management is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyUse {
+    /// Something new is encrypted.
+    Encrypt,
+    /// Something is read.
+    Decrypt,
+}
+
+impl KeyUse {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Encrypt => "kms:GenerateDataKey",
+            Self::Decrypt => "kms:Decrypt",
+        }
+    }
+}
+
+impl Authority {
+    pub(crate) fn new(iam: Iam, objects: Objects) -> Self {
+        Self { iam, objects }
+    }
+
+    pub(crate) fn iam(&self) -> &Iam {
+        &self.iam
+    }
+
+    /// Refuses what may not be done.
+    pub(super) fn require(
+        &self,
+        asker: &Asker,
+        action: &'static str,
+        resource: Resource<'_>,
+        facts: &Facts,
+    ) -> Result<(), ApiError> {
+        if asker.is_root() {
+            return Ok(());
+        }
+        match self.decide(asker, action, resource, facts)? {
+            Decision::Allow => Ok(()),
+            _ if self.is_missing(action, resource) => Err(no_such_bucket(resource)),
+            denied => Err(Self::denial(asker, action, &resource.arn(), denied)),
+        }
+    }
+
+    /// [`Self::require`] with the facts of the request.
+    pub(crate) fn authorise(
+        &self,
+        asker: &Asker,
+        action: &'static str,
+        resource: Resource<'_>,
+    ) -> Result<(), ApiError> {
+        self.require(asker, action, resource, &asker.facts)
+    }
+
+    /// [`Self::authorise`] with the tags of an object that is there.
+    pub(crate) async fn authorise_existing(
+        &self,
+        asker: &Asker,
+        action: &'static str,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+    ) -> Result<(), ApiError> {
+        if asker.is_root() {
+            return Ok(());
+        }
+        let facts = self.with_existing(asker.facts.clone(), asker, bucket, key, version).await?;
+        self.require(asker, action, Resource::Object(bucket, key), &facts)
+    }
+
+    /// Refuses a copy that takes the tags of its source with it to those who may not read or set tags.
+    pub(crate) async fn authorise_copied_tags(
+        &self,
+        asker: &Asker,
+        (source_bucket, source_key): (&str, &str),
+        version: Option<&str>,
+        (bucket, key): (&str, &str),
+    ) -> Result<(), ApiError> {
+        if asker.is_root() {
+            return Ok(());
+        }
+        let tags = self.tags_of(source_bucket, source_key, version).await?;
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let tags = || tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut of_source = asker.facts.clone();
+        for (name, value) in tags() {
+            of_source.set_tag(EXISTING_TAG, name, value);
+        }
+        let read = if version.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+        self.require(asker, read, Resource::Object(source_bucket, source_key), &of_source)?;
+        let mut of_target = asker.facts.clone();
+        facts::of_tags(&mut of_target, tags());
+        self.require(asker, "s3:PutObjectTagging", Resource::Object(bucket, key), &of_target)
+    }
+
+    /// What a client is told instead of `error`: who may not list a bucket does not learn what is not in it.
+    pub(crate) fn without_secrets(&self, error: ApiError, state: &RequestState) -> ApiError {
+        let action = match error.code.as_ref() {
+            "NoSuchKey" => "s3:ListBucket",
+            "NoSuchVersion" => "s3:ListBucketVersions",
+            _ => return error,
+        };
+        let Some(asker) = state.asker() else { return error };
+        let Some(bucket) = state.source_bucket().or(asker.bucket.as_deref()) else { return error };
+        let resource = Resource::Bucket(bucket);
+        match self.authorise(asker, action, resource) {
+            Ok(()) => error,
+            Err(denied) => denied,
+        }
+    }
+
+    /// Whether it may be done, for who does something else otherwise.
+    pub(crate) fn allows(&self, asker: &Asker, action: &'static str, resource: Resource<'_>) -> bool {
+        asker.is_root() || matches!(self.decide(asker, action, resource, &asker.facts), Ok(Decision::Allow))
+    }
+
+    fn decide(
+        &self,
+        asker: &Asker,
+        action: &'static str,
+        resource: Resource<'_>,
+        facts: &Facts,
+    ) -> Result<Decision, ApiError> {
+        let policy = match resource.bucket() {
+            Some(bucket) => self.policy_for(asker.identity(), bucket)?,
+            None => None,
+        };
+        let ask = Ask { identity: asker.identity(), action, resource: &resource.arn(), facts };
+        Ok(self.iam.decide(&ask, policy.as_deref()))
+    }
+
+    /// The bucket's policy as far as it counts for `identity`.
+    fn policy_for(&self, identity: &Identity, bucket: &str) -> Result<Option<Arc<Policy>>, ApiError> {
+        let Some(policy) = self.policy_of(bucket)? else { return Ok(None) };
+        // RestrictPublicBuckets: a policy that opens the bucket to everybody counts for the account's own people only.
+        let is_stranger = *identity == Identity::Anonymous;
+        if is_stranger && policy.is_public() && self.restricts_public(bucket)? {
+            return Ok(None);
+        }
+        Ok(Some(policy))
+    }
+
+    /// The bucket's policy. It is read once after it was set; one that cannot be read allows nobody anything.
+    fn policy_of(&self, bucket: &str) -> Result<Option<Arc<Policy>>, ApiError> {
+        let Ok(name) = BucketName::parse(bucket) else { return Ok(None) };
+        let read = |json: &[u8]| Policy::parse_bucket(std::str::from_utf8(json).ok()?, bucket).ok();
+        match self.objects.bucket_document_parsed(&name, DocumentKind::Policy, read) {
+            Err(ObjectError::NoSuchBucket { .. }) => Ok(None),
+            found => Ok(found?),
+        }
+    }
+
+    fn restricts_public(&self, bucket: &str) -> Result<bool, ApiError> {
+        let name = convert::bucket_name(bucket)?;
+        Ok(self.objects.public_access_block(&name)?.is_some_and(|block| block.restrict_public_buckets))
+    }
+
+    /// Whether the bucket is not there: AWS says so to everybody, since names of buckets are no secret there.
+    fn is_missing(&self, action: &str, resource: Resource<'_>) -> bool {
+        let Some(bucket) = resource.bucket().filter(|_| action != "s3:CreateBucket") else { return false };
+        let Ok(name) = BucketName::parse(bucket) else { return false };
+        matches!(self.objects.group_of(&name), Err(ObjectError::NoSuchBucket { .. }))
+    }
+
+    /// Whether the bucket's policy counts for those who did not sign.
+    pub(super) fn counts_for_strangers(&self, bucket: &str) -> Result<bool, ApiError> {
+        Ok(self.policy_for(&Identity::Anonymous, bucket)?.is_some())
+    }
+
+    /// The facts with the tags of the object that is there.
+    pub(super) async fn with_existing(
+        &self,
+        mut facts: Facts,
+        asker: &Asker,
+        bucket: &str,
+        key: &str,
+        version: Option<&str>,
+    ) -> Result<Facts, ApiError> {
+        if asker.is_root() {
+            return Ok(facts);
+        }
+        for (name, value) in self.tags_of(bucket, key, version).await? {
+            facts.set_tag(EXISTING_TAG, &name, value);
+        }
+        Ok(facts)
+    }
+
+    /// The tags of an object; none if it is not there, which is for the operation to say, to those who may know.
+    async fn tags_of(&self, bucket: &str, key: &str, version: Option<&str>) -> Result<Tags, ApiError> {
+        let (Ok(bucket), Ok(name)) = (BucketName::parse(bucket), ObjectName::parse(key.to_owned())) else {
+            return Ok(Tags::new());
+        };
+        let Ok(version) = convert::version_in(version) else { return Ok(Tags::new()) };
+        match self.objects.object_tags(&bucket, &name, version).await.map_err(ApiError::from) {
+            Ok(found) => Ok(found.tags),
+            Err(told) if told.status.is_client_error() => Ok(Tags::new()),
+            Err(told) => Err(told),
+        }
+    }
+
+    /// Whether the asker may use a key of the key management for an object: it is the asker's right, not the server's.
+    pub(crate) fn require_key(
+        &self,
+        asker: &Asker,
+        purpose: KeyUse,
+        key_id: &str,
+        region: &str,
+    ) -> Result<(), ApiError> {
+        if asker.is_root() {
+            return Ok(());
+        }
+        if *asker.identity() == Identity::Anonymous {
+            return Err(ApiError::invalid_argument(
+                "Authorization",
+                "null",
+                "Requests specifying Server Side Encryption with AWS KMS managed keys require AWS Signature Version 4.",
+            ));
+        }
+        let mut facts = asker.facts.clone();
+        facts.set("kms:viaservice", format!("s3.{region}.amazonaws.com"));
+        let resource = Arn::kms_key(key_id);
+        let ask =
+            Ask { identity: asker.identity(), action: purpose.action(), resource: &resource, facts: &facts };
+        match self.iam.decide(&ask, None) {
+            Decision::Allow => Ok(()),
+            denied => Err(Self::denial(asker, purpose.action(), &resource, denied)),
+        }
+    }
+
+    /// AWS's sentence.
+    fn denial(asker: &Asker, action: &'static str, resource: &Arn, decision: Decision) -> ApiError {
+        let identity = match asker.identity() {
+            Identity::Anonymous => return ApiError::access_denied("Access Denied"),
+            identity => identity,
+        };
+        let because = match decision {
+            Decision::ExplicitDeny => "with an explicit deny in a policy".to_owned(),
+            _ => format!("because no identity-based policy allows the {action} action"),
+        };
+        ApiError::access_denied(format!(
+            "User: {identity} is not authorized to perform: {action} on resource: \"{resource}\" {because}"
+        ))
+    }
+}
+
+fn no_such_bucket(resource: Resource<'_>) -> ApiError {
+    ApiError::new(http::StatusCode::NOT_FOUND, "NoSuchBucket", "The specified bucket does not exist")
+        .field("BucketName", resource.bucket().unwrap_or_default())
+}
