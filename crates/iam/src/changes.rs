@@ -1,6 +1,12 @@
 //! What happened to identities, for who wants to be told.
 
 use std::fmt;
+use std::time::Duration;
+
+use strongroom_store::GroupId;
+
+use crate::row::RowFault;
+use crate::{Iam, IamError, rows, state};
 
 /// One change. Written in the same command as what it tells of, so neither is there without the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,5 +96,37 @@ kinds! {
 impl fmt::Display for ChangeKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Iam {
+    /// The next changes after number `seq`, up to `max`. If the first has a number greater than `seq + 1`, those between were too long
+    /// ago to be kept. Blocks on the disk.
+    ///
+    /// # Errors
+    /// A row that does not open, or the store's own.
+    pub fn changes_after(&self, seq: u64, max: usize) -> Result<Vec<Change>, IamError> {
+        let reading = self.0.store.read(GroupId::SYSTEM)?;
+        let damaged = |fault: RowFault| fault.of("changes of identities");
+        state::changes(&reading, seq)?
+            .take(max)
+            .map(|row| {
+                let (key, value) = row?;
+                let seq = rows::change_seq(&key).map_err(damaged)?;
+                Change::decode(seq, &value).map_err(damaged)
+            })
+            .collect()
+    }
+
+    /// The number of the last change, or 0.
+    pub fn last_change(&self) -> u64 {
+        *self.0.last_change.borrow()
+    }
+
+    /// Returns when there are changes after number `seq`, or after `at_most`.
+    pub async fn wait_changes(&self, seq: u64, at_most: Duration) {
+        let mut last = self.0.last_change.subscribe();
+        // The sender lives as long as this, so only time ends it otherwise.
+        let _ended = tokio::time::timeout(at_most, last.wait_for(|last| *last > seq)).await;
     }
 }

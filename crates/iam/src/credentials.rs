@@ -6,8 +6,8 @@ use strongroom_seal::Random;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-const ACCESS_KEY_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-const SECRET_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+pub(crate) const ACCESS_KEY_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+pub(crate) const SECRET_CHARS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const GENERATED_ACCESS_KEY_LEN: usize = 20;
 /// 62^40 is more than 2^238.
 const GENERATED_SECRET_LEN: usize = 40;
@@ -41,6 +41,12 @@ impl AccessKey {
 
     /// The text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for AccessKey {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -163,7 +169,7 @@ pub enum CredentialsError {
 }
 
 /// `length` characters, each equally likely.
-fn generate(characters: &[u8], length: usize, random: &dyn Random) -> Zeroizing<String> {
+pub(crate) fn generate(characters: &[u8], length: usize, random: &dyn Random) -> Zeroizing<String> {
     // Bytes past the last multiple are drawn again: a plain remainder would prefer the first characters.
     let fair = 256 / characters.len() * characters.len();
     let mut out = Zeroizing::new(String::with_capacity(length));

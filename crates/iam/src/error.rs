@@ -136,6 +136,9 @@ pub enum IamError {
     /// The time at which it shall end has passed.
     #[error("the time at which it shall expire has passed")]
     ExpiryPassed,
+    /// A token that is good for nothing.
+    #[error("a token needs at least one scope")]
+    NoScope,
     /// Temporary credentials cannot make others, and nobody can be the parent of what acts for nobody.
     #[error("{identity} cannot have service accounts, sessions or tokens")]
     NotAParent {

@@ -1,13 +1,16 @@
 //! Identities and how they are found.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use strongroom_seal::{OsRandom, Random};
 use strongroom_store::{Check, Clock, Command, GroupId, KeyUser, Outcome, Store, SystemClock, Write};
 
+use tokio::sync::watch;
+
 use crate::row::{self, RowFault};
-use crate::{Ask, CredentialFault, Credentials, Decision, IamError, Identity, Policy, Secret, rewrap};
+use crate::state::State;
+use crate::{CredentialFault, Credentials, IamError, Identity, Secret, rewrap, sessions};
 
 pub(crate) const ROOT_ROW: &[u8] = b"iam/root";
 /// What errors call that row.
@@ -37,12 +40,37 @@ impl Default for IamOptions {
 
 /// All identities. Clones share them.
 #[derive(Clone)]
-pub struct Iam(Arc<Inner>);
+pub struct Iam(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) store: Store,
     pub(crate) options: IamOptions,
     pub(crate) root: Credentials,
+    /// What ties sessions of the root to its credentials.
+    pub(crate) root_fingerprint: sessions::Fingerprint,
+    /// Held by who changes identities, from before the command is made until memory has followed it.
+    pub(crate) writer: Mutex<()>,
+    /// Only ever held to copy or to replace the pointer.
+    state: RwLock<Arc<State>>,
+    /// The number of the last change, for who waits for the next.
+    pub(crate) last_change: watch::Sender<u64>,
+}
+
+impl Inner {
+    /// Identities now.
+    pub(crate) fn state(&self) -> Arc<State> {
+        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        let seq = state.seq;
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        self.last_change.send_replace(seq);
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.options.clock.now_seconds()
+    }
 }
 
 impl fmt::Debug for Iam {
@@ -64,12 +92,27 @@ impl Iam {
         configured: Option<Credentials>,
     ) -> Result<(Self, Option<FirstStart>), IamError> {
         let (root, first_start) = root_credentials(store, &*options.random, configured)?;
-        Ok((Self(Arc::new(Inner { store: store.clone(), options, root })), first_start))
+        let root_fingerprint = sessions::fingerprint(&root);
+        let mut state = State::load(store)?;
+        if state.session_key.is_none() {
+            state.session_key = Some(sessions::make_key(store, &*options.random)?);
+        }
+        let (last_change, _) = watch::channel(state.seq);
+        let inner = Inner {
+            store: store.clone(),
+            options,
+            root,
+            root_fingerprint,
+            writer: Mutex::new(()),
+            state: RwLock::new(Arc::new(state)),
+            last_change,
+        };
+        Ok((Self(Arc::new(inner)), first_start))
     }
 
     /// What seals the stored secrets anew when the system group has a new key. The store is told of it.
     pub fn key_user(&self) -> Arc<dyn KeyUser> {
-        rewrap::key_user(&self.0.store, Arc::clone(&self.0.options.random))
+        rewrap::key_user(&self.0)
     }
 
     /// The secret that belongs to an access key, and who has it. `session_token` comes with temporary credentials and with
@@ -82,13 +125,16 @@ impl Iam {
         access_key: &str,
         session_token: Option<&str>,
     ) -> Result<(Identity, Secret), CredentialFault> {
-        match session_token {
-            None if self.0.root.access_key.as_str() == access_key => {
-                Ok((Identity::Root, self.0.root.secret.clone()))
-            }
-            None => Err(CredentialFault::Unknown),
-            Some(_) => Err(CredentialFault::Token),
+        if let Some(token) = session_token {
+            return self.0.session(access_key, token);
         }
+        if self.0.root.access_key.as_str() == access_key {
+            return Ok((Identity::Root, self.0.root.secret.clone()));
+        }
+        let state = self.0.state();
+        let (access_key, key) = state.keys.get_key_value(access_key).ok_or(CredentialFault::Unknown)?;
+        state.usable(key, self.0.now())?;
+        Ok((key.identity(access_key), key.secret.clone()))
     }
 
     /// [`Self::look_up`] for who does not tell the client what is wrong.
@@ -114,15 +160,6 @@ impl Iam {
     pub fn authenticate(&self, access_key: &str, secret: &Secret) -> Option<Identity> {
         let (identity, known) = self.credentials_for(access_key, None)?;
         (known == *secret).then_some(identity)
-    }
-
-    /// Decides, as `docs/spec/iam.md` §4 says. `bucket_policy` is that of the bucket that the resource is or is in.
-    pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
-        let _ = bucket_policy;
-        match ask.identity {
-            Identity::Root => Decision::Allow,
-            _ => Decision::ImplicitDeny,
-        }
     }
 }
 

@@ -140,7 +140,8 @@ async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
         true
     };
     assert!(user.rewrap(GroupId::SYSTEM, active, &mut pace).unwrap());
-    assert_eq!((key_id(), written), (active, before.len() as u64));
+    assert_eq!(key_id(), active);
+    assert!(written > before.len() as u64, "the session key is sealed anew as well");
     let (again, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
     assert_eq!(again.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);

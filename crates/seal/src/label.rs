@@ -78,6 +78,12 @@ pub enum Label {
     Credentials = 60,
     /// Opaque tokens handed to clients (list continuation, upload ids), v1.
     ClientToken = 61,
+    /// A secret in an identity's row, v1.
+    IdentitySecret = 62,
+    /// What a session token holds, and what ties it to the root's credentials, v1.
+    SessionToken = 63,
+    /// The salted verifier of a token for the REST API, v1.
+    TokenVerifier = 64,
     /// A backup target's key under the root key, v1.
     BackupKeyWrap = 70,
     /// From a backup key: the key that seals chunks, v1.

@@ -1,0 +1,97 @@
+//! What may be done (`docs/spec/iam.md` §4).
+
+use crate::policy::Verdict;
+use crate::policy::request::Request;
+use crate::state::State;
+use crate::{Ask, Decision, Iam, Identity, Policy};
+
+impl Iam {
+    /// Decides, by what is known at this moment of users, groups and policies. `bucket_policy` is that of the bucket that the
+    /// resource is or is in.
+    pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
+        self.0.state().decide(ask, bucket_policy, self.0.now())
+    }
+}
+
+/// What an identity's own policies come to.
+struct Own {
+    denied: bool,
+    /// Whether each of the policies that only bound it allows what is asked.
+    within_bounds: bool,
+    /// Whether a policy of its owner allows it, or the owner is the root.
+    granted: bool,
+}
+
+impl State {
+    pub(crate) fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>, now: u64) -> Decision {
+        let action = ask.action.to_ascii_lowercase();
+        let user = ask.identity.user().and_then(|name| self.users.get(name));
+        let resource = match ask.resource.as_str() {
+            // What policies of S3 say for it.
+            "*" if action.starts_with("s3:") => "arn:aws:s3:::*",
+            resource => resource,
+        };
+        let request = Request {
+            action: &action,
+            resource,
+            identity: ask.identity,
+            user_id: user.map(|user| user.id.as_str()),
+            facts: ask.facts,
+            now,
+        };
+        let Some(own) = self.own(ask.identity, &request) else { return Decision::ImplicitDeny };
+        let of_bucket = match (ask.identity, bucket_policy) {
+            // Who has to be able to repair a bucket policy is not bound by it.
+            (Identity::Root, _) | (_, None) => Verdict::Silent,
+            (_, Some(policy)) => policy.evaluate(&request),
+        };
+        if own.denied || of_bucket == Verdict::Deny {
+            return Decision::ExplicitDeny;
+        }
+        match own.within_bounds && (own.granted || of_bucket == Verdict::Allow) {
+            true => Decision::Allow,
+            false => Decision::ImplicitDeny,
+        }
+    }
+
+    /// `None` if the identity, or one that it acts for, is gone, disabled or past its end.
+    fn own(&self, identity: &Identity, request: &Request<'_>) -> Option<Own> {
+        Some(match identity {
+            Identity::Anonymous => Own { denied: false, within_bounds: true, granted: false },
+            Identity::Root => Own { denied: false, within_bounds: true, granted: true },
+            Identity::User { name } => {
+                let user = self.users.get(name).filter(|user| !user.disabled)?;
+                let mut own = Own { denied: false, within_bounds: true, granted: false };
+                for policy in self.policies_of(user) {
+                    match policy.evaluate(request) {
+                        Verdict::Deny => own.denied = true,
+                        Verdict::Allow => own.granted = true,
+                        Verdict::Silent => {}
+                    }
+                }
+                own
+            }
+            Identity::ServiceAccount { access_key, parent } => {
+                let key = self.keys.get(access_key)?;
+                self.usable(key, request.now).ok()?;
+                let owned = key.body.service_account && key.body.owner.identity() == **parent;
+                let own = owned.then(|| self.own(parent, request))??;
+                own.bounded(key.body.policy.as_ref(), request)
+            }
+            Identity::Session { parent, policy, .. } => {
+                self.own(parent, request)?.bounded(policy.as_deref(), request)
+            }
+        })
+    }
+}
+
+impl Own {
+    fn bounded(mut self, policy: Option<&Policy>, request: &Request<'_>) -> Self {
+        match policy.map(|policy| policy.evaluate(request)) {
+            None | Some(Verdict::Allow) => {}
+            Some(Verdict::Deny) => self.denied = true,
+            Some(Verdict::Silent) => self.within_bounds = false,
+        }
+        self
+    }
+}
