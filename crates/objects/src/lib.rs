@@ -32,8 +32,8 @@ pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-pub mod lifecycle;
 mod layers;
+pub mod lifecycle;
 mod locks;
 mod measure;
 mod meta;
@@ -58,8 +58,8 @@ pub use content::{Content, ContentError, ObjectBody};
 /// Inside [`ObjectError::Kms`]: who matches on that error needs no other crate for it.
 pub use strongroom_kms::KmsError;
 
-pub use documents::{DocumentKind, PublicAccessBlock};
 pub use data_keys::DataKeyOptions;
+pub use documents::{DocumentKind, PublicAccessBlock};
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,

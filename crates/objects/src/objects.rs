@@ -15,8 +15,8 @@ use strongroom_store::{GroupId, ReadError, Reading, Store};
 use crate::backup::Backups;
 use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
-use crate::events::{self, EVENT_QUEUE_MAX, Outbox};
 use crate::data_keys::DataKeys;
+use crate::events::{self, EVENT_QUEUE_MAX, Outbox};
 use crate::locks::{Leases, Locks};
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
@@ -113,7 +113,8 @@ impl Objects {
         let backups = Backups::default();
         let outbox = Outbox::new(store.epoch(), options.event_queue_max);
         let keys = DataKeys::new(kms, Arc::clone(&options.clock), options.data_keys);
-        let inner = Inner { store, keys, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
+        let inner =
+            Inner { store, keys, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
         let objects = Self(Arc::new(inner));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();

@@ -98,6 +98,23 @@ pub(crate) enum Wrapper {
     Customer(CustomerKey),
 }
 
+/// The key of the KMS that [`Wrapper::choose`] takes, without the KMS being asked for anything.
+pub(crate) fn key_for<'a>(
+    request: &'a SseRequest,
+    settings: &'a BucketSettings,
+    default: &'a str,
+) -> Option<&'a str> {
+    let named = match request {
+        SseRequest::S3 | SseRequest::Customer(_) => return None,
+        SseRequest::Kms { key_id, .. } | SseRequest::Dsse { key_id, .. } => key_id,
+        SseRequest::Default => match &settings.encryption {
+            DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => return None,
+            DefaultEncryption::Kms { key_id, .. } | DefaultEncryption::Dsse { key_id, .. } => key_id,
+        },
+    };
+    Some(named.as_deref().map_or(default, kms_key_id))
+}
+
 /// Which encryption by a KMS.
 enum Kms {
     Single,

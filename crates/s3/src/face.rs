@@ -11,7 +11,8 @@ use s3s::host::MultiDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
-use strongroom_objects::{BucketName, Objects, SseApplied};
+use strongroom_objects::request::CopySource;
+use strongroom_objects::{BucketName, ObjectName, Objects, SseApplied, SseRequest, UploadId};
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
@@ -173,8 +174,46 @@ impl Call {
         }
     }
 
+    /// Refuses a write whose key the one who is asking may not use, whether it is named or the bucket's own.
+    pub(crate) fn authorise_write(&self, bucket: &BucketName, request: &SseRequest) -> Result<(), ApiError> {
+        if self.asker()?.is_root() {
+            return Ok(());
+        }
+        match self.objects().kms_key_for(bucket, request)? {
+            Some(key_id) => self.authorise_key(KeyUse::Encrypt, &key_id),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses the source of a copy to those who may not use the key that it is encrypted with.
+    pub(crate) async fn authorise_source(&self, source: &CopySource) -> Result<(), ApiError> {
+        if self.asker()?.is_root() {
+            return Ok(());
+        }
+        match self.objects().kms_key_of(&source.bucket, &source.name, source.version).await? {
+            Some(key_id) => self.authorise_key(KeyUse::Decrypt, &key_id),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses parts to those who may not use the key of their upload.
+    pub(crate) async fn authorise_parts(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        upload: UploadId,
+    ) -> Result<(), ApiError> {
+        if self.asker()?.is_root() {
+            return Ok(());
+        }
+        match self.objects().kms_key_of_upload(bucket, name, upload).await? {
+            Some(key_id) => self.authorise_key(KeyUse::Decrypt, &key_id),
+            None => Ok(()),
+        }
+    }
+
     /// Refuses the use of a key of the key management to those who may not use it, whatever they may do to the object.
-    pub(crate) fn authorise_key(&self, purpose: KeyUse, key_id: &str) -> Result<(), ApiError> {
+    fn authorise_key(&self, purpose: KeyUse, key_id: &str) -> Result<(), ApiError> {
         self.shared.authority.require_key(self.asker()?, purpose, key_id, self.region())
     }
 

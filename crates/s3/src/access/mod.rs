@@ -81,7 +81,8 @@ impl Asker {
         &self.identity
     }
 
-    fn is_root(&self) -> bool {
+    /// Whether nothing has to be decided.
+    pub(crate) fn is_root(&self) -> bool {
         self.identity == Identity::Root
     }
 }

@@ -47,6 +47,7 @@ pub(crate) async fn run(
             .transpose()?,
         customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
     };
+    call.authorise_parts(&request.bucket, &request.name, request.upload).await?;
     let stored = call
         .objects()
         .complete_upload(request)

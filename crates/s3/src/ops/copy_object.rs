@@ -52,6 +52,8 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
             .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
             .transpose()?,
     };
+    call.authorise_source(&request.source).await?;
+    call.authorise_write(&request.bucket, &request.sse)?;
     let copied =
         call.objects().copy(request).await.map_err(|error| {
             source_error(answer(&error, Subject { key: Some(&key), ..Subject::default() }))

@@ -23,6 +23,7 @@ pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<Upload
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
         customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
+    call.authorise_parts(&request.bucket, &request.name, request.upload).await?;
     let stored = call.objects().put_part(request).await?;
     let mut output =
         UploadPartOutput { e_tag: Some(convert::etag_out(&stored.etag)), ..UploadPartOutput::default() };

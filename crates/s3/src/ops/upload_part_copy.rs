@@ -25,6 +25,8 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         part: convert::part_number(input.part_number)?,
         customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
+    call.authorise_source(&request.source).await?;
+    call.authorise_parts(&request.bucket, &request.name, request.upload).await?;
     let subject = Subject { range: range.as_deref(), ..Subject::default() };
     let stored =
         call.objects().copy_part(request).await.map_err(|error| source_error(answer(&error, subject)))?;
