@@ -14,7 +14,11 @@
 
 pub mod admin;
 mod answers;
+mod patient;
+mod peer;
 mod ready;
+mod refusal;
+pub mod rest;
 mod routes;
 mod serve;
 

@@ -14,6 +14,8 @@ use serde::Serialize;
 use strongroom_telemetry::{Metrics, RequestId, names};
 use tracing::Instrument;
 
+use crate::refusal::{explain, wrong_method};
+use crate::rest::{self, Rest};
 use crate::{Check, CheckError, answers};
 
 /// The content type of the Prometheus text format.
@@ -26,6 +28,8 @@ pub struct ApiDeps {
     pub checks: Arc<[Check]>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What is under `/api/v1`; none serves health and metrics alone.
+    pub rest: Option<Rest>,
     /// Makes the id of the next request.
     pub request_ids: Arc<dyn Fn() -> RequestId + Send + Sync>,
 }
@@ -37,12 +41,17 @@ impl fmt::Debug for ApiDeps {
 }
 
 pub(crate) fn router(deps: ApiDeps) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics_text))
+        .route("/metrics", get(metrics_text));
+    if let Some(rest) = deps.rest.clone() {
+        router = router.merge(rest::router(rest));
+    }
+    router
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(explain))
         .layer(middleware::from_fn_with_state(deps.clone(), observe))
         .with_state(deps)
 }
@@ -128,12 +137,4 @@ async fn metrics_text(State(deps): State<ApiDeps>) -> Response {
 
 pub(crate) async fn not_found(Extension(id): Extension<RequestId>) -> Response {
     answers::error(StatusCode::NOT_FOUND, "NotFound", "There is nothing at this path.", id)
-}
-
-async fn wrong_method(Extension(id): Extension<RequestId>) -> Response {
-    let message = "This path does not take this method.";
-    let mut response = answers::error(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message, id);
-    // Every path of this listener is only read.
-    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("GET, HEAD"));
-    response
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -17,8 +19,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::ApiDeps;
+use crate::patient::Patient;
+use crate::peer::Peer;
 use crate::routes::router;
 
 const HEADER_BYTES_MAX: usize = 16 * 1024;
@@ -33,27 +39,38 @@ pub(crate) struct Limits {
     pub(crate) connections: usize,
     /// A client that takes longer to send a header is cut off, and so is a connection that is idle for as long.
     pub(crate) header_time: Duration,
-    /// A connection's whole life: a client that does not read its answers must not stay for ever.
+    /// A client that reads nothing of an answer for as long is cut off.
+    pub(crate) stall_time: Duration,
+    /// A connection's whole life: a client that reads its answers ever so slowly must not stay for ever.
     pub(crate) connection_time: Duration,
     /// How long open requests may take once shutdown has begun.
     pub(crate) drain_time: Duration,
 }
 
-/// Far more than monitoring needs.
+/// For monitoring, administration, and clients that keep their objects here. A large object takes its time.
 const LIMITS: Limits = Limits {
-    connections: 256,
+    connections: 1024,
     header_time: Duration::from_secs(10),
-    connection_time: Duration::from_secs(120),
-    drain_time: Duration::from_secs(10),
+    stall_time: Duration::from_secs(60),
+    connection_time: Duration::from_secs(24 * 3600),
+    drain_time: Duration::from_secs(25),
 };
 
-/// Serves until `shutdown` completes, then lets open requests finish.
+/// Serves until `shutdown` completes, then lets open requests finish. With `tls`, connections are TLS only.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     deps: ApiDeps,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(LIMITS, listener, router(deps), shutdown).await
+    serve_within(LIMITS, listener, tls.map(acceptor), router(deps), shutdown).await
+}
+
+/// TLS that offers what is served here: HTTP/1.1.
+fn acceptor(config: Arc<ServerConfig>) -> TlsAcceptor {
+    let mut config = (*config).clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
 }
 
 /// Where connections come from.
@@ -61,26 +78,26 @@ pub(crate) trait Listener {
     /// One connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
-    /// The next one.
-    async fn next(&self) -> io::Result<Self::Stream>;
+    /// The next one, and who is at its other end.
+    async fn next(&self) -> io::Result<(Self::Stream, Peer)>;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> io::Result<TcpStream> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = self.accept().await?;
         // An answer is written at once, so waiting for more of it only costs time.
         stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok((stream, Peer::Network { address: address.ip(), secure: false }))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> io::Result<UnixStream> {
-        Ok(self.accept().await?.0)
+    async fn next(&self) -> io::Result<(UnixStream, Peer)> {
+        Ok((self.accept().await?.0, Peer::Door))
     }
 }
 
@@ -88,6 +105,7 @@ impl Listener for UnixListener {
 pub(crate) async fn serve_within(
     limits: Limits,
     listener: impl Listener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
@@ -104,8 +122,17 @@ pub(crate) async fn serve_within(
             next = next => next,
         };
         match accepted {
-            Ok(stream) => {
-                tokio::spawn(connection(stream, router.clone(), graceful.watcher(), limits, place));
+            Ok((stream, peer)) => {
+                let serving = Serving { limits, router: router.clone(), watcher: graceful.watcher() };
+                let stream = Patient::new(stream, limits.stall_time);
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    let _open = Open::new(place);
+                    match tls {
+                        None => serving.plain(stream, peer).await,
+                        Some(tls) => serving.tls(stream, peer, tls).await,
+                    }
+                });
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -124,24 +151,49 @@ pub(crate) async fn serve_within(
     Ok(())
 }
 
-async fn connection(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+/// What one connection is served with.
+struct Serving {
+    limits: Limits,
     router: Router,
     watcher: Watcher,
-    limits: Limits,
-    place: OwnedSemaphorePermit,
-) {
-    let _open = Open::new(place);
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time)
-        .max_header_size(HEADER_BYTES_MAX)
-        .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match timeout(limits.connection_time, watcher.watch(served)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
-        Err(_) => tracing::debug!("a connection was closed for its age"),
+}
+
+impl Serving {
+    async fn tls(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: Peer,
+        tls: TlsAcceptor,
+    ) {
+        let peer = match peer {
+            Peer::Network { address, .. } => Peer::Network { address, secure: true },
+            Peer::Door => Peer::Door,
+        };
+        match timeout(self.limits.header_time, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.plain(stream, peer).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn plain(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer) {
+        let Self { limits, router, watcher } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_time)
+            .max_header_size(HEADER_BYTES_MAX)
+            .max_headers(HEADERS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        match timeout(limits.connection_time, watcher.watch(served)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+            Err(_) => tracing::debug!("a connection was closed for its age"),
+        }
     }
 }
 
@@ -185,8 +237,13 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
     const SOON: Duration = Duration::from_millis(50);
-    const PATIENT: Limits =
-        Limits { connections: 8, header_time: MINUTE, connection_time: MINUTE, drain_time: SOON };
+    const PATIENT: Limits = Limits {
+        connections: 8,
+        header_time: MINUTE,
+        stall_time: MINUTE,
+        connection_time: MINUTE,
+        drain_time: SOON,
+    };
 
     /// A server that is told to stop when the first half is used.
     async fn start(limits: Limits, checks: Vec<Check>) -> (SocketAddr, impl Future<Output = ()>) {
@@ -196,9 +253,10 @@ mod tests {
         let deps = ApiDeps {
             checks: checks.into(),
             metrics: Metrics::install().unwrap(),
+            rest: None,
             request_ids: Arc::new(|| RequestId::from_random([7; 16])),
         };
-        let served = tokio::spawn(serve_within(limits, listener, router(deps), async move {
+        let served = tokio::spawn(serve_within(limits, listener, None, router(deps), async move {
             let _ = stopped.await;
         }));
         (address, async move {

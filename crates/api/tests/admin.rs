@@ -142,6 +142,7 @@ impl Door {
         let admin = Arc::new(Scripted::default());
         let next = AtomicU8::new(1);
         let deps = AdminDeps {
+            rest: None,
             admin: Arc::clone(&admin) as Arc<dyn Admin>,
             request_ids: Arc::new(move || RequestId::from_random([next.fetch_add(1, Ordering::SeqCst); 16])),
         };

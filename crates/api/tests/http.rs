@@ -34,9 +34,10 @@ impl Server {
         let deps = ApiDeps {
             checks: checks.into(),
             metrics: Metrics::install().unwrap(),
+            rest: None,
             request_ids: Arc::new(move || RequestId::from_random([next.fetch_add(1, Ordering::SeqCst); 16])),
         };
-        let ended = tokio::spawn(serve(listener, deps, async move {
+        let ended = tokio::spawn(serve(listener, None, deps, async move {
             let _ = stopped.await;
         }));
         Self { address, stop: Some(stop), ended }

@@ -1,34 +1,39 @@
-//! `strongroom admin`: telling a running server what to do, over the socket in its data directory.
+//! `strongroom admin`: telling a running server what to do, over the socket in its data directory, or over its API.
 
 mod answer;
 mod backup;
+mod bucket;
 mod checkpoint;
 mod connection;
 mod error;
+mod expires;
+mod groups;
 mod keys_groups;
 mod keys_rotate;
 mod local_keys;
+mod policies;
 mod reseal;
 mod restore;
 mod root_key;
+mod service_accounts;
 pub(crate) mod socket;
 mod table;
-
-use std::path::{Path, PathBuf};
+mod tokens;
+mod users;
+mod whoami;
 
 use clap::{Args, Subcommand};
 
 use answer::Output;
 pub(crate) use backup::{backup_progress, backup_snapshot};
-use connection::Connection;
+use connection::{Connection, ServerArgs};
 use error::AdminFailure;
 
 /// Where the server is and how its answers are shown.
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
-    /// The data directory of the server [default: ./data]
-    #[arg(long, value_name = "DIR", env = "STRONGROOM_DATA_DIR", global = true)]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// Answers as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
@@ -38,6 +43,26 @@ pub(crate) struct AdminArgs {
 
 #[derive(Debug, Subcommand)]
 enum AdminCommand {
+    /// Users and their access keys
+    #[command(subcommand)]
+    User(users::UserCommand),
+    /// Groups of users
+    #[command(subcommand)]
+    Group(groups::GroupCommand),
+    /// Policies: who may do what
+    #[command(subcommand)]
+    Policy(policies::PolicyCommand),
+    /// Credentials for programs, which may do what their parent may, or less
+    #[command(subcommand)]
+    ServiceAccount(service_accounts::ServiceAccountCommand),
+    /// Tokens for the REST API and for this program from elsewhere
+    #[command(subcommand)]
+    Token(tokens::TokenCommand),
+    /// Settings of buckets
+    #[command(subcommand)]
+    Bucket(bucket::BucketCommand),
+    /// Show who the server takes you for
+    Whoami,
     /// Keys of buckets, and the root key that wraps them
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -66,7 +91,7 @@ enum KeysCommand {
 /// Runs one command to its end.
 pub(crate) fn run(args: AdminArgs) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let output = Output { json: args.json };
-    let dir = args.data_dir.clone().unwrap_or_else(|| crate::config::DATA_DIR.into());
+    let dir = args.server.dir();
     match &args.command {
         AdminCommand::Restore(restore) => return restore::run(&dir, output, restore).map_err(Into::into),
         AdminCommand::Backup(backup) if backup.is_offline() => {
@@ -75,18 +100,25 @@ pub(crate) fn run(args: AdminArgs) -> Result<(), Box<dyn std::error::Error + Sen
         _ => {}
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(dispatch(&dir, output, args.command)).map_err(Into::into)
+    runtime.block_on(dispatch(&args.server, output, args.command)).map_err(Into::into)
 }
 
-async fn dispatch(dir: &Path, output: Output, command: AdminCommand) -> Result<(), AdminFailure> {
-    let door = Connection::open(dir)?;
+async fn dispatch(server: &ServerArgs, output: Output, command: AdminCommand) -> Result<(), AdminFailure> {
+    let door = Connection::open(server)?;
     match command {
+        AdminCommand::User(command) => users::run(&door, output, command).await,
+        AdminCommand::Group(command) => groups::run(&door, output, command).await,
+        AdminCommand::Policy(command) => policies::run(&door, output, command).await,
+        AdminCommand::ServiceAccount(command) => service_accounts::run(&door, output, command).await,
+        AdminCommand::Token(command) => tokens::run(&door, output, command).await,
+        AdminCommand::Bucket(command) => bucket::run(&door, output, command).await,
+        AdminCommand::Whoami => whoami::run(&door, output).await,
         AdminCommand::Keys(KeysCommand::Groups(args)) => keys_groups::run(&door, output, &args).await,
         AdminCommand::Keys(KeysCommand::Rotate(args)) => keys_rotate::run(&door, output, args).await,
         AdminCommand::Keys(KeysCommand::Root(command)) => root_key::run(&door, output, command).await,
         AdminCommand::Reseal(command) => reseal::run(&door, output, command).await,
         AdminCommand::Checkpoint => checkpoint::run(&door, output).await,
         AdminCommand::Backup(args) => backup::run(&door, output, args).await,
-        AdminCommand::Restore(args) => restore::run(dir, output, &args),
+        AdminCommand::Restore(args) => restore::run(&server.dir(), output, &args),
     }
 }

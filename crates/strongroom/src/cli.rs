@@ -23,12 +23,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a store: S3, health and metrics
+    /// Serve a store: S3, REST API, health and metrics
     Server(ServerArgs),
     /// Look at the configuration without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Tell a running server what to do: keys, re-sealing, checkpoints, backups
+    /// Tell a running server what to do: users, policies, tokens, keys, re-sealing, checkpoints, backups
     Admin(AdminArgs),
     /// Look at the files of a store that is not running: list, decode, verify. Changes nothing
     #[command(subcommand)]
@@ -55,7 +55,7 @@ pub(crate) struct ServerArgs {
     /// Where S3 clients connect; port 0 picks a free one and prints it [default: 127.0.0.1:9000]
     #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_S3_LISTEN", help_heading = "Addresses")]
     pub(crate) s3_listen: Option<String>,
-    /// Health and metrics [default: 127.0.0.1:8080]
+    /// REST API, health and metrics; HTTPS if a certificate is given [default: 127.0.0.1:8080]
     #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_API_LISTEN", help_heading = "Addresses")]
     pub(crate) api_listen: Option<String>,
     /// Peers' manager; answers "unimplemented" until peers exist [default: 127.0.0.1:9400]
@@ -85,6 +85,9 @@ pub(crate) struct ServerArgs {
     /// Accept customer keys (SSE-C) over plain HTTP: for trials only
     #[arg(long, env = "STRONGROOM_SSE_C_OVER_HTTP", help_heading = "TLS")]
     pub(crate) sse_c_over_http: bool,
+    /// Take API tokens over plain HTTP from other machines too: for trials only
+    #[arg(long, env = "STRONGROOM_API_TOKENS_OVER_HTTP", help_heading = "TLS")]
+    pub(crate) api_tokens_over_http: bool,
     /// File whose content unlocks the local keyring (at least 32 bytes; keep it away from the data)
     #[arg(long, value_name = "FILE", env = "STRONGROOM_KMS_KEY_FILE", help_heading = "Keys")]
     pub(crate) kms_key_file: Option<PathBuf>,

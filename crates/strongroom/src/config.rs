@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use check::check;
 
 use crate::cli::ServerArgs;
-use file::{File, Keys};
+use file::{Api, File, Keys};
+use strongroom_api::rest::RateLimit;
 use strongroom_store::KeyLimits;
 
 /// What a server runs with. Every value has been checked.
@@ -24,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) region: String,
     pub(crate) tls: Tls,
     pub(crate) sse_c_over_http: bool,
+    pub(crate) api_tokens_over_http: bool,
+    pub(crate) api_rate: RateLimit,
     pub(crate) unlock: UnlockSource,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
@@ -224,6 +227,7 @@ impl Config {
             });
         }
         let key_limits = key_limits(&file.keys, &mut mistakes);
+        let api_rate = api_rate(&file.api, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
@@ -236,6 +240,8 @@ impl Config {
             region,
             tls,
             sse_c_over_http: args.sse_c_over_http || server.sse_c_over_http.unwrap_or(false),
+            api_tokens_over_http: args.api_tokens_over_http || file.api.tokens_over_http.unwrap_or(false),
+            api_rate,
             unlock,
             log_level: args
                 .log_level
@@ -374,6 +380,20 @@ fn key_limits(keys: &Keys, mistakes: &mut Vec<Mistake>) -> KeyLimits {
     KeyLimits { seals, bytes, age_seconds: days.saturating_mul(DAY_SECONDS) }
 }
 
+/// How often one identity may change or read configuration over the API.
+fn api_rate(api: &Api, mistakes: &mut Vec<Mistake>) -> RateLimit {
+    let default = RateLimit::default();
+    let per_second = api.config_requests_per_second.unwrap_or(default.per_second);
+    let burst = api.config_requests_burst.unwrap_or(default.burst);
+    if burst == 0 && per_second > 0 {
+        mistakes.push(Mistake {
+            key: "api.config_requests_burst".into(),
+            problem: "0 would refuse everything; for no limit set config_requests_per_second to 0".into(),
+        });
+    }
+    RateLimit { per_second, burst }
+}
+
 fn readable(key: &str, path: &Path, mistakes: &mut Vec<Mistake>) {
     if let Err(error) = std::fs::File::open(path) {
         mistakes
@@ -463,6 +483,20 @@ mod tests {
         for key in ["rotate_after_days", "rotate_after_seals", "rotate_after_gib", "reseal_workers"] {
             assert!(found.iter().any(|text| text.starts_with(&format!("keys.{key}"))), "{key}: {found:?}");
         }
+    }
+
+    #[test]
+    fn rate_of_the_api_is_read_and_one_that_lets_nothing_through_is_a_mistake() {
+        let rate = |toml: &str| {
+            let file = File::parse(toml).unwrap();
+            Config::resolve(&ServerArgs::default(), file, false).unwrap().api_rate
+        };
+        assert_eq!(rate(""), RateLimit::default());
+        let given = rate("[api]\nconfig_requests_per_second = 5\nconfig_requests_burst = 7");
+        assert_eq!(given, RateLimit { per_second: 5, burst: 7 });
+        assert_eq!(rate("[api]\nconfig_requests_per_second = 0").per_second, 0);
+        let found = mistakes_of(&ServerArgs::default(), "[api]\nconfig_requests_burst = 0");
+        assert!(found[0].starts_with("api.config_requests_burst"), "{found:?}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use strongroom_api::ApiDeps;
 use strongroom_api::admin::AdminDeps;
+use strongroom_api::rest::{Rest, RestOptions};
 use strongroom_iam::{Credentials, FirstStart, Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
@@ -108,20 +109,31 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let (admin_listener, admin_socket) = admin_socket::bind(&config.data_dir)?;
     let (stop, stopped) = watch::channel(false);
     let checks = [strongroom_api::Check::kms(Arc::clone(&kms)), probe::store(store.clone())];
-    let api_deps =
-        ApiDeps { checks: Arc::new(checks), metrics: prometheus, request_ids: Arc::new(request_id) };
+    let rest_options = RestOptions {
+        rate: config.api_rate,
+        tokens_over_http: config.api_tokens_over_http,
+        default_kms_key: kms.default_key().to_owned(),
+    };
+    let rest = Some(Rest::new(objects.clone(), iam.clone(), rest_options));
+    let api_deps = ApiDeps {
+        checks: Arc::new(checks),
+        metrics: prometheus,
+        rest: rest.clone(),
+        request_ids: Arc::new(request_id),
+    };
     let s3 = tokio::spawn(strongroom_s3::serve(
         s3_listener,
-        tls,
+        tls.clone(),
         s3_options(config),
         objects.clone(),
         iam,
         on(stopped.clone()),
     ));
-    let api = tokio::spawn(strongroom_api::serve(api_listener, api_deps, on(stopped.clone())));
+    let api = tokio::spawn(strongroom_api::serve(api_listener, tls, api_deps, on(stopped.clone())));
     let manager = tokio::spawn(manager::serve(manager_listener, on(stopped.clone())));
     let admin_deps = AdminDeps {
         admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms))),
+        rest,
         request_ids: Arc::new(request_id),
     };
     let watch = tokio::spawn(keys::watch(store.clone(), on(stopped.clone())));

@@ -10,6 +10,7 @@ use super::{
     AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, KeyReport, ResealStatus, RootKey,
     RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
 };
+use crate::rest::Rest;
 
 /// What the server does for whoever is let in. The binary implements it.
 ///
@@ -52,6 +53,8 @@ pub trait Admin: Send + Sync + 'static {
 pub struct AdminDeps {
     /// Does what is asked for.
     pub admin: Arc<dyn Admin>,
+    /// What else is served here, for whom no token is needed; none serves the paths of administration alone.
+    pub rest: Option<Rest>,
     /// Makes the id of the next request.
     pub request_ids: Arc<dyn Fn() -> RequestId + Send + Sync>,
 }

@@ -13,6 +13,7 @@ use crate::serve::{Limits, serve_within};
 const LIMITS: Limits = Limits {
     connections: 32,
     header_time: Duration::from_secs(10),
+    stall_time: Duration::from_secs(60),
     connection_time: Duration::from_secs(24 * 3600),
     drain_time: Duration::from_secs(10),
 };
@@ -24,5 +25,5 @@ pub async fn serve(
     deps: AdminDeps,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(LIMITS, listener, router(deps), shutdown).await
+    serve_within(LIMITS, listener, None, router(deps), shutdown).await
 }

@@ -33,6 +33,39 @@ impl Output {
     }
 }
 
+/// Something was done that the server has nothing to say about.
+#[derive(Debug, Serialize)]
+pub(super) struct Done<'a> {
+    /// `deleted`.
+    pub(super) done: &'a str,
+    /// `user`.
+    pub(super) what: &'a str,
+    /// Its name.
+    pub(super) name: &'a str,
+}
+
+impl Done<'_> {
+    pub(super) fn words(&self) -> String {
+        format!("{} {} {}\n", self.what, self.name, self.done)
+    }
+}
+
+/// A list in one cell.
+pub(super) fn listed(names: &[String]) -> String {
+    if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}
+
+/// Whether something is taken.
+pub(super) fn enabled(is: bool) -> String {
+    if is { "enabled" } else { "disabled" }.to_owned()
+}
+
+/// Names and values, one to a line.
+pub(super) fn facts(of: &[(&str, String)]) -> String {
+    let width = of.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    of.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+}
+
 /// How a group is called: by its bucket.
 pub(super) fn group_name(bucket: Option<&str>, group: u32) -> String {
     match bucket {

@@ -35,6 +35,12 @@ pub(crate) enum AdminFailure {
         /// What connecting said.
         source: io::Error,
     },
+    /// A server elsewhere cannot be asked.
+    #[error("{0}")]
+    Api(String),
+    /// What was given on the command line cannot be used.
+    #[error("{0}")]
+    Input(String),
     /// The connection broke.
     #[error("the server did not answer: {0}; whether it did what was asked for is not known")]
     Broken(reqwest::Error),

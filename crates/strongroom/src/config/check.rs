@@ -33,6 +33,17 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
         seconds => format!("{} days", seconds / 86_400),
     };
     let rotation = format!("after {age}, {} seals or {} GiB", limits.seals, limits.bytes >> 30);
+    let api_tokens = match (&config.tls, config.api_tokens_over_http) {
+        (Tls::Off, false) => "taken from this machine only, because there is no TLS",
+        (Tls::Off, true) => "taken over plain HTTP from everywhere (trials only)",
+        _ => "taken over TLS",
+    };
+    let api_rate = match config.api_rate.per_second {
+        0 => "no limit".to_owned(),
+        per_second => {
+            format!("{per_second} requests per second and identity, {} at once", config.api_rate.burst)
+        }
+    };
     println!("The configuration is sound. A server would run with:");
     for (name, value) in [
         ("data directory", config.data_dir.display().to_string()),
@@ -46,6 +57,8 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
             "SSE-C over HTTP",
             if config.sse_c_over_http { "allowed (trials only)" } else { "refused" }.to_owned(),
         ),
+        ("API tokens", api_tokens.to_owned()),
+        ("API configuration", api_rate),
         ("keyring unlocked by", unlock),
         ("keys rotate", rotation),
         ("re-sealing", format!("{} groups at once", config.reseal_workers)),

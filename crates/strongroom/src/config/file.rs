@@ -11,6 +11,7 @@ use super::Mistake;
 pub(super) struct File {
     pub(super) data_dir: Option<PathBuf>,
     pub(super) server: Server,
+    pub(super) api: Api,
     pub(super) kms: Kms,
     pub(super) monitoring: Monitoring,
     pub(super) store: Store,
@@ -30,6 +31,14 @@ pub(super) struct Server {
     pub(super) tls_self_signed: Option<bool>,
     pub(super) sse_c_over_http: Option<bool>,
     pub(super) shutdown_grace_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Api {
+    pub(super) tokens_over_http: Option<bool>,
+    pub(super) config_requests_per_second: Option<u32>,
+    pub(super) config_requests_burst: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -34,7 +34,7 @@ pub(super) fn print(facts: &Facts<'_>) {
     }
     println!("  data      {} ({state})", config.data_dir.display());
     println!("  S3        {scheme}://{}", facts.s3);
-    println!("  API       http://{}  (/health/live, /health/ready, /metrics)", facts.api);
+    println!("  API       {scheme}://{}  (/api/v1, /health/live, /health/ready, /metrics)", facts.api);
     println!("  manager   http://{}", facts.manager);
     if config.tls == Tls::SelfSigned {
         println!(

@@ -1,0 +1,172 @@
+//! `/buckets`: buckets themselves.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use strongroom_iam::{Arn, Scope};
+use strongroom_objects::request::CreateBucket;
+use strongroom_objects::{BucketInfo, BucketSettings, Versioning};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Rest;
+use super::caller::Caller;
+use super::encryption::Encryption;
+use super::objects::{bucket_name, json_time, page};
+use super::openapi::{Conflict, Missing, Refused};
+use crate::refusal::{Body, Names, Parameters, Refusal};
+
+/// A bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Bucket {
+    /// Its name.
+    pub name: String,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// Whether it keeps versions.
+    pub versioning: BucketVersioning,
+    /// What objects get that ask for no encryption.
+    pub encryption: Encryption,
+}
+
+/// Whether a bucket keeps versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BucketVersioning {
+    /// It never did.
+    Off,
+    /// Each write makes a version.
+    Enabled,
+    /// It has versions and makes no more.
+    Suspended,
+}
+
+impl From<BucketInfo> for Bucket {
+    fn from(info: BucketInfo) -> Self {
+        Self {
+            name: info.name.to_string(),
+            created: json_time(info.created),
+            versioning: match info.settings.versioning {
+                Versioning::Off => BucketVersioning::Off,
+                Versioning::Enabled => BucketVersioning::Enabled,
+                Versioning::Suspended => BucketVersioning::Suspended,
+            },
+            encryption: Encryption::of(&info.settings),
+        }
+    }
+}
+
+/// A page of buckets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BucketList {
+    /// The buckets, by name.
+    pub buckets: Vec<Bucket>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A bucket to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBucket {
+    /// Its name: 3 to 63 lower case letters, digits, dots and hyphens, as S3 has it.
+    #[schema(min_length = 3, max_length = 63)]
+    pub name: String,
+}
+
+/// Which buckets.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Only names that start with this.
+    prefix: Option<String>,
+    /// Only names after this one: `next` of the page before.
+    after: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 1000)]
+    max: Option<u32>,
+}
+
+/// List buckets
+#[utoipa::path(get, path = "/api/v1/buckets", tag = "buckets", params(Which),
+    responses((status = 200, description = "A page", body = BucketList), Refused))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Parameters(which): Parameters<Which>,
+) -> Result<Json<BucketList>, Refusal> {
+    rest.allow(&caller, (Scope::BucketsRead, "s3:ListAllMyBuckets"), &Arn::all(), &caller.facts())?;
+    let Which { prefix, after, max } = which;
+    let found =
+        rest.0.objects.list_buckets(&prefix.unwrap_or_default(), after.as_deref(), page(max)?).await?;
+    let buckets = found.buckets.into_iter().map(Bucket::from).collect();
+    Ok(Json(BucketList { buckets, next: found.next }))
+}
+
+/// Make a bucket
+#[utoipa::path(post, path = "/api/v1/buckets", tag = "buckets", request_body = NewBucket,
+    responses((status = 201, description = "Made; durable", body = Bucket), Refused, Conflict))]
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<NewBucket>,
+) -> Result<(StatusCode, [(axum::http::HeaderName, String); 1], Json<Bucket>), Refusal> {
+    let name = bucket_name(&new.name)?;
+    rest.allow(
+        &caller,
+        (Scope::BucketsWrite, "s3:CreateBucket"),
+        &Arn::bucket(name.as_str()),
+        &caller.facts(),
+    )?;
+    let request = CreateBucket { owner: caller.identity.to_string(), settings: BucketSettings::default() };
+    let made = rest.0.objects.create_bucket(&name, request).await?;
+    let location = [(LOCATION, format!("/api/v1/buckets/{name}"))];
+    Ok((StatusCode::CREATED, location, Json(made.into())))
+}
+
+/// Describe a bucket
+#[utoipa::path(get, path = "/api/v1/buckets/{bucket}", tag = "buckets",
+    params(("bucket" = String, Path, description = "The bucket")),
+    responses((status = 200, description = "The bucket", body = Bucket), Refused, Missing))]
+pub(super) async fn get(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(bucket): Names<String>,
+) -> Result<Json<Bucket>, Refusal> {
+    let name = bucket_name(&bucket)?;
+    rest.allow_in(
+        &name,
+        &caller,
+        (Scope::BucketsRead, "s3:ListBucket"),
+        &Arn::bucket(name.as_str()),
+        &caller.facts(),
+    )?;
+    Ok(Json(rest.0.objects.head_bucket(&name).await?.into()))
+}
+
+/// Delete a bucket
+///
+/// It has to be empty. The key of everything that was in it goes with it.
+#[utoipa::path(delete, path = "/api/v1/buckets/{bucket}", tag = "buckets",
+    params(("bucket" = String, Path, description = "The bucket")),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]
+pub(super) async fn delete(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(bucket): Names<String>,
+) -> Result<StatusCode, Refusal> {
+    let name = bucket_name(&bucket)?;
+    rest.allow_in(
+        &name,
+        &caller,
+        (Scope::BucketsWrite, "s3:DeleteBucket"),
+        &Arn::bucket(name.as_str()),
+        &caller.facts(),
+    )?;
+    rest.0.objects.delete_bucket(&name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

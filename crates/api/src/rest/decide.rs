@@ -1,0 +1,120 @@
+//! Whether a caller may do something: what policies say, and what its token is for.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use strongroom_iam::{Arn, Ask, Facts, Policy, Scope};
+use strongroom_objects::{
+    BucketName, DefaultEncryption, DocumentKind, ObjectError, SseApplied, SseRequest, kms_key_id,
+};
+
+use super::Rest;
+use super::caller::Caller;
+use crate::refusal::Refusal;
+
+/// What is to be done: the scope that a token needs for it, and its name in policies.
+pub(super) type Action = (Scope, &'static str);
+
+impl Rest {
+    /// Lets `caller` do `action` to `resource`, or refuses.
+    pub(super) fn allow(
+        &self,
+        caller: &Caller,
+        action: Action,
+        resource: &Arn,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        self.decide(caller, action, resource, facts, None)
+    }
+
+    /// The same inside of a bucket, whose policy has a say as well.
+    pub(super) fn allow_in(
+        &self,
+        bucket: &BucketName,
+        caller: &Caller,
+        action: Action,
+        resource: &Arn,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        let policy = self.policy_of(bucket)?;
+        self.decide(caller, action, resource, facts, policy.as_deref())
+    }
+
+    fn decide(
+        &self,
+        caller: &Caller,
+        (scope, action): Action,
+        resource: &Arn,
+        facts: &Facts,
+        policy: Option<&Policy>,
+    ) -> Result<(), Refusal> {
+        let denied = |why: &str| {
+            let who = &caller.identity;
+            let message = format!("{who} may not do {action} to {resource}: {why}.");
+            Err(Refusal::new(StatusCode::FORBIDDEN, "AccessDenied", message))
+        };
+        if caller.token.as_ref().is_some_and(|token| !token.scopes.contains(&scope)) {
+            return denied(&format!("the token does not have the scope {scope}"));
+        }
+        let ask = Ask { identity: &caller.identity, action, resource, facts };
+        match self.0.iam.decide(&ask, policy).is_allowed() {
+            true => Ok(()),
+            false => denied("no policy allows it, or one denies it"),
+        }
+    }
+
+    /// The bucket's policy. A bucket that does not exist has none: the caller is told so only if it may know.
+    fn policy_of(&self, bucket: &BucketName) -> Result<Option<Arc<Policy>>, Refusal> {
+        let read =
+            |bytes: &[u8]| Policy::parse_bucket(std::str::from_utf8(bytes).ok()?, bucket.as_str()).ok();
+        match self.0.objects.bucket_document_parsed(bucket, DocumentKind::Policy, read) {
+            Ok(policy) => Ok(policy),
+            Err(ObjectError::NoSuchBucket { .. }) => Ok(None),
+            // It was checked when it was put; what cannot be read now must not be taken for no policy at all.
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets `caller` seal with the key of the KMS that a write to the bucket will use, if it will use one.
+    pub(super) fn allow_sealing(
+        &self,
+        bucket: &BucketName,
+        caller: &Caller,
+        asked: &SseRequest,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        let key_id = match asked {
+            SseRequest::S3 | SseRequest::Customer(_) => return Ok(()),
+            SseRequest::Kms { key_id, .. } | SseRequest::Dsse { key_id, .. } => key_id.clone(),
+            SseRequest::Default => match self.0.objects.bucket_settings(bucket)?.encryption {
+                DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => return Ok(()),
+                DefaultEncryption::Kms { key_id, .. } | DefaultEncryption::Dsse { key_id, .. } => key_id,
+            },
+        };
+        let key_id = key_id.unwrap_or_else(|| self.0.options.default_kms_key.clone());
+        self.allow(
+            caller,
+            (Scope::ObjectsWrite, "kms:GenerateDataKey"),
+            &Arn::kms_key(kms_key_id(&key_id)),
+            facts,
+        )
+    }
+
+    /// Lets `caller` open what a key of the KMS seals, if one does.
+    pub(super) fn allow_opening(
+        &self,
+        caller: &Caller,
+        sealed: &SseApplied,
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
+        match sealed {
+            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => self.allow(
+                caller,
+                (Scope::ObjectsRead, "kms:Decrypt"),
+                &Arn::kms_key(kms_key_id(key_id)),
+                facts,
+            ),
+            SseApplied::S3 | SseApplied::Customer { .. } => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `/service-accounts`: credentials for programs, which may do what their parent may, or less.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use strongroom_iam::{AccessKeyInfo, Arn, IamError, Identity, Scope, ServiceAccountSpec, Thing};
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::openapi::{Conflict, Missing, Refused};
+use super::users::{AccessKeyWithSecret, SetEnabled};
+use super::{Rest, enabled, expiry, owner_name, state, time_of};
+use crate::refusal::{Body, Names, Refusal};
+
+/// A service account, without its secret.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceAccount {
+    /// Its access key, which is its name as well.
+    pub access_key: String,
+    /// `root`, or the name of the user whose permissions it has.
+    pub parent: String,
+    /// Whether it is taken.
+    pub enabled: bool,
+    /// What bounds it beside its parent's permissions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub policy: Option<serde_json::Value>,
+    /// What it is for.
+    pub description: String,
+    /// When it was made (RFC 3339).
+    pub created: String,
+    /// From when on it is not taken any more (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+impl From<AccessKeyInfo> for ServiceAccount {
+    fn from(info: AccessKeyInfo) -> Self {
+        Self {
+            access_key: info.access_key.to_string(),
+            parent: owner_name(&info.owner),
+            enabled: enabled(info.state),
+            policy: info.policy.as_deref().and_then(|json| serde_json::from_str(json).ok()),
+            description: info.description,
+            created: time_of(info.created_at),
+            expires: info.expires_at.map(time_of),
+        }
+    }
+}
+
+/// Service accounts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceAccountList {
+    /// In no particular order.
+    pub service_accounts: Vec<ServiceAccount>,
+}
+
+/// A service account to make.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceAccount {
+    /// The user whose permissions it has; left out, the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// What bounds it beside its parent's permissions: a policy document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub policy: Option<serde_json::Value>,
+    /// What it is for.
+    #[serde(default)]
+    #[schema(max_length = 256)]
+    pub description: String,
+    /// How long it is taken, in seconds; left out, until it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub expires_in_seconds: Option<u64>,
+}
+
+const READ: Scope = Scope::IdentitiesRead;
+const WRITE: Scope = Scope::IdentitiesWrite;
+
+/// List service accounts
+///
+/// Those that the caller may know of: everybody's, or its own.
+#[utoipa::path(get, path = "/api/v1/service-accounts", tag = "service accounts",
+    responses((status = 200, description = "Service accounts", body = ServiceAccountList), Refused))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<ServiceAccountList>, Refusal> {
+    let action = (READ, "iam:ListServiceAccounts");
+    let everybody = rest.allow(&caller, action, &Arn::all(), &caller.facts());
+    let owner = match everybody {
+        Ok(()) => None,
+        Err(refusal) => {
+            let Some(own) = caller.identity.owner() else { return Err(refusal) };
+            rest.allow(&caller, action, &rest.resource_of(&caller, own)?, &caller.facts())?;
+            Some(own)
+        }
+    };
+    let found = rest.0.iam.access_keys(owner).into_iter().filter(|key| key.service_account);
+    Ok(Json(ServiceAccountList { service_accounts: found.map(ServiceAccount::from).collect() }))
+}
+
+/// Make a service account
+///
+/// The answer has the secret, which is shown this once.
+#[utoipa::path(post, path = "/api/v1/service-accounts", tag = "service accounts",
+    request_body = NewServiceAccount,
+    responses((status = 201, description = "Made; durable", body = AccessKeyWithSecret), Refused, Missing, Conflict))]
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<NewServiceAccount>,
+) -> Result<(StatusCode, Json<AccessKeyWithSecret>), Refusal> {
+    let parent = rest.owner_for(&caller, new.user.as_deref(), (WRITE, "iam:CreateServiceAccount"))?;
+    let policy = new.policy.as_ref().map(serde_json::Value::to_string);
+    let spec = ServiceAccountSpec {
+        policy: policy.as_deref(),
+        description: &new.description,
+        expires_at: new.expires_in_seconds.map(expiry).transpose()?,
+    };
+    let made = rest.0.iam.create_service_account(&caller.identity, &parent, spec).await?;
+    Ok((StatusCode::CREATED, Json(made.into())))
+}
+
+/// Describe a service account
+#[utoipa::path(get, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
+    params(("access_key" = String, Path, description = "Its access key")),
+    responses((status = 200, description = "The service account", body = ServiceAccount), Refused, Missing))]
+pub(super) async fn get(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(access_key): Names<String>,
+) -> Result<Json<ServiceAccount>, Refusal> {
+    let action = (READ, "iam:ListServiceAccounts");
+    Ok(Json(rest.service_account(&caller, &access_key, action)?.into()))
+}
+
+/// Enable or disable a service account
+#[utoipa::path(patch, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
+    params(("access_key" = String, Path, description = "Its access key")), request_body = SetEnabled,
+    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+pub(super) async fn patch(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(access_key): Names<String>,
+    Body(set): Body<SetEnabled>,
+) -> Result<Json<ServiceAccount>, Refusal> {
+    rest.service_account(&caller, &access_key, (WRITE, "iam:UpdateServiceAccount"))?;
+    let changed = rest.0.iam.set_access_key_state(&caller.identity, &access_key, state(set.enabled)).await?;
+    Ok(Json(changed.into()))
+}
+
+/// Delete a service account
+#[utoipa::path(delete, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
+    params(("access_key" = String, Path, description = "Its access key")),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing))]
+pub(super) async fn delete(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(access_key): Names<String>,
+) -> Result<StatusCode, Refusal> {
+    rest.service_account(&caller, &access_key, (WRITE, "iam:DeleteServiceAccount"))?;
+    rest.0.iam.delete_access_key(&caller.identity, &access_key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Rest {
+    /// The service account, if the caller may do this to those of its parent.
+    fn service_account(
+        &self,
+        caller: &Caller,
+        access_key: &str,
+        action: super::decide::Action,
+    ) -> Result<AccessKeyInfo, Refusal> {
+        // Who may do it to everybody's is told which there are, and nobody else.
+        let missing = |error: IamError| match self.allow(caller, action, &Arn::all(), &caller.facts()) {
+            Ok(()) => error.into(),
+            Err(refusal) => refusal,
+        };
+        let no_such = || IamError::NoSuch { thing: Thing::ServiceAccount, name: access_key.to_owned() };
+        let found = self.0.iam.access_key(access_key).map_err(|_| missing(no_such()))?;
+        if !found.service_account {
+            return Err(missing(no_such()));
+        }
+        self.allow(caller, action, &self.resource_of(caller, &found.owner)?, &caller.facts())?;
+        Ok(found)
+    }
+
+    /// What policies know the owner of credentials by. What is root's is for root alone: whoever could make credentials for
+    /// it would be root.
+    pub(super) fn resource_of(&self, caller: &Caller, owner: &Identity) -> Result<Arn, Refusal> {
+        match owner {
+            Identity::User { name } => Ok(Arn::user(name.as_str())),
+            _ if caller.identity.owner() == Some(&Identity::Root) => Ok(Arn::all()),
+            _ => Err(Refusal::new(
+                StatusCode::FORBIDDEN,
+                "AccessDenied",
+                "This belongs to root, and is for root alone.",
+            )),
+        }
+    }
+
+    /// Who is to own new credentials: the user that is named, or the caller.
+    pub(super) fn owner_for(
+        &self,
+        caller: &Caller,
+        user: Option<&str>,
+        action: super::decide::Action,
+    ) -> Result<Identity, Refusal> {
+        let nobody = || Refusal::bad_request("NotAParent", "The caller cannot own credentials; name a user.");
+        match user {
+            // Whether there is such a user is told to those who may do it to one of this name.
+            Some(user) => {
+                self.allow(caller, action, &Arn::user(user), &caller.facts())?;
+                Ok(Identity::User { name: self.0.iam.user(user)?.name })
+            }
+            None => {
+                let owner = caller.identity.owner().ok_or_else(nobody)?;
+                self.allow(caller, action, &self.resource_of(caller, owner)?, &caller.facts())?;
+                Ok(owner.clone())
+            }
+        }
+    }
+}

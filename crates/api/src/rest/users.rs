@@ -1,0 +1,273 @@
+//! `/users`: users and their access keys.
+
+use std::fmt;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde::{Deserialize, Serialize};
+use strongroom_iam::{AccessKeyInfo, Arn, Credentials, IamError, Identity, Scope, Thing, UserInfo};
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::openapi::{Conflict, Missing, Refused};
+use super::{Rest, enabled, names, state, time_of};
+use crate::refusal::{Body, Names, Refusal};
+
+/// A user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct User {
+    /// Its name.
+    pub name: String,
+    /// What no other user has or had.
+    pub id: String,
+    /// Whether its credentials are taken.
+    pub enabled: bool,
+    /// Policies attached to it.
+    pub policies: Vec<String>,
+    /// Groups that it is in, whose policies it has as well.
+    pub groups: Vec<String>,
+    /// When it was made (RFC 3339).
+    pub created: String,
+}
+
+impl From<UserInfo> for User {
+    fn from(info: UserInfo) -> Self {
+        Self {
+            name: info.name.to_string(),
+            id: info.id,
+            enabled: enabled(info.state),
+            policies: names(&info.policies),
+            groups: names(&info.groups),
+            created: time_of(info.created_at),
+        }
+    }
+}
+
+/// All users.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UserList {
+    /// By name.
+    pub users: Vec<User>,
+}
+
+/// A user to make.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// Its name: 1 to 64 letters, digits and `_ + = , . @ -`.
+    #[schema(min_length = 1, max_length = 64)]
+    pub name: String,
+}
+
+/// Whether something is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetEnabled {
+    /// Whether it is.
+    pub enabled: bool,
+}
+
+/// An access key, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccessKey {
+    /// The access key.
+    pub access_key: String,
+    /// Whether it is taken.
+    pub enabled: bool,
+    /// When it was made (RFC 3339).
+    pub created: String,
+}
+
+impl From<AccessKeyInfo> for AccessKey {
+    fn from(info: AccessKeyInfo) -> Self {
+        Self {
+            access_key: info.access_key.to_string(),
+            enabled: enabled(info.state),
+            created: time_of(info.created_at),
+        }
+    }
+}
+
+/// A user's access keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccessKeyList {
+    /// In no particular order.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// An access key with its secret, which is shown this once.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AccessKeyWithSecret {
+    /// The access key.
+    pub access_key: String,
+    /// The secret. The server shows it to nobody again.
+    pub secret_key: String,
+}
+
+impl fmt::Debug for AccessKeyWithSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccessKeyWithSecret").field("access_key", &self.access_key).finish_non_exhaustive()
+    }
+}
+
+impl From<Credentials> for AccessKeyWithSecret {
+    fn from(made: Credentials) -> Self {
+        let secret_key = made.secret.dangerous_expose().to_owned();
+        Self { access_key: made.access_key.to_string(), secret_key }
+    }
+}
+
+const READ: Scope = Scope::IdentitiesRead;
+const WRITE: Scope = Scope::IdentitiesWrite;
+
+/// List users
+#[utoipa::path(get, path = "/api/v1/users", tag = "users",
+    responses((status = 200, description = "All users", body = UserList), Refused))]
+pub(super) async fn list(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<UserList>, Refusal> {
+    rest.allow(&caller, (READ, "iam:ListUsers"), &Arn::all(), &caller.facts())?;
+    Ok(Json(UserList { users: rest.0.iam.users().into_iter().map(User::from).collect() }))
+}
+
+/// Make a user
+///
+/// It has no access key and may do nothing until it is given a policy.
+#[utoipa::path(post, path = "/api/v1/users", tag = "users", request_body = NewUser,
+    responses((status = 201, description = "Made; durable", body = User), Refused, Conflict))]
+pub(super) async fn create(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Body(new): Body<NewUser>,
+) -> Result<(StatusCode, Json<User>), Refusal> {
+    rest.allow(&caller, (WRITE, "iam:CreateUser"), &Arn::user(&new.name), &caller.facts())?;
+    let made = rest.0.iam.create_user(&caller.identity, &new.name).await?;
+    Ok((StatusCode::CREATED, Json(made.into())))
+}
+
+/// Describe a user
+#[utoipa::path(get, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "Its name")),
+    responses((status = 200, description = "The user", body = User), Refused, Missing))]
+pub(super) async fn get(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(user): Names<String>,
+) -> Result<Json<User>, Refusal> {
+    rest.allow(&caller, (READ, "iam:GetUser"), &Arn::user(&user), &caller.facts())?;
+    Ok(Json(rest.0.iam.user(&user)?.into()))
+}
+
+/// Enable or disable a user
+///
+/// What a disabled user has made is not taken either: its access keys, service accounts, sessions and tokens.
+#[utoipa::path(patch, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "Its name")), request_body = SetEnabled,
+    responses((status = 200, description = "The user; durable", body = User), Refused, Missing))]
+pub(super) async fn patch(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(user): Names<String>,
+    Body(set): Body<SetEnabled>,
+) -> Result<Json<User>, Refusal> {
+    rest.allow(&caller, (WRITE, "iam:UpdateUser"), &Arn::user(&user), &caller.facts())?;
+    let changed = rest.0.iam.set_user_state(&caller.identity, &user, state(set.enabled)).await?;
+    Ok(Json(changed.into()))
+}
+
+/// Delete a user
+///
+/// Its access keys, service accounts and tokens go with it.
+#[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
+    params(("user" = String, Path, description = "Its name")),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]
+pub(super) async fn delete(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(user): Names<String>,
+) -> Result<StatusCode, Refusal> {
+    rest.allow(&caller, (WRITE, "iam:DeleteUser"), &Arn::user(&user), &caller.facts())?;
+    rest.0.iam.delete_user(&caller.identity, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// List a user's access keys
+#[utoipa::path(get, path = "/api/v1/users/{user}/keys", tag = "users",
+    params(("user" = String, Path, description = "Its name")),
+    responses((status = 200, description = "Its access keys", body = AccessKeyList), Refused, Missing))]
+pub(super) async fn list_keys(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(user): Names<String>,
+) -> Result<Json<AccessKeyList>, Refusal> {
+    rest.allow(&caller, (READ, "iam:ListAccessKeys"), &Arn::user(&user), &caller.facts())?;
+    let owner = Identity::User { name: rest.0.iam.user(&user)?.name };
+    let keys = rest.0.iam.access_keys(Some(&owner)).into_iter().filter(|key| !key.service_account);
+    Ok(Json(AccessKeyList { access_keys: keys.map(AccessKey::from).collect() }))
+}
+
+/// Make an access key for a user
+///
+/// The answer has the secret, which is shown this once.
+#[utoipa::path(post, path = "/api/v1/users/{user}/keys", tag = "users",
+    params(("user" = String, Path, description = "Its name")),
+    responses((status = 201, description = "Made; durable", body = AccessKeyWithSecret), Refused, Missing, Conflict))]
+pub(super) async fn create_key(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(user): Names<String>,
+) -> Result<(StatusCode, Json<AccessKeyWithSecret>), Refusal> {
+    rest.allow(&caller, (WRITE, "iam:CreateAccessKey"), &Arn::user(&user), &caller.facts())?;
+    let made = rest.0.iam.create_access_key(&caller.identity, &user).await?;
+    Ok((StatusCode::CREATED, Json(made.into())))
+}
+
+/// Enable or disable a user's access key
+#[utoipa::path(patch, path = "/api/v1/users/{user}/keys/{access_key}", tag = "users",
+    params(
+        ("user" = String, Path, description = "Its name"),
+        ("access_key" = String, Path, description = "The access key"),
+    ),
+    request_body = SetEnabled,
+    responses((status = 200, description = "The access key; durable", body = AccessKey), Refused, Missing))]
+pub(super) async fn patch_key(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names((user, access_key)): Names<(String, String)>,
+    Body(set): Body<SetEnabled>,
+) -> Result<Json<AccessKey>, Refusal> {
+    rest.allow(&caller, (WRITE, "iam:UpdateAccessKey"), &Arn::user(&user), &caller.facts())?;
+    rest.key_of(&user, &access_key)?;
+    let changed = rest.0.iam.set_access_key_state(&caller.identity, &access_key, state(set.enabled)).await?;
+    Ok(Json(changed.into()))
+}
+
+/// Delete a user's access key
+#[utoipa::path(delete, path = "/api/v1/users/{user}/keys/{access_key}", tag = "users",
+    params(
+        ("user" = String, Path, description = "Its name"),
+        ("access_key" = String, Path, description = "The access key"),
+    ),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing))]
+pub(super) async fn delete_key(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names((user, access_key)): Names<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    rest.allow(&caller, (WRITE, "iam:DeleteAccessKey"), &Arn::user(&user), &caller.facts())?;
+    rest.key_of(&user, &access_key)?;
+    rest.0.iam.delete_access_key(&caller.identity, &access_key).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Rest {
+    /// Refuses an access key that is not this user's: what the caller may do was decided for the user.
+    fn key_of(&self, user: &str, access_key: &str) -> Result<(), Refusal> {
+        let missing = || IamError::NoSuch { thing: Thing::AccessKey, name: access_key.to_owned() };
+        let found = self.0.iam.access_key(access_key)?;
+        let is_its = matches!(&found.owner, Identity::User { name } if name.as_str() == user);
+        if is_its && !found.service_account { Ok(()) } else { Err(missing().into()) }
+    }
+}
