@@ -13,7 +13,7 @@ use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState, table};
-use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp, Versioning};
+use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp};
 
 /// Buckets of one answer at most.
 const LIST_MAX: u32 = 10_000;
@@ -182,10 +182,6 @@ impl Objects {
         name: BucketName,
         request: CreateBucket,
     ) -> Result<BucketInfo, ObjectError> {
-        // Rows can carry versions, but writes do not make them yet.
-        if request.settings.versioning != Versioning::Off {
-            return Err(ObjectError::Unsupported { what: "versioning" });
-        }
         let size = request.owner.len();
         if size > rows::OWNER_LEN_MAX {
             return Err(ObjectError::MetadataTooLarge { size, most: rows::OWNER_LEN_MAX });
@@ -380,7 +376,7 @@ impl Objects {
         counted("set_bucket_settings", self.change_settings(name, change)).await
     }
 
-    async fn change_settings(
+    pub(crate) async fn change_settings(
         &self,
         name: &BucketName,
         change: impl FnOnce(&mut BucketSettings) + Send + 'static,

@@ -1,50 +1,72 @@
-//! Replacing the current version of a name: the one way in which objects come, change and go.
+//! Changing the versions of a name: the one way in which objects come, change and go
+//! (`docs/spec/object-entry.md` §3.1).
 
-use std::sync::Arc;
+mod command;
 
-use strongroom_store::{Check, Command, CommitError, Outcome, Reading, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use strongroom_store::{Check, CommitError, Outcome, Reading, Write};
 
 use crate::buckets::Bucket;
 use crate::conditions;
-use crate::events::{self, Happened, What};
+use crate::events;
 use crate::objects::{Inner, blocking};
-use crate::rows::{self, BlobId, Body, Head, HeadKind, ObjectHead, RowError};
+use crate::rows::{self, BlobId, Body, ObjectHead, RowError};
 use crate::sweep::Garbage;
-use crate::{
-    DamagePlace, Damaged, EntityTags, ObjectError, ObjectName, Timestamp, VersionId, WriteConditions,
-};
+use crate::versions::{Version, current};
+use crate::{DamagePlace, Damaged, ObjectError, ObjectName, Timestamp, VersionId, WriteConditions};
 
 /// How often a write is tried while others of the same name come first. Within one process they take turns, so
 /// even the second attempt is rare.
 const ATTEMPTS: usize = 64;
 
-/// The current version of a name and its row as it is.
+/// A name as it is before it changes.
+pub(crate) struct Seen<'a> {
+    pub(crate) reading: &'a Reading,
+    /// The bucket as it is set now, which may not be as it was when the operation began.
+    pub(crate) bucket: &'a Arc<Bucket>,
+    pub(crate) name: &'a ObjectName,
+    pub(crate) current: Option<&'a Version>,
+}
+
+/// What happens to the versions of a name.
 #[derive(Debug)]
-pub(crate) struct Current {
-    pub(crate) head: Head,
-    pub(crate) row: Vec<u8>,
+pub(crate) enum Action {
+    /// This becomes the current version. Its id and order are found when it does. Content that it shares with the
+    /// version it replaces stays.
+    New { object: ObjectHead, body: Box<Body>, mtime: Timestamp },
+    /// This version has another body, with the same content.
+    Amend { version: Version, body: Box<Body> },
+    /// There is no current object any more: it is removed, or hidden by a delete marker.
+    Delete { mtime: Timestamp },
+    /// This version goes, and the one before it is current if it was.
+    Remove { version: Version },
 }
 
-impl Current {
-    /// The object, if it is not a delete marker.
-    pub(crate) fn object(&self) -> Option<&ObjectHead> {
-        match &self.head.kind {
-            HeadKind::Object(object) => Some(object),
-            HeadKind::DeleteMarker => None,
-        }
-    }
-}
-
-/// What a write puts in place of the current version.
-#[derive(Debug, Default)]
+/// What a write does.
+#[derive(Debug)]
 pub(crate) struct Change {
-    /// The new head and body; `None` removes the object.
-    pub(crate) new: Option<(Head, Body)>,
+    pub(crate) action: Action,
     /// Further checks and writes of the same command.
     pub(crate) checks: Vec<Check>,
     pub(crate) writes: Vec<Write>,
     /// Further blobs that nothing refers to any more; their owner rows go here.
     pub(crate) dropped: Vec<BlobId>,
+}
+
+impl From<Action> for Change {
+    fn from(action: Action) -> Self {
+        Self { action, checks: Vec::new(), writes: Vec::new(), dropped: Vec::new() }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Done {
+    /// The version that came, changed or went; `None` where there never were versions.
+    pub(crate) version: Option<VersionId>,
+    /// Whether it is a delete marker.
+    pub(crate) delete_marker: bool,
 }
 
 /// A write of one name.
@@ -55,14 +77,19 @@ pub(crate) struct Replace<'a> {
 }
 
 impl Inner {
-    /// Carries out what `plan` says about the current version, in one command. `plan` may be asked again if another
-    /// write came in between; `None` from it means that there is nothing to do. Blocks nowhere but in jobs of its own.
-    pub(crate) async fn replace<P>(self: &Arc<Self>, what: Replace<'_>, plan: P) -> Result<(), ObjectError>
+    /// Carries out what `plan` says about a name, in one command. `plan` may be asked again if another write came in
+    /// between; `None` from it means that there is nothing to do. Blocks nowhere but in jobs of its own.
+    pub(crate) async fn replace<P>(
+        self: &Arc<Self>,
+        what: Replace<'_>,
+        plan: P,
+    ) -> Result<Option<Done>, ObjectError>
     where
-        P: Fn(&Reading, Option<&Current>) -> Result<Option<Change>, ObjectError> + Send + Sync + 'static,
+        P: Fn(&Seen<'_>) -> Result<Option<Change>, ObjectError> + Send + Sync + 'static,
     {
         let Replace { bucket, name, conditions } = what;
-        // From the first reading to the commit: a body may be moved with its key as it was read.
+        // From the first reading to the commit: a body may be moved with its key as it was read, and a change of the
+        // bucket's versioning waits for those who read the one before.
         let _held = self.wraps.hold();
         let row: Arc<[u8]> = rows::head_key(name).into();
         let plan = Arc::new(plan);
@@ -74,16 +101,20 @@ impl Inner {
             let from = Arc::clone(&origin);
             let prepared = blocking(move || {
                 let (inner, bucket, name, conditions, plan) = job;
+                let bucket = inner.bucket_now(&bucket)?;
                 let reading = inner.read(&bucket)?;
                 let current = current(&reading, &bucket, &name)?;
                 conditions::check_write(&conditions, current.as_ref(), &name)?;
-                let Some(change) = plan(&reading, current.as_ref())? else { return Ok(None) };
-                let happened = happened(current.as_ref(), &change);
-                let (mut command, dropped) = command(&inner, &reading, &bucket, &name, current, change)?;
-                let told = inner.tell(&bucket, &name, &happened, &from, &mut command.writes);
-                Ok(Some((command, dropped, told)))
+                let seen =
+                    Seen { reading: &reading, bucket: &bucket, name: &name, current: current.as_ref() };
+                let Some(change) = plan(&seen)? else { return Ok(None) };
+                let mut prepared = command::of(&inner, &seen, change)?;
+                let told =
+                    inner.tell(&bucket, &name, &prepared.happened, &from, &mut prepared.command.writes);
+                Ok(Some((prepared, told)))
             });
-            let Some((command, dropped, told)) = prepared.await? else { return Ok(()) };
+            let Some((prepared, told)) = prepared.await? else { return Ok(None) };
+            let command::Prepared { command, dropped, done, .. } = prepared;
             match self.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
                 Outcome::Applied { .. } => {
                     let moment = self.leases.now();
@@ -92,7 +123,7 @@ impl Inner {
                     if let Some(told) = told {
                         self.told(told).await;
                     }
-                    return Ok(());
+                    return Ok(Some(done));
                 }
                 Outcome::Refused { check: 0 } => return Err(bucket.gone()),
                 Outcome::Refused { .. } => {}
@@ -100,20 +131,36 @@ impl Inner {
         }
         Err(ObjectError::ConditionalConflict)
     }
+
+    /// The bucket as it is set now.
+    fn bucket_now(&self, bucket: &Bucket) -> Result<Arc<Bucket>, ObjectError> {
+        self.buckets.find(&bucket.name).filter(|now| now.group == bucket.group).ok_or_else(|| bucket.gone())
+    }
 }
 
-/// The current version of a name, delete markers included.
-pub(crate) fn current(
-    reading: &Reading,
-    bucket: &Bucket,
-    name: &ObjectName,
-) -> Result<Option<Current>, ObjectError> {
-    let Some(value) = reading.get(&rows::head_key(name)).map_err(|error| bucket.read_error(error))? else {
-        return Ok(None);
-    };
-    let row = value.as_ref().to_vec();
-    let head = Head::decode(&row).map_err(|error| damaged_row(error, bucket, name, VersionId::Null))?;
-    Ok(Some(Current { head, row }))
+/// Something that a plan found out and that is wanted after its change was carried out.
+#[derive(Debug)]
+pub(crate) struct Note<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Note<T> {
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// Puts it down, in the place of what an earlier attempt found.
+    pub(crate) fn put(&self, found: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    pub(crate) fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<T> Clone for Note<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
 }
 
 /// The body of an object.
@@ -149,17 +196,6 @@ pub(crate) fn damaged(
     ObjectError::Damaged(Box::new(DamagePlace { bucket, name: name.clone(), version, part, what }))
 }
 
-/// A head that is newer than `current`.
-pub(crate) fn newer_head(
-    current: Option<&Current>,
-    now: Timestamp,
-    mtime: Timestamp,
-    object: ObjectHead,
-) -> Head {
-    let least = current.map_or(0, |current| current.head.order.saturating_add(1));
-    Head { version: VersionId::Null, order: now.0.max(least), mtime, kind: HeadKind::Object(object) }
-}
-
 /// Whether a failed write may have taken effect all the same. Then its blobs stay, and the sweep decides.
 pub(crate) fn outcome_unknown(error: &ObjectError) -> bool {
     match error {
@@ -172,79 +208,14 @@ pub(crate) fn outcome_unknown(error: &ObjectError) -> bool {
     }
 }
 
-/// Conditions of a delete are those of a write.
-pub(crate) fn if_match(tags: Option<EntityTags>) -> WriteConditions {
-    WriteConditions { if_match: tags, if_none_match: None }
-}
-
-fn damaged_row(error: RowError, bucket: &Bucket, name: &ObjectName, version: VersionId) -> ObjectError {
+pub(crate) fn damaged_row(
+    error: RowError,
+    bucket: &Bucket,
+    name: &ObjectName,
+    version: VersionId,
+) -> ObjectError {
     match error {
         RowError::TooNew(_) => error.of("object"),
         RowError::Malformed(_) => damaged(bucket, name, version, 0, Damaged::Entry),
     }
-}
-
-/// What a change is to those who are told of events.
-fn happened(current: Option<&Current>, change: &Change) -> Happened {
-    let removed = Happened { what: What::Removed, version: None, size: None, etag: None };
-    let Some((head, _)) = &change.new else { return removed };
-    match &head.kind {
-        HeadKind::Object(object) => {
-            let same = current.and_then(Current::object).is_some_and(|old| old.content == object.content);
-            let what = if same { What::Amended } else { What::Created };
-            Happened {
-                what,
-                size: (!same).then_some(object.size),
-                etag: Some(object.etag.to_string()),
-                ..removed
-            }
-        }
-        HeadKind::DeleteMarker => Happened { what: What::Marked, ..removed },
-    }
-}
-
-/// The command of a change, and the blobs it drops.
-fn command(
-    inner: &Inner,
-    reading: &Reading,
-    bucket: &Bucket,
-    name: &ObjectName,
-    current: Option<Current>,
-    change: Change,
-) -> Result<(Command, Vec<BlobId>), ObjectError> {
-    let key = rows::head_key(name);
-    let Change { new, mut checks, mut writes, mut dropped } = change;
-    let keeps = new.as_ref().and_then(|(head, _)| match &head.kind {
-        HeadKind::Object(object) => Some(object.content),
-        HeadKind::DeleteMarker => None,
-    });
-    if let Some(object) =
-        current.as_ref().and_then(Current::object).filter(|object| Some(object.content) != keeps)
-    {
-        let version = current.as_ref().map_or(VersionId::Null, |current| current.head.version);
-        dropped.extend(body(reading, bucket, name, version, object)?.content.blobs());
-        writes.push(Write::Delete { key: rows::body_key(name, &object.content) });
-    }
-    let same = match current {
-        Some(current) => Check::Equals { key: key.clone(), value: current.row },
-        None => Check::Absent { key: key.clone() },
-    };
-    checks.splice(0..0, [bucket.is_active(), same]);
-    match new {
-        Some((head, body)) => {
-            if let HeadKind::Object(object) = &head.kind {
-                let value = body.encode();
-                debug_assert!(Body::decode(&value).is_ok(), "limits are checked before a row is made");
-                writes.push(Write::Put { key: rows::body_key(name, &object.content), value });
-            }
-            writes.push(Write::Put { key, value: head.encode() });
-        }
-        None => writes.push(Write::Delete { key }),
-    }
-    let epoch = rows::encode_epoch(inner.blobs.epoch());
-    for blob in &dropped {
-        writes.push(Write::Delete { key: rows::owner_key(blob) });
-        writes.push(Write::Put { key: rows::garbage_key(blob), value: epoch.clone() });
-    }
-    Ok((Command { group: bucket.group, checks, writes }, dropped))
 }

@@ -1,8 +1,9 @@
 //! Conditions of reads and writes.
 
-use crate::commit::Current;
+use crate::versions::Version;
 use crate::{
-    Condition, ETag, ObjectError, ObjectName, ReadConditions, Timestamp, VersionId, WriteConditions,
+    Condition, DeleteConditions, ETag, ObjectError, ObjectName, ReadConditions, Timestamp, VersionId,
+    WriteConditions,
 };
 
 /// Whether a read may go on, in the order of RFC 9110 §13.2.2.
@@ -51,10 +52,10 @@ pub(crate) fn check_source(
 /// Whether a write may replace `current`.
 pub(crate) fn check_write(
     conditions: &WriteConditions,
-    current: Option<&Current>,
+    current: Option<&Version>,
     name: &ObjectName,
 ) -> Result<(), ObjectError> {
-    let etag = current.and_then(Current::object).map(|object| object.etag);
+    let etag = current.and_then(Version::object).map(|object| object.etag);
     if let Some(tags) = &conditions.if_match {
         match etag {
             None => return Err(ObjectError::NoSuchKey { name: name.clone(), delete_marker: None }),
@@ -70,6 +71,31 @@ pub(crate) fn check_write(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a delete may go on.
+pub(crate) fn check_delete(
+    conditions: &DeleteConditions,
+    current: Option<&Version>,
+    name: &ObjectName,
+) -> Result<(), ObjectError> {
+    let failed = |condition| Err(ObjectError::PreconditionFailed { condition });
+    let object = current.and_then(Version::object);
+    if let Some(tags) = &conditions.if_match {
+        match (current, object) {
+            (None, _) => return Err(ObjectError::NoSuchKey { name: name.clone(), delete_marker: None }),
+            (Some(_), Some(object)) if tags.matches(&object.etag) => {}
+            _ => return failed(Condition::IfMatch),
+        }
+    }
+    let (Some(current), Some(object)) = (current, object) else { return Ok(()) };
+    if conditions.if_size.is_some_and(|size| size != object.size) {
+        return failed(Condition::IfMatchSize);
+    }
+    if conditions.if_modified_at.is_some_and(|at| at.seconds() != current.head.mtime.seconds()) {
+        return failed(Condition::IfMatchLastModified);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

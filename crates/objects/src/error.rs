@@ -18,6 +18,10 @@ pub enum Condition {
     IfModifiedSince,
     /// If-Unmodified-Since.
     IfUnmodifiedSince,
+    /// x-amz-if-match-size.
+    IfMatchSize,
+    /// x-amz-if-match-last-modified-time.
+    IfMatchLastModified,
 }
 
 impl Condition {
@@ -28,6 +32,8 @@ impl Condition {
             Self::IfNoneMatch => "If-None-Match",
             Self::IfModifiedSince => "If-Modified-Since",
             Self::IfUnmodifiedSince => "If-Unmodified-Since",
+            Self::IfMatchSize => "x-amz-if-match-size",
+            Self::IfMatchLastModified => "x-amz-if-match-last-modified-time",
         }
     }
 }

@@ -51,6 +51,7 @@ mod sweep;
 mod types;
 mod uploads;
 pub mod verify;
+mod versions;
 mod wraps;
 
 pub use checksum::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, TrailerValue};
@@ -68,7 +69,7 @@ pub use names::{
 pub use objects::{Objects, ObjectsOptions};
 pub use sse::kms_key_id;
 pub use types::{
-    BucketInfo, BucketSettings, Clock, DefaultEncryption, ETag, EntityTags, ObjectMeta, ReadConditions,
-    Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags, Timestamp, Versioning,
-    WriteConditions,
+    BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, ObjectMeta,
+    ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags,
+    Timestamp, Versioning, WriteConditions,
 };

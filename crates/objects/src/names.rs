@@ -130,17 +130,49 @@ pub struct IdError;
 pub enum VersionId {
     /// Written while the bucket had no versioning; there is at most one per name.
     Null,
-    /// Eight bytes of order (milliseconds, big-endian), eight random bytes.
+    /// Eight bytes of order (milliseconds, big-endian, not 0), eight random bytes.
     Id([u8; 16]),
 }
 
 impl VersionId {
+    /// A new id of a version with this order.
+    pub(crate) fn generate(order: u64, random: &dyn Random) -> Self {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&order.to_be_bytes());
+        random.fill(&mut id[8..]);
+        Self::Id(id)
+    }
+
+    /// The order of the version, which its id begins with.
+    pub(crate) fn order(&self) -> Option<u64> {
+        match self {
+            Self::Null => None,
+            Self::Id(id) => id.first_chunk::<8>().map(|order| u64::from_be_bytes(*order)),
+        }
+    }
+
+    /// The id in a row's key: zeros for the null version, which no id is.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        match self {
+            Self::Null => [0; 16],
+            Self::Id(id) => id,
+        }
+    }
+
+    /// Reads [`Self::to_bytes`]'s output.
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        if bytes == [0; 16] { Self::Null } else { Self::Id(bytes) }
+    }
+
     /// Reads what `Display` wrote.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         if text == "null" {
             return Ok(Self::Null);
         }
-        from_hex(text).map(Self::Id)
+        match from_hex(text).map(Self::from_bytes) {
+            Ok(Self::Null) => Err(IdError),
+            other => other,
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use strongroom_seal::CustomerKey;
 
 use crate::{
-    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, Content, ETag,
-    ObjectBody, ObjectMeta, ObjectName, PartNumber, ReadConditions, SseApplied, SseRequest, Tags, Timestamp,
-    UploadId, VersionId, WriteConditions,
+    BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, Content,
+    DeleteConditions, ETag, ObjectBody, ObjectMeta, ObjectName, PartNumber, ReadConditions, SseApplied,
+    SseRequest, Tags, Timestamp, UploadId, VersionId, WriteConditions,
 };
 
 /// A new bucket.
@@ -52,8 +52,8 @@ pub struct PutRequest {
 pub struct PutResult {
     /// The entity tag.
     pub etag: ETag,
-    /// The version.
-    pub version: VersionId,
+    /// The version; `None` in a bucket that never had versions.
+    pub version: Option<VersionId>,
     /// The stored checksums.
     pub checksums: Vec<Checksum>,
     /// The encryption.
@@ -126,8 +126,8 @@ impl GetRequest {
 /// What is known of an object without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectInfo {
-    /// The version.
-    pub version: VersionId,
+    /// The version; `None` in a bucket that never had versions.
+    pub version: Option<VersionId>,
     /// The size in bytes.
     pub size: u64,
     /// The time of the write.
@@ -173,10 +173,17 @@ pub struct DeleteRequest {
     pub bucket: BucketName,
     /// Its name.
     pub name: ObjectName,
-    /// Which version; `None` is the current one.
+    /// Which version; `None` is the current one, which a delete marker hides if the bucket has versions.
     pub version: Option<VersionId>,
-    /// If-Match.
-    pub if_match: Option<crate::EntityTags>,
+    /// What must hold.
+    pub conditions: DeleteConditions,
+}
+
+impl DeleteRequest {
+    /// The current object without conditions.
+    pub fn new(bucket: BucketName, name: ObjectName) -> Self {
+        Self { bucket, name, version: None, conditions: DeleteConditions::default() }
+    }
 }
 
 /// One of many objects to delete.
@@ -186,8 +193,8 @@ pub struct DeleteItem {
     pub name: ObjectName,
     /// Which version; `None` is the current one.
     pub version: Option<VersionId>,
-    /// The entity tag it must have.
-    pub if_match: Option<crate::EntityTags>,
+    /// What must hold.
+    pub conditions: DeleteConditions,
 }
 
 /// What a delete did. Deleting what is not there is a success.
@@ -252,8 +259,8 @@ pub struct CopyRequest {
 pub struct CopyResult {
     /// The target.
     pub put: PutResult,
-    /// The source's version.
-    pub source_version: VersionId,
+    /// The source's version; `None` in a bucket that never had versions.
+    pub source_version: Option<VersionId>,
 }
 
 /// Which objects to list.
@@ -302,6 +309,53 @@ pub struct Listing {
     pub truncated: bool,
     /// The last name or common prefix of this page, if more follow: [`ListRequest::after`] of the next one.
     pub next: Option<String>,
+}
+
+/// Which versions to list.
+#[derive(Debug, Clone)]
+pub struct ListVersions {
+    /// Where.
+    pub bucket: BucketName,
+    /// Only names that start with this.
+    pub prefix: String,
+    /// As in [`ListRequest::delimiter`].
+    pub delimiter: Option<String>,
+    /// `key-marker`: only names after this one. As in [`ListRequest::after`].
+    pub name_after: Option<String>,
+    /// `version-id-marker`: with a name, versions of that name that are older than this one count too.
+    pub version_after: Option<VersionId>,
+    /// How many versions and common prefixes at most, up to 1000.
+    pub max: u32,
+}
+
+/// A version in a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// The name.
+    pub name: ObjectName,
+    /// The version.
+    pub version: VersionId,
+    /// The time of the write.
+    pub mtime: Timestamp,
+    /// Whether it is the current one.
+    pub latest: bool,
+    /// What is shown of the object; `None` of a delete marker.
+    pub object: Option<ListedObject>,
+}
+
+/// A page of versions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VersionListing {
+    /// The versions and delete markers, by name, then by age, newest first.
+    pub versions: Vec<ListedVersion>,
+    /// The common prefixes, by name.
+    pub common_prefixes: Vec<String>,
+    /// Whether more follow.
+    pub truncated: bool,
+    /// `NextKeyMarker`, if more follow.
+    pub next_name: Option<String>,
+    /// `NextVersionIdMarker`, if more follow and the page does not end with a common prefix.
+    pub next_version: Option<VersionId>,
 }
 
 /// A multipart upload to begin.
@@ -529,6 +583,6 @@ pub struct Attributes {
 pub struct ObjectTags {
     /// The tags.
     pub tags: Tags,
-    /// The version.
-    pub version: VersionId,
+    /// The version; `None` in a bucket that never had versions.
+    pub version: Option<VersionId>,
 }

@@ -102,6 +102,18 @@ pub struct WriteConditions {
     pub if_none_match: Option<EntityTags>,
 }
 
+/// Conditions of a delete (AWS S3 User Guide, "How to perform conditional deletes"). They are about the current version,
+/// also if the delete names another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeleteConditions {
+    /// The current object has one of these tags.
+    pub if_match: Option<EntityTags>,
+    /// The current object, if there is one, has this many bytes.
+    pub if_size: Option<u64>,
+    /// The current object, if there is one, was written in this second.
+    pub if_modified_at: Option<Timestamp>,
+}
+
 /// System metadata: stored and returned as given.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SystemMeta {

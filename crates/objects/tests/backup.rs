@@ -90,12 +90,7 @@ async fn what_is_dropped_while_a_backup_runs_is_in_it_and_goes_after_it() {
     let target = fixture.dir.path().join("target");
     let taken = fixture.objects.backup(target, move |progress| {
         if progress.stage == BackupStage::Files && *seen.lock().unwrap() == 0 {
-            let delete = request::DeleteRequest {
-                bucket: bucket(),
-                name: name("deleted"),
-                version: None,
-                if_match: None,
-            };
+            let delete = request::DeleteRequest::new(bucket(), name("deleted"));
             runtime.block_on(objects.delete(delete)).unwrap();
             runtime.block_on(objects.put(put("overwritten", noise(4, 90_000)))).unwrap();
             // Time for what should not happen.

@@ -69,19 +69,23 @@ pub(crate) fn object_name(text: String) -> Result<ObjectName, ApiError> {
 
 /// `versionId`.
 pub(crate) fn version_in(text: Option<&str>) -> Result<Option<VersionId>, ApiError> {
-    text.map(|text| {
-        VersionId::parse(text)
-            .map_err(|_| ApiError::invalid_argument("versionId", text, "Invalid version id specified"))
-    })
-    .transpose()
+    text.map(|text| version_of("versionId", text)).transpose()
 }
 
-/// The version header of answers: unversioned buckets send none.
-pub(crate) fn version_out(version: VersionId) -> Option<String> {
-    match version {
-        VersionId::Null => None,
-        VersionId::Id(_) => Some(version.to_string()),
-    }
+/// A version id in the parameter `name`.
+pub(crate) fn version_of(name: &'static str, text: &str) -> Result<VersionId, ApiError> {
+    VersionId::parse(text).map_err(|_| {
+        let message = match text {
+            "" => "Version id cannot be the empty string",
+            _ => "Invalid version id specified",
+        };
+        ApiError::invalid_argument(name, text, message)
+    })
+}
+
+/// The version header of answers: buckets that never had versions send none.
+pub(crate) fn version_out(version: Option<VersionId>) -> Option<String> {
+    version.map(|version| version.to_string())
 }
 
 /// `uploadId`.

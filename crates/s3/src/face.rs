@@ -278,7 +278,8 @@ operations! {
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput = ops::delete_bucket::run;
 
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput = ops::bucket_settings::location;
-    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = ops::bucket_settings::versioning;
+    get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput = ops::bucket_versioning::get;
+    put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput = ops::bucket_versioning::put;
     get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = ops::bucket_encryption::get;
     put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = ops::bucket_encryption::put;
     delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput

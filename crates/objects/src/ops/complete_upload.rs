@@ -3,18 +3,17 @@
 use std::sync::Arc;
 
 use metrics::gauge;
-use strongroom_store::Reading;
 use strongroom_telemetry::names;
 
 use crate::buckets::Bucket;
-use crate::commit::{Change, Current, Replace, newer_head};
+use crate::commit::{Action, Change, Note, Replace, Seen};
 use crate::digest::{multipart_checksum, multipart_etag};
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, carried_out};
 use crate::request::{CompleteUpload, PutResult};
 use crate::rows::{self, Body, ContentAt, ObjectHead, PartAt};
 use crate::uploads::{self, FoundPart, FoundUpload};
-use crate::{ChecksumKind, ChecksumValue, ETag, ObjectError, PART_NUMBER_MAX, Timestamp, VersionId};
+use crate::{ChecksumKind, ChecksumValue, ETag, ObjectError, PART_NUMBER_MAX};
 
 /// The least size of a part that is not the last, in bytes (AWS S3 User Guide, multipart upload limits).
 const PART_LEN_MIN: u64 = 5 << 20;
@@ -44,34 +43,28 @@ impl Inner {
     ) -> Result<PutResult, ObjectError> {
         let upload_key = rows::upload_key(&request.name, &request.upload);
         let _upload = self.locks.alone(bucket.group, &upload_key).await;
-        let now = self.options.clock.now();
         let request = Arc::new(request);
-        let (asked, at) = (Arc::clone(&request), Arc::clone(&bucket));
-        let result = Arc::new(std::sync::Mutex::new(None));
-        let answer = Arc::clone(&result);
+        let asked = Arc::clone(&request);
+        let note = Note::new();
+        let answer = note.clone();
         let what = Replace { bucket: &bucket, name: &request.name, conditions: &request.conditions };
-        self.replace(what, move |reading, current| {
-            let (change, put) = plan(reading, &at, &asked, current, now)?;
-            *answer.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(put);
+        let done = self.replace(what, move |seen| {
+            let (change, put) = plan(seen, &asked)?;
+            answer.put(put);
             Ok(Some(change))
-        })
-        .await?;
+        });
+        let done = done.await?;
         gauge!(names::UPLOADS_OPEN).decrement(1.0);
-        let result = result.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        Ok(result.expect("a change that was carried out was planned"))
+        let put = note.take().expect("a change that was carried out was planned");
+        Ok(PutResult { version: done.and_then(|done| done.version), ..put })
     }
 }
 
-fn plan(
-    reading: &Reading,
-    bucket: &Bucket,
-    request: &CompleteUpload,
-    current: Option<&Current>,
-    now: Timestamp,
-) -> Result<(Change, PutResult), ObjectError> {
+/// The change, and what is answered once its version is known.
+fn plan(seen: &Seen<'_>, request: &CompleteUpload) -> Result<(Change, PutResult), ObjectError> {
     let id = request.upload;
-    let found = uploads::upload(reading, bucket, &request.name, id)?;
-    let all = uploads::parts_after(reading, id, 0, usize::from(PART_NUMBER_MAX))?;
+    let found = uploads::upload(seen.reading, seen.bucket, &request.name, id)?;
+    let all = uploads::parts_after(seen.reading, id, 0, usize::from(PART_NUMBER_MAX))?;
     let chosen = choose(request, &found, &all)?;
     let size = chosen.iter().map(|part| part.row.size).sum();
     if let Some(given) = request.size.filter(|given| *given != size) {
@@ -98,19 +91,19 @@ fn plan(
     let content = ContentAt::Parts(chosen.iter().map(part_at).collect());
     let put = PutResult {
         etag: object.etag,
-        version: VersionId::Null,
+        version: None,
         checksums: object.checksums.clone(),
         sse,
         size,
         mtime: row.begun,
     };
-    // As on AWS an object that was uploaded in parts is as old as its upload.
-    let head = newer_head(current, now, row.begun, object);
     let left_out = all.iter().filter(|part| chosen.iter().all(|chosen| chosen.number != part.number));
     let dropped = left_out.map(|part| part.row.blob).collect();
-    let body = Body { sse: row.sse, content, meta: row.meta };
+    let body = Box::new(Body { sse: row.sse, content, meta: row.meta });
     let (checks, writes) = uploads::end(&request.name, id, found, &all);
-    Ok((Change { new: Some((head, body)), checks, writes, dropped }, put))
+    // As on AWS an object that was uploaded in parts is as old as its upload.
+    let action = Action::New { object, body, mtime: row.begun };
+    Ok((Change { action, checks, writes, dropped }, put))
 }
 
 /// The parts that the request names, which must be there as they are named.

@@ -41,7 +41,7 @@ impl Objects {
                 return Err(ObjectError::CopyOntoItself);
             }
             let meta = target_meta(&opened, meta, metadata, tagging);
-            let source_version = opened.head.version;
+            let source_version = opened.shown_version();
             // The source's algorithm is kept; its composite form is not, since the target has one part.
             let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
             let checksums = ChecksumRequest { compute: checksum.or(kept), ..ChecksumRequest::default() };

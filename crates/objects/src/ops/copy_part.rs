@@ -29,7 +29,7 @@ impl Objects {
             if length > PUT_LEN_MAX {
                 return Err(ObjectError::EntityTooLarge { size: length, most: PUT_LEN_MAX });
             }
-            let source_version = opened.head.version;
+            let source_version = opened.shown_version();
             let content = content(opened.body(&self.0).await?);
             let target = PartTarget {
                 bucket,
@@ -39,7 +39,7 @@ impl Objects {
                 customer_key: request.customer_key,
             };
             let mut stored = self.0.store_part(target, content, ChecksumRequest::default(), None).await?;
-            stored.source_version = Some(source_version);
+            stored.source_version = source_version;
             Ok(stored)
         })
         .await

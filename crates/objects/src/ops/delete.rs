@@ -1,20 +1,23 @@
-//! Deleting objects.
+//! Deleting objects and versions.
 
 use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::commit::{Change, Replace, if_match};
+use crate::commit::{Action, Replace, Seen};
+use crate::conditions::check_delete;
 use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::request::{DeleteItem, DeleteRequest, DeleteResult};
-use crate::{BucketName, ObjectError, VersionId};
+use crate::versions;
+use crate::{BucketName, ObjectError, Timestamp, Versioning, WriteConditions};
 
 /// How many objects of one request are deleted at the same time: enough to share the log's syncs.
 const AT_ONCE: usize = 64;
 
 impl Objects {
-    /// Deletes an object. Deleting what is not there is a success, unless a condition asks for it.
+    /// Deletes an object, hides it behind a delete marker, or removes one version. Deleting what is not there is a
+    /// success, unless a condition asks for it.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], [`ObjectError::PreconditionFailed`], [`ObjectError::NoSuchKey`] with a condition.
@@ -23,19 +26,20 @@ impl Objects {
             let bucket = self.0.bucket(&request.bucket)?;
             let inner = Arc::clone(&self.0);
             carried_out(async move {
-                let DeleteRequest { name, version, if_match: tags, .. } = request;
-                let conditions = if_match(tags);
+                let name = request.name.clone();
+                let version = request.version;
+                let conditions = WriteConditions::default();
                 let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
-                inner
-                    .replace(what, move |_, current| {
-                        let meant = |version: VersionId| {
-                            current.is_some_and(|current| current.head.version == version)
-                        };
-                        let there = version.map_or(current.is_some(), meant);
-                        Ok(there.then(Change::default))
-                    })
-                    .await?;
-                Ok(DeleteResult { version, delete_marker: false })
+                let now = inner.options.clock.now();
+                let done = inner.replace(what, move |seen| {
+                    check_delete(&request.conditions, seen.current, seen.name)?;
+                    Ok(action(seen, &request, now)?.map(Into::into))
+                });
+                Ok(match done.await? {
+                    Some(done) => DeleteResult { version: done.version, delete_marker: done.delete_marker },
+                    // What is named and not there is named again, as on AWS.
+                    None => DeleteResult { version, delete_marker: false },
+                })
             })
             .await
         })
@@ -49,9 +53,18 @@ impl Objects {
         items: Vec<DeleteItem>,
     ) -> Vec<Result<DeleteResult, ObjectError>> {
         let requests = items.into_iter().map(|item| {
-            let DeleteItem { name, version, if_match } = item;
-            self.delete(DeleteRequest { bucket: bucket.clone(), name, version, if_match })
+            let DeleteItem { name, version, conditions } = item;
+            self.delete(DeleteRequest { bucket: bucket.clone(), name, version, conditions })
         });
         futures::stream::iter(requests).buffered(AT_ONCE).collect().await
     }
+}
+
+fn action(seen: &Seen<'_>, request: &DeleteRequest, now: Timestamp) -> Result<Option<Action>, ObjectError> {
+    let Some(version) = request.version else {
+        let nothing = seen.current.is_none() && seen.bucket.settings.versioning == Versioning::Off;
+        return Ok((!nothing).then_some(Action::Delete { mtime: now }));
+    };
+    let found = versions::version(seen.reading, seen.bucket, seen.name, version)?;
+    Ok(found.map(|version| Action::Remove { version }))
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobReader, ReadFault, WINDOW_LEN};
 use crate::buckets::Bucket;
-use crate::commit::{body, current, damaged};
+use crate::commit::{body, damaged};
 use crate::conditions::check_read;
 use crate::data_keys::DataKeys;
 use crate::layers::{ContentKeys, open_all};
@@ -21,6 +21,7 @@ use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
 use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
+use crate::versions::{self, Version};
 use crate::wraps::WrapHeld;
 use crate::{BucketName, Damaged, ObjectBody, ObjectError, ObjectName, ReadConditions, VersionId};
 
@@ -139,32 +140,47 @@ pub(crate) fn find(
     name: &ObjectName,
     version: Option<VersionId>,
 ) -> Result<(Head, ObjectHead), ObjectError> {
-    let found = current(reading, bucket, name)?;
-    let missing = |delete_marker| match version {
-        None => ObjectError::NoSuchKey { name: name.clone(), delete_marker },
-        Some(version) => ObjectError::NoSuchVersion { name: name.clone(), version },
-    };
-    let found = found.map(|current| current.head);
-    let head = found
-        .filter(|head| version.is_none_or(|version| head.version == version))
-        .ok_or_else(|| missing(None))?;
-    match &head.kind {
+    let found = find_version(reading, bucket, name, version)?;
+    match &found.head.kind {
         HeadKind::Object(object) => {
             let object = object.clone();
-            Ok((head, object))
+            Ok((found.head, object))
         }
-        HeadKind::DeleteMarker if version.is_none() => Err(missing(Some(head.version))),
+        HeadKind::DeleteMarker if version.is_none() => {
+            let delete_marker = Some(found.head.version);
+            Err(ObjectError::NoSuchKey { name: name.clone(), delete_marker })
+        }
         HeadKind::DeleteMarker => {
-            Err(ObjectError::IsDeleteMarker { version: head.version, mtime: head.mtime })
+            Err(ObjectError::IsDeleteMarker { version: found.head.version, mtime: found.head.mtime })
         }
     }
 }
 
+/// The version that a request means, also if it is a delete marker.
+pub(crate) fn find_version(
+    reading: &strongroom_store::Reading,
+    bucket: &Bucket,
+    name: &ObjectName,
+    version: Option<VersionId>,
+) -> Result<Version, ObjectError> {
+    match version {
+        None => versions::current(reading, bucket, name)?
+            .ok_or_else(|| ObjectError::NoSuchKey { name: name.clone(), delete_marker: None }),
+        Some(version) => versions::version(reading, bucket, name, version)?
+            .ok_or_else(|| ObjectError::NoSuchVersion { name: name.clone(), version }),
+    }
+}
+
 impl Opened {
+    /// The version as answers name it.
+    pub(crate) fn shown_version(&self) -> Option<VersionId> {
+        versions::shown(self.bucket.settings.versioning, self.head.version)
+    }
+
     /// What answers say.
     pub(crate) fn info(&self) -> ObjectInfo {
         ObjectInfo {
-            version: self.head.version,
+            version: self.shown_version(),
             size: self.object.size,
             mtime: self.head.mtime,
             etag: self.object.etag,

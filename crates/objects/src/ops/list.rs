@@ -44,20 +44,8 @@ fn list(reading: &strongroom_store::Reading, request: &ListRequest) -> Result<Li
         let damaged = ObjectError::DamagedRow { table: "object" };
         let name = std::str::from_utf8(&key[1..]).map_err(|_| damaged)?;
         let head = Head::decode(value).map_err(|error| error.of("object"))?;
-        let HeadKind::Object(object) = head.kind else { return Ok(None) };
-        let checksums =
-            object.checksums.iter().map(|checksum| (checksum.value.algorithm(), checksum.kind)).collect();
         let name = ObjectName::parse(name).map_err(|_| ObjectError::DamagedRow { table: "object" })?;
-        let listed = ListedObject {
-            name,
-            version: head.version,
-            size: object.size,
-            mtime: head.mtime,
-            etag: object.etag,
-            storage_class: object.storage_class,
-            checksums,
-        };
-        Ok(Some((listed.name.as_str().to_owned(), listed)))
+        Ok(listed(&name, head).map(|listed| (name.as_str().to_owned(), listed)))
     })?;
     let mut listing = Listing { truncated: page.truncated, ..Listing::default() };
     if page.truncated {
@@ -73,4 +61,20 @@ fn list(reading: &strongroom_store::Reading, request: &ListRequest) -> Result<Li
         }
     }
     Ok(listing)
+}
+
+/// What a listing shows of a version; `None` of a delete marker.
+pub(crate) fn listed(name: &ObjectName, head: Head) -> Option<ListedObject> {
+    let HeadKind::Object(object) = head.kind else { return None };
+    let checksums =
+        object.checksums.iter().map(|checksum| (checksum.value.algorithm(), checksum.kind)).collect();
+    Some(ListedObject {
+        name: name.clone(),
+        version: head.version,
+        size: object.size,
+        mtime: head.mtime,
+        etag: object.etag,
+        storage_class: object.storage_class,
+        checksums,
+    })
 }

@@ -12,6 +12,8 @@ mod keys_of;
 pub(crate) mod list;
 mod list_parts;
 mod list_uploads;
+mod list_versions;
 pub(crate) mod put;
 pub(crate) mod put_part;
 mod tags;
+mod versioning;

@@ -8,18 +8,17 @@ use strongroom_telemetry::names;
 
 use crate::blobs::NewBlob;
 use crate::buckets::Bucket;
-use crate::commit::{Change, Replace, newer_head, outcome_unknown};
+use crate::commit::{Action, Change, Replace, outcome_unknown};
 use crate::digest::Digested;
 use crate::layers::{self, ContentKeys};
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking, carried_out};
 use crate::receive::{DigestPlan, Received, ReceivedContent, Receiver};
 use crate::request::{PutRequest, PutResult};
-use crate::rows::{self, Body, ContentAt, ContentId, Head, ObjectHead};
+use crate::rows::{self, Body, ContentAt, ContentId, ObjectHead};
 use crate::sse::{Belongs, Wrapper};
 use crate::{
-    Checksum, ChecksumKind, ETag, ObjectError, ObjectMeta, ObjectName, SseApplied, Timestamp, VersionId,
-    WriteConditions,
+    Checksum, ChecksumKind, ETag, ObjectError, ObjectMeta, ObjectName, SseApplied, Timestamp, WriteConditions,
 };
 
 /// The most that one put takes, in bytes (AWS S3 User Guide, "Uploading objects").
@@ -105,7 +104,7 @@ impl Inner {
         let job = (Arc::clone(self), Arc::clone(bucket), name.clone(), conditions.clone());
         blocking(move || {
             let (inner, bucket, name, conditions) = job;
-            let current = crate::commit::current(&inner.read(&bucket)?, &bucket, &name)?;
+            let current = crate::versions::current(&inner.read(&bucket)?, &bucket, &name)?;
             crate::conditions::check_write(&conditions, current.as_ref(), &name)
         })
         .await
@@ -130,9 +129,9 @@ impl Inner {
         }
         let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
         let (inner, at, job) = (Arc::clone(&self), Arc::clone(&bucket), Arc::clone(&sealing));
-        let replaced = self.replace(what, move |_, current| {
+        let replaced = self.replace(what, move |_| {
             let sealed = sealed(&job, &inner, &at)?;
-            Ok(Some(change(current, now, &sealed.object, &sealed.body)))
+            Ok(Some(change(now, &sealed.object, &sealed.body)))
         });
         let replaced = replaced.await;
         let taken = std::mem::replace(&mut *lock(&sealing), Sealing::Failed);
@@ -143,11 +142,11 @@ impl Inner {
         if let Some(blob) = blob.filter(|_| replaced.as_ref().err().is_none_or(outcome_unknown)) {
             blob.keep();
         }
-        replaced?;
+        let done = replaced?;
         count_written(&sealed.body);
         Ok(PutResult {
             etag: sealed.object.etag,
-            version: VersionId::Null,
+            version: done.and_then(|done| done.version),
             checksums: sealed.object.checksums.clone(),
             sse: sealed.applied.clone(),
             size: sealed.object.size,
@@ -227,16 +226,11 @@ fn seal(
     Ok((SealedObject { object, body: Body { sse, content, meta }, applied: wrapper.applied() }, blob))
 }
 
-fn change(
-    current: Option<&crate::commit::Current>,
-    now: Timestamp,
-    object: &ObjectHead,
-    body: &Body,
-) -> Change {
-    let head: Head = newer_head(current, now, now, object.clone());
+fn change(now: Timestamp, object: &ObjectHead, body: &Body) -> Change {
     let owned = |blob| Write::Put { key: rows::owner_key(&blob), value: rows::PRESENT.to_vec() };
     let writes = body.content.blobs().into_iter().map(owned).collect();
-    Change { new: Some((head, body.clone())), writes, ..Change::default() }
+    let action = Action::New { object: object.clone(), body: Box::new(body.clone()), mtime: now };
+    Change { writes, ..action.into() }
 }
 
 /// The entity tag of content in one piece.

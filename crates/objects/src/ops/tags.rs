@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::commit::{Change, Current, Replace, body};
+use crate::commit::{Action, Replace, Seen, body};
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
-use crate::ops::get::find;
+use crate::ops::get::{find, find_version};
 use crate::request::ObjectTags;
+use crate::rows::Body;
+use crate::versions::{self, Version};
 use crate::{BucketName, ObjectError, ObjectName, Tags, VersionId, WriteConditions};
 
 impl Objects {
@@ -27,7 +29,8 @@ impl Objects {
                 let reading = inner.read(&bucket)?;
                 let (head, object) = find(&reading, &bucket, &name, version)?;
                 let tags = body(&reading, &bucket, &name, head.version, &object)?.meta.tags;
-                Ok(ObjectTags { tags, version: head.version })
+                let version = versions::shown(bucket.settings.versioning, head.version);
+                Ok(ObjectTags { tags, version })
             })
             .await
         })
@@ -44,7 +47,7 @@ impl Objects {
         name: &ObjectName,
         version: Option<VersionId>,
         tags: Tags,
-    ) -> Result<VersionId, ObjectError> {
+    ) -> Result<Option<VersionId>, ObjectError> {
         counted("set_object_tags", async {
             crate::meta::check_tags(&tags)?;
             let bucket = self.0.bucket(bucket)?;
@@ -52,20 +55,24 @@ impl Objects {
             carried_out(async move {
                 let conditions = WriteConditions::default();
                 let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
-                let (at, named) = (Arc::clone(&bucket), name.clone());
-                inner
-                    .replace(what, move |reading, current: Option<&Current>| {
-                        let (head, object) = find(reading, &at, &named, version)?;
-                        debug_assert_eq!(current.map(|current| &current.head), Some(&head));
-                        let mut body = body(reading, &at, &named, head.version, &object)?;
-                        body.meta.tags.clone_from(&tags);
-                        Ok(Some(Change { new: Some((head, body)), ..Change::default() }))
-                    })
-                    .await?;
-                Ok(version.unwrap_or(VersionId::Null))
+                let done = inner.replace(what, move |seen| {
+                    let (version, mut body) = amended(seen, version)?;
+                    body.meta.tags.clone_from(&tags);
+                    Ok(Some(Action::Amend { version, body: Box::new(body) }.into()))
+                });
+                Ok(done.await?.and_then(|done| done.version))
             })
             .await
         })
         .await
     }
+}
+
+/// The version that a request means and its body, to put another body in its place.
+pub(crate) fn amended(seen: &Seen<'_>, version: Option<VersionId>) -> Result<(Version, Body), ObjectError> {
+    let Seen { reading, bucket, name, .. } = *seen;
+    let (head, object) = find(reading, bucket, name, version)?;
+    let found = find_version(reading, bucket, name, Some(head.version))?;
+    let body = body(reading, bucket, name, head.version, &object)?;
+    Ok((found, body))
 }

@@ -11,7 +11,7 @@ use strongroom_store::{GroupId, KeyUserError};
 use support::*;
 
 use crate::buckets::Bucket;
-use crate::commit::{Change, Replace, newer_head};
+use crate::commit::{Action, Replace};
 use crate::layers::{ContentKeys, Layers, seal_all};
 use crate::ops::get::Purpose;
 use crate::rows::{self, Body, ContentAt, ContentId, ObjectHead, SseRow};
@@ -84,11 +84,11 @@ impl Put {
         let conditions = WriteConditions::default();
         let what = Replace { bucket: &bucket, name: &belongs.name, conditions: &conditions };
         let content = belongs.content;
-        let replaced = fixture.objects.0.replace(what, move |_, current| {
+        let replaced = fixture.objects.0.replace(what, move |_| {
             let etag = ETag::Opaque([1; 16]);
             let object = ObjectHead { size, etag, content, storage_class: None, checksums: vec![] };
-            let head = newer_head(current, Timestamp(1), Timestamp(1), object);
-            Ok(Some(Change { new: Some((head, body.clone())), ..Change::default() }))
+            let body = Box::new(body.clone());
+            Ok(Some(Action::New { object, body, mtime: Timestamp(1) }.into()))
         });
         replaced.await.unwrap();
         drop(held);
@@ -132,13 +132,14 @@ async fn change_of_tags_that_puts_an_older_wrap_back_is_found() {
     // A whole run of its own for what is there cannot end while it is held, but its first pass can be over.
     let first = { inner.pass(&bucket, &mut |_| true).unwrap() };
     assert_eq!((first.found, key_id(&fixture, group, &row)), (1, active));
-    let (head, body) = (opened.head.clone(), opened.body.clone());
+    let body = opened.body.clone();
     drop(opened);
     let conditions = WriteConditions::default();
     let named = name("name");
     let what = Replace { bucket: &bucket, name: &named, conditions: &conditions };
-    let back = inner.replace(what, move |_, _| {
-        Ok(Some(Change { new: Some((head.clone(), body.clone())), ..Change::default() }))
+    let back = inner.replace(what, move |seen| {
+        let version = seen.current.unwrap().clone();
+        Ok(Some(Action::Amend { version, body: Box::new(body.clone()) }.into()))
     });
     back.await.unwrap();
     assert_eq!(key_id(&fixture, group, &row), 1, "it is back");

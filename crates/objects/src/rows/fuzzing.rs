@@ -26,6 +26,10 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("objects/bucket", bucket_seeds, |bytes| row(bytes, BucketRow::decode, BucketRow::encode)),
     Decoder::new("objects/document", document_seeds, document),
     Decoder::new("objects/document key", document_key_seeds, of_document),
+    Decoder::new("objects/null version", order_seeds, |bytes| {
+        row(bytes, super::decode_order, |order| super::encode_order(*order))
+    }),
+    Decoder::new("objects/version key", version_key_seeds, of_version),
     Decoder::new("objects/state", state_seeds, |bytes| {
         row(bytes, GroupState::decode, |state| state.encode())
     }),
@@ -68,7 +72,9 @@ fn head_seeds() -> Vec<Vec<u8>> {
             checksums,
         })
     };
-    let head = |version, kind| Head { version, order: 2, mtime: Timestamp(3), kind }.encode();
+    let head = |version, kind| {
+        Head { version, order: version.order().unwrap_or(2), mtime: Timestamp(3), kind }.encode()
+    };
     vec![
         head(VersionId::Null, object(ETag::Md5([0xe1; 16]), None, Vec::new())),
         head(
@@ -186,6 +192,24 @@ fn document_key_seeds() -> Vec<Vec<u8>> {
 fn of_document(key: &[u8]) -> bool {
     let Some((kind, group)) = super::document_of_key(key) else { return false };
     assert_eq!(super::document_key(kind, group), key, "one key per document");
+    true
+}
+
+fn order_seeds() -> Vec<Vec<u8>> {
+    vec![super::encode_order(7)]
+}
+
+fn version_key_seeds() -> Vec<Vec<u8>> {
+    let name = ObjectName::parse("name").ok();
+    let ids = [VersionId::Null, VersionId::Id([9; 16])];
+    name.iter().flat_map(|name| ids.map(|id| super::version_key(name, 7, id))).collect()
+}
+
+fn of_version(key: &[u8]) -> bool {
+    let Some((name, order, id)) = super::version_of_key(key) else { return false };
+    if key.first() == Some(&super::table::VERSION) {
+        assert_eq!(super::version_key(&name, order, id), key, "one key per version");
+    }
     true
 }
 

@@ -65,11 +65,18 @@ impl Head {
         let mut input = versioned(bytes)?;
         let kind = input.u8("kind")?;
         let version = if input.flag("version kind")? {
-            VersionId::Id(*input.array("version id")?)
+            match VersionId::from_bytes(*input.array("version id")?) {
+                VersionId::Null => return Err(DecodeError::OutOfRange { field: "version id" }.into()),
+                id => id,
+            }
         } else {
             VersionId::Null
         };
         let order = input.u64("order")?;
+        // An id leads to its row without a search, so it must say what the row's key says.
+        if version.order().is_some_and(|named| named != order) {
+            return Err(DecodeError::OutOfRange { field: "version id" }.into());
+        }
         let mtime = Timestamp(input.u64("mtime")?);
         let kind = match kind {
             1 => HeadKind::Object(ObjectHead {

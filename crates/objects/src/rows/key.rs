@@ -4,7 +4,7 @@ use std::fmt;
 
 use strongroom_seal::Random;
 
-use crate::{BucketName, ObjectName, UploadId};
+use crate::{BucketName, ObjectName, UploadId, VersionId};
 
 /// The newest epoch of which no orphan is left; in the system group.
 pub(crate) const BLOBS_SWEPT: &[u8] = b"blobs/swept";
@@ -21,6 +21,8 @@ pub(crate) mod table {
     pub(crate) const HEAD: u8 = b'o';
     /// Heads of other versions.
     pub(crate) const VERSION: u8 = b'v';
+    /// Where the null version of a name is, if it is not current.
+    pub(crate) const NULL: u8 = b'z';
     /// Bodies.
     pub(crate) const BODY: u8 = b'c';
     /// Uploads.
@@ -102,6 +104,34 @@ pub(crate) fn system_buckets() -> (Vec<u8>, Vec<u8>) {
 /// The row of a current version's head.
 pub(crate) fn head(name: &ObjectName) -> Vec<u8> {
     [&[table::HEAD], name.as_bytes()].concat()
+}
+
+/// The row of a head that is not current.
+pub(crate) fn version(name: &ObjectName, order: u64, version: VersionId) -> Vec<u8> {
+    let mut key = versions_of(name.as_bytes());
+    // The newest first.
+    key.extend_from_slice(&(!order).to_be_bytes());
+    key.extend_from_slice(&version.to_bytes());
+    key
+}
+
+/// What the rows of all versions of a name that are not current begin with.
+pub(crate) fn versions_of(name: &[u8]) -> Vec<u8> {
+    let mut key = shifted(table::VERSION, name);
+    key.push(0);
+    key
+}
+
+/// The row that says where the null version of a name is.
+pub(crate) fn null_version(name: &ObjectName) -> Vec<u8> {
+    [&[table::NULL], name.as_bytes()].concat()
+}
+
+/// The name, order and id that the key of a version's row has.
+pub(crate) fn version_of_key(key: &[u8]) -> Option<(ObjectName, u64, VersionId)> {
+    let (rest, id) = key.get(1..)?.split_last_chunk::<16>()?;
+    let (name, order) = rest.split_last_chunk::<8>()?;
+    Some((name_of_shifted(name)?, !u64::from_be_bytes(*order), VersionId::from_bytes(*id)))
 }
 
 /// The row of a body.

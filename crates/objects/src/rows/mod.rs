@@ -21,8 +21,9 @@ pub(crate) use document::{
 pub(crate) use head::{Head, HeadKind, ObjectHead, STORAGE_CLASS_LEN_MAX};
 pub(crate) use key::{
     BLOBS_SWEPT, STATE, body as body_key, body_of_key, end_of_prefix, garbage as garbage_key,
-    head as head_key, owner as owner_key, part as part_key, system_buckets, table, upload as upload_key,
-    upload_of_key, uploads_of,
+    head as head_key, null_version as null_version_key, owner as owner_key, part as part_key, system_buckets,
+    table, upload as upload_key, upload_of_key, uploads_of, version as version_key, version_of_key,
+    versions_of,
 };
 pub(crate) use key::{BlobId, ContentId, Prefix, bucket as bucket_key};
 pub(crate) use upload::{PartRow, UploadRow};
@@ -89,6 +90,21 @@ pub(crate) fn read_opt_text(
     field: &'static str,
 ) -> Result<Option<String>, DecodeError> {
     Ok(if input.flag(field)? { Some(input.text(most, field)?.to_owned()) } else { None })
+}
+
+/// Where the null version of a name is: the order of its head.
+pub(crate) fn encode_order(order: u64) -> Vec<u8> {
+    let mut out = writer();
+    out.u64(order);
+    out.finish()
+}
+
+/// Reads [`encode_order`]'s output.
+pub(crate) fn decode_order(bytes: &[u8]) -> Result<u64, RowError> {
+    let mut input = versioned(bytes)?;
+    let order = input.u64("order")?;
+    input.finish("null version")?;
+    Ok(order)
 }
 
 /// An epoch: up to which nothing is left to sweep, or in which a blob became garbage.

@@ -40,7 +40,7 @@ fn full_head() -> Head {
     };
     Head {
         version: VersionId::Id([9; 16]),
-        order: 1 << 40,
+        order: u64::from_be_bytes([9; 8]),
         mtime: Timestamp(7),
         kind: HeadKind::Object(object),
     }

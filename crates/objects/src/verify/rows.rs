@@ -15,7 +15,7 @@ use crate::rows::{
     self, BlobId, Body, BucketRow, ContentAt, GroupState, Head, HeadKind, PartRow, UploadRow, table,
 };
 use crate::sse::Belongs;
-use crate::{BucketName, Damaged, ObjectName, UploadId};
+use crate::{BucketName, Damaged, ObjectName, UploadId, VersionId};
 
 /// Content is opened in pieces of this many bytes, so that a large blob keeps all threads busy.
 const PIECE_LEN: u64 = 64 << 20;
@@ -103,7 +103,11 @@ impl Verifier<'_> {
                 let name = name.map(<[u8]>::to_vec).or_else(|| shifted_name(key));
                 let name = name.and_then(|name| ObjectName::parse(String::from_utf8(name).ok()?).ok());
                 match (name, Head::decode(value)) {
-                    (Some(name), Ok(head)) => self.head(bucket, reading, name, &head, jobs),
+                    (Some(name), Ok(head))
+                        if table == table::HEAD || is_older(reading, &name, &head, key)? =>
+                    {
+                        self.head(bucket, reading, name, &head, jobs)
+                    }
                     _ => {
                         self.malformed(&bucket.label, table_name(table), key);
                         Ok(())
@@ -111,6 +115,20 @@ impl Verifier<'_> {
                 }
             });
         }
+        self.scan(rows(table::NULL), &mut |reading, key, value| {
+            let name = key.get(1..).and_then(|name| String::from_utf8(name.to_vec()).ok());
+            let name = name.and_then(|name| ObjectName::parse(name).ok());
+            let there = match (name, rows::decode_order(value)) {
+                (Some(name), Ok(order)) => {
+                    reading.get(&rows::version_key(&name, order, VersionId::Null))?.is_some()
+                }
+                _ => false,
+            };
+            if !there {
+                self.malformed(&bucket.label, table_name(table::NULL), key);
+            }
+            Ok(())
+        });
         let mut uploads = HashSet::new();
         self.scan(rows(table::UPLOAD), &mut |reading, key, value| match (
             rows::upload_of_key(key),
@@ -258,6 +276,21 @@ impl Verifier<'_> {
     fn malformed(&self, bucket: &str, table: &'static str, key: &[u8]) {
         self.watch.found(ObjectFinding::Row { bucket: bucket.to_owned(), table, key: key.to_vec() });
     }
+}
+
+/// Whether the head is of an older version that is where its key says, and is found by what leads to it.
+fn is_older(reading: &Reading, name: &ObjectName, head: &Head, key: &[u8]) -> Result<bool, ReadError> {
+    let current = reading.get(&rows::head_key(name))?;
+    let newer =
+        current.and_then(|row| Head::decode(&row).ok()).is_some_and(|current| current.order > head.order);
+    let found = match head.version {
+        VersionId::Id(_) => true,
+        VersionId::Null => {
+            let order = reading.get(&rows::null_version_key(name))?;
+            order.is_some_and(|row| rows::decode_order(&row) == Ok(head.order))
+        }
+    };
+    Ok(newer && found && key == rows::version_key(name, head.order, head.version))
 }
 
 /// The name in the key of a version's row.

@@ -113,7 +113,7 @@ fn pass(reading: &Reading, low: &mut Vec<u8>, high: &mut Vec<u8>, forward: bool,
 fn name_of(key: &[u8]) -> Option<String> {
     let (table, rest) = key.split_first()?;
     let name: Vec<u8> = match *table {
-        table::HEAD => rest.to_vec(),
+        table::HEAD | table::NULL => rest.to_vec(),
         table::VERSION | table::BODY | table::UPLOAD => {
             rest.iter().take_while(|byte| **byte != 0).map(|byte| byte.wrapping_sub(1)).collect()
         }
@@ -127,6 +127,7 @@ pub(super) fn table_name(table: u8) -> &'static str {
     match table {
         table::HEAD => "objects",
         table::VERSION => "older versions",
+        table::NULL => "null versions",
         table::BODY => "entries",
         table::UPLOAD => "uploads",
         table::PART => "parts",
@@ -147,6 +148,7 @@ pub fn describe_row(key: &[u8]) -> Option<String> {
     Some(match *table {
         table::HEAD => format!("object {}", named()?),
         table::VERSION => format!("version {} of {}", id()?, named()?),
+        table::NULL => format!("null version of {}", named()?),
         table::BODY => format!("entry {} of {}", id()?, named()?),
         table::UPLOAD => format!("upload {} of {}", id()?, named()?),
         table::PART => {

@@ -187,10 +187,7 @@ impl Fixture {
     }
 
     pub async fn delete(&self, key: &str) {
-        self.objects
-            .delete(DeleteRequest { bucket: bucket(), name: name(key), version: None, if_match: None })
-            .await
-            .unwrap();
+        self.objects.delete(DeleteRequest::new(bucket(), name(key))).await.unwrap();
     }
 
     /// All blob files, temporary ones included.

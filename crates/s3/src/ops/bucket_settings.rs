@@ -3,7 +3,7 @@
 
 use s3s::S3Response;
 use s3s::dto::*;
-use strongroom_objects::{BucketInfo, Versioning};
+use strongroom_objects::BucketInfo;
 
 use crate::convert;
 use crate::error::ApiError;
@@ -25,18 +25,6 @@ pub(crate) async fn location(call: Call, input: GetBucketLocationInput) -> Answe
     let constraint = Some(call.region()).filter(|region| *region != "us-east-1");
     let location_constraint = constraint.map(|region| BucketLocationConstraint::from(region.to_owned()));
     Ok(S3Response::new(GetBucketLocationOutput { location_constraint }))
-}
-
-pub(crate) async fn versioning(
-    call: Call,
-    input: GetBucketVersioningInput,
-) -> Answer<GetBucketVersioningOutput> {
-    let status = match bucket(&call, &input.bucket).await?.settings.versioning {
-        Versioning::Off => None,
-        Versioning::Enabled => Some(BucketVersioningStatus::from_static(BucketVersioningStatus::ENABLED)),
-        Versioning::Suspended => Some(BucketVersioningStatus::from_static(BucketVersioningStatus::SUSPENDED)),
-    };
-    Ok(S3Response::new(GetBucketVersioningOutput { status, ..GetBucketVersioningOutput::default() }))
 }
 
 pub(crate) async fn request_payment(

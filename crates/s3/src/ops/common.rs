@@ -3,8 +3,8 @@
 use http::header::EXPIRES;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
-use strongroom_objects::ObjectMeta;
 use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
+use strongroom_objects::{DeleteConditions, EntityTags, ObjectMeta};
 
 use crate::convert;
 use crate::error::ApiError;
@@ -226,6 +226,18 @@ pub(super) fn listed_object(
             None => ObjectStorageClass::from_static(ObjectStorageClass::STANDARD),
         }),
     }
+}
+
+/// What must hold for a delete.
+pub(super) fn delete_conditions(
+    if_match: Option<EntityTags>,
+    size: Option<i64>,
+    modified_at: Option<Timestamp>,
+) -> Result<DeleteConditions, ApiError> {
+    let negative =
+        |size: i64| ApiError::invalid_argument("x-amz-if-match-size", size, "The size must not be negative");
+    let if_size = size.map(|size| u64::try_from(size).map_err(|_| negative(size))).transpose()?;
+    Ok(DeleteConditions { if_match, if_size, if_modified_at: modified_at.map(convert::time_in) })
 }
 
 /// The common prefixes of a listing.

@@ -78,6 +78,11 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
 
 /// A copy whose source "is not modified" did not happen: 412, not 304.
 pub(super) fn source_error(error: ApiError) -> ApiError {
+    if error.code == "MethodNotAllowed" {
+        return ApiError::invalid_request(
+            "The source of a copy request may not specifically refer to a delete marker by version id.",
+        );
+    }
     if error.status != http::StatusCode::NOT_MODIFIED {
         return error;
     }

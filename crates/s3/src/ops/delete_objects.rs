@@ -5,6 +5,7 @@ use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error, Ob
 use strongroom_objects::EntityTags;
 use strongroom_objects::request::{DeleteItem, DeleteResult};
 
+use super::common::delete_conditions;
 use crate::access::Resource;
 use crate::checksum;
 use crate::convert;
@@ -66,23 +67,25 @@ fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteIte
         _ => "s3:DeleteObject",
     };
     call.authorise(action, Resource::Object(bucket, &object.key))?;
-    if object.last_modified_time.is_some() || object.size.is_some() {
-        return Err(ApiError::not_implemented(
-            "Conditions on size or time of deletes are only for directory buckets, which are not implemented.",
-        ));
-    }
+    let tags = |tag: String| match tag.as_str() {
+        "*" => EntityTags::Any,
+        _ => EntityTags::Tags(vec![tag]),
+    };
     Ok(DeleteItem {
         name: convert::object_name(object.key)?,
         version: convert::version_in(object.version_id.as_deref())?,
-        if_match: object.e_tag.map(|tag| EntityTags::Tags(vec![tag.into_value()])),
+        conditions: delete_conditions(
+            object.e_tag.map(|tag| tags(tag.into_value())),
+            object.size,
+            object.last_modified_time,
+        )?,
     })
 }
 
 fn done((key, version): Named, result: DeleteResult) -> DeletedObject {
-    let made = result.version.and_then(convert::version_out);
     DeletedObject {
         delete_marker: Some(true).filter(|_| result.delete_marker),
-        delete_marker_version_id: made.filter(|_| result.delete_marker),
+        delete_marker_version_id: convert::version_out(result.version).filter(|_| result.delete_marker),
         key: Some(key),
         version_id: version,
     }

@@ -1,8 +1,8 @@
-//! `ListObjectVersions`: as long as buckets have no versioning, each object is its own null version.
+//! `ListObjectVersions`.
 
 use s3s::S3Response;
-use s3s::dto::{ListObjectVersionsInput, ListObjectVersionsOutput, ObjectVersion, ObjectVersionStorageClass};
-use strongroom_objects::request::{ListRequest, ListedObject};
+use s3s::dto::*;
+use strongroom_objects::request::{ListVersions, ListedVersion};
 
 use super::common::{common_prefixes, delimiter, listed_object, owner};
 use crate::convert;
@@ -20,17 +20,23 @@ pub(crate) async fn run(call: Call, input: ListObjectVersionsInput) -> Answer<Li
             "A version-id marker cannot be specified without a key marker.",
         ));
     }
-    let request = ListRequest {
+    let request = ListVersions {
         bucket: convert::bucket_name(&input.bucket)?,
         prefix: input.prefix.clone().unwrap_or_default(),
         delimiter: delimiter(input.delimiter.as_ref()),
-        after: input.key_marker.clone().filter(|marker| !marker.is_empty()),
+        name_after: input.key_marker.clone().filter(|marker| !marker.is_empty()),
+        version_after: marker.map(|marker| convert::version_of("version-id-marker", marker)).transpose()?,
         max,
     };
-    let listing = call.objects().list(request).await?;
+    let listing = call.objects().list_versions(request).await?;
     let shown = |text: &String| convert::listed(text, encoding.as_ref());
-    let next_is_object = listing.objects.last().map(|last| last.name.as_str()) == listing.next.as_deref();
-    let next = listing.next.as_ref().filter(|_| listing.truncated);
+    let (mut versions, mut delete_markers) = (Vec::new(), Vec::new());
+    for listed in listing.versions {
+        match version(listed, encoding.as_ref()) {
+            Entry::Object(version) => versions.push(version),
+            Entry::DeleteMarker(marker) => delete_markers.push(marker),
+        }
+    }
     Ok(S3Response::new(ListObjectVersionsOutput {
         name: Some(input.bucket),
         prefix: Some(shown(&input.prefix.unwrap_or_default())),
@@ -38,26 +44,41 @@ pub(crate) async fn run(call: Call, input: ListObjectVersionsInput) -> Answer<Li
         version_id_marker: Some(input.version_id_marker.unwrap_or_default()),
         max_keys: i32::try_from(max).ok(),
         is_truncated: Some(listing.truncated),
-        next_key_marker: next.map(shown),
-        next_version_id_marker: next.filter(|_| next_is_object).map(|_| "null".to_owned()),
+        next_key_marker: listing.next_name.as_ref().map(shown),
+        next_version_id_marker: convert::version_out(listing.next_version),
         common_prefixes: common_prefixes(&listing.common_prefixes, encoding.as_ref()),
         delimiter: input.delimiter.as_ref().map(shown),
-        versions: Some(
-            listing.objects.into_iter().map(|object| version(object, encoding.as_ref())).collect(),
-        ),
+        versions: Some(versions),
+        delete_markers: (!delete_markers.is_empty()).then_some(delete_markers),
         encoding_type: encoding,
         ..ListObjectVersionsOutput::default()
     }))
 }
 
-fn version(object: ListedObject, encoding: Option<&s3s::dto::EncodingType>) -> ObjectVersion {
-    let version_id = object.version.to_string();
+/// The answer has two kinds of elements.
+enum Entry {
+    Object(ObjectVersion),
+    DeleteMarker(DeleteMarkerEntry),
+}
+
+fn version(listed: ListedVersion, encoding: Option<&EncodingType>) -> Entry {
+    let version_id = Some(listed.version.to_string());
+    let is_latest = Some(listed.latest);
+    let Some(object) = listed.object else {
+        return Entry::DeleteMarker(DeleteMarkerEntry {
+            is_latest,
+            key: Some(convert::listed(listed.name.as_str(), encoding)),
+            last_modified: Some(convert::time_out(listed.mtime)),
+            owner: Some(owner()),
+            version_id,
+        });
+    };
     let object = listed_object(object, encoding, false);
-    ObjectVersion {
+    Entry::Object(ObjectVersion {
         checksum_algorithm: object.checksum_algorithm,
         checksum_type: object.checksum_type,
         e_tag: object.e_tag,
-        is_latest: Some(true),
+        is_latest,
         key: object.key,
         last_modified: object.last_modified,
         owner: Some(owner()),
@@ -66,6 +87,6 @@ fn version(object: ListedObject, encoding: Option<&s3s::dto::EncodingType>) -> O
         storage_class: object
             .storage_class
             .map(|class| ObjectVersionStorageClass::from(class.as_str().to_owned())),
-        version_id: Some(version_id),
-    }
+        version_id,
+    })
 }

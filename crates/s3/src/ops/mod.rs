@@ -4,6 +4,7 @@ pub(crate) mod abort_multipart_upload;
 pub(crate) mod acl;
 pub(crate) mod bucket_encryption;
 pub(crate) mod bucket_settings;
+pub(crate) mod bucket_versioning;
 mod common;
 pub(crate) mod complete_multipart_upload;
 pub(crate) mod copy_object;

@@ -38,7 +38,7 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
     answer_checksums!(result, value_out(stored.checksum.as_ref()));
     let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
-        copy_source_version_id: stored.source_version.and_then(convert::version_out),
+        copy_source_version_id: convert::version_out(stored.source_version),
         ..UploadPartCopyOutput::default()
     };
     answer_sse!(output, &stored.sse);
