@@ -11,7 +11,7 @@ use strongroom_telemetry::names;
 use crate::checkpoint::Record;
 use crate::directory::{Directory, Found, Lock, StoreId};
 use crate::keyring::{Keyring, LogFloor, Means};
-use crate::log::{Kind, Log, LogOptions, Record as Logged, Scanned, Surroundings};
+use crate::log::{Kind, LOG_AHEAD, Log, LogOptions, Record as Logged, Scanned, Surroundings};
 use crate::log_keys::KeySource;
 use crate::pages::PagesError;
 use crate::poison::Poison;
@@ -243,7 +243,7 @@ impl Opening<'_> {
     }
 
     fn log_options(&self) -> LogOptions {
-        LogOptions { segment_bytes: self.options.segment_bytes }
+        LogOptions { segment_bytes: self.options.segment_bytes, ahead: LOG_AHEAD }
     }
 }
 

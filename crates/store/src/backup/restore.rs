@@ -353,7 +353,7 @@ impl Restoring<'_> {
             keys: Arc::new(KeySource::new(Arc::clone(keyring))),
             random: Arc::clone(&options.random),
         };
-        let log_options = LogOptions { segment_bytes: options.segment_bytes };
+        let log_options = LogOptions { segment_bytes: options.segment_bytes, ahead: 0 };
         let segment = SegmentId(self.manifest.segment.saturating_add(STEP));
         let base = Lsn(self.manifest.to.0 + 1);
         let generation = keyring.contents().generation;

@@ -9,6 +9,7 @@ use super::format::{
     FRAME_HEADER_LEN, FRAME_MAGIC, FrameHeader, Link, Previous, SEGMENT_HEADER_LEN, SegmentHeader,
     SegmentHeaderFault, SegmentId,
 };
+use super::prepared;
 use crate::disk::{Disk, DiskFile};
 use crate::{GroupId, Lsn};
 
@@ -223,12 +224,20 @@ impl Current {
         let (segment, offset) = (self.segment, self.at.offset);
         let Some((header, link)) = self.header_at(offset)? else {
             let next = self.next_frame(offset + 1)?;
-            let len = next.unwrap_or(self.len) - offset;
-            found.push_back(match next {
-                Some(_) => OutlineItem::Gap { segment, offset, len },
-                None => OutlineItem::Tail { segment, offset, len, newest: self.newest },
-            });
-            self.at.offset = offset + len;
+            if let Some(next) = next {
+                found.push_back(OutlineItem::Gap { segment, offset, len: next - offset });
+                self.at.offset = next;
+                return Ok(());
+            }
+            let io = LogError::io("read", &self.path);
+            let len = match self.newest {
+                true => prepared::written(&*self.file, offset, self.len).map_err(io)?,
+                false => self.len - offset,
+            };
+            if len > 0 {
+                found.push_back(OutlineItem::Tail { segment, offset, len, newest: self.newest });
+            }
+            self.len = offset;
             return Ok(());
         };
         let expected = self.at.next;

@@ -9,6 +9,7 @@ use super::format::{
     SegmentHeader, SegmentHeaderFault, SegmentId,
 };
 use super::keys::{LogKeyError, SegmentKeys};
+use super::prepared;
 use super::segment::Surroundings;
 use crate::Lsn;
 use crate::disk::DiskFile;
@@ -147,6 +148,11 @@ impl SegmentReader {
     /// Whether anything behind `bad` proves that the frame there had been synced: an authentic header that says so.
     pub(crate) fn was_durable(&self, bad: &Cursor) -> Result<bool, LogError> {
         Ok(self.find_header(bad.offset + 1, |header| header.durable > bad.offset)?.is_some())
+    }
+
+    /// How many bytes behind `at` are no zeros that were written ahead.
+    pub(crate) fn written_behind(&self, at: &Cursor) -> Result<u64, LogError> {
+        prepared::written(&*self.file, at.offset, self.len).map_err(LogError::io("read", &self.path))
     }
 
     /// Where reading can go on behind what is bad at `bad`: with the next frame, or with the same one if only its

@@ -160,7 +160,7 @@ impl Scanned {
             if bounds.must_be_good() || reader.was_durable(&at)? {
                 return Err(reader.damage(&at, fault).into());
             }
-            self.cut_bytes = reader.len - at.offset;
+            self.cut_bytes = reader.written_behind(&at)?;
             return Ok(at);
         }
     }

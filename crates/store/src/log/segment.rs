@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     pub(crate) keys: SegmentKeys,
     /// Where the next frame goes.
     pub(crate) position: u64,
+    /// Where the file ends: behind `position` it has zeros.
+    pub(crate) prepared: u64,
     /// How far the file is known to be synced.
     pub(crate) durable: u64,
     /// The last link.
@@ -94,7 +96,7 @@ impl Segment {
         file.sync().map_err(LogError::io("sync", new))?;
         let end = SEGMENT_HEADER_LEN as u64;
         let path = path.to_path_buf();
-        Ok(Self { id, file, path, keys, position: end, durable: end, link: Link(seal.tag) })
+        Ok(Self { id, file, path, keys, position: end, prepared: end, durable: end, link: Link(seal.tag) })
     }
 }
 

@@ -170,9 +170,11 @@ impl Survey<'_> {
                 && matches!(&error, LogError::Damage { .. })
                 && !reader.was_durable(&at).unwrap_or(true);
             if torn {
-                let len = reader.len - at.offset;
+                let len = reader.written_behind(&at).unwrap_or(reader.len - at.offset);
                 self.done.torn_bytes = len;
-                (self.visit)(Sight::Torn { segment, offset: at.offset, len });
+                if len > 0 {
+                    (self.visit)(Sight::Torn { segment, offset: at.offset, len });
+                }
                 return at;
             }
             self.damage(error);

@@ -14,6 +14,7 @@ use super::format::{
 };
 use super::mark::{MarkFile, Proof};
 use super::pin::{Pin, Pins};
+use super::prepared;
 use super::segment::{NotMade, Segment, Surroundings};
 use crate::{GroupId, Lsn};
 
@@ -25,6 +26,8 @@ const BUFFER_LEN_KEPT: usize = 4 << 20;
 pub(crate) struct LogOptions {
     /// Past how many bytes a segment is followed by the next.
     pub(crate) segment_bytes: u64,
+    /// How many zeros are written ahead of small batches (§4).
+    pub(crate) ahead: usize,
 }
 
 /// A record to append.
@@ -246,14 +249,37 @@ impl Log {
         match segment.file.write_at(bytes, segment.position) {
             Ok(()) => segment.position += bytes.len() as u64,
             Err(source) => {
-                let cut = segment.file.set_len(segment.position);
-                cut.map_err(LogError::io("cut", &segment.path)).map_err(|error| self.poisoned(error))?;
+                self.cut()?;
                 // Without this a power cut could undo the cut, and a command that was refused would come to be.
                 self.sync_segment()?;
                 return Err(WriteError::NotWritten { source });
             }
         }
+        if self.segment.position > self.segment.prepared {
+            self.prepare(bytes.len())?;
+        }
         Ok(())
+    }
+
+    /// Writes zeros behind a batch of this many bytes, so that the next ones do not change the file's length. If there is no
+    /// space for that, it goes without.
+    fn prepare(&mut self, batch: usize) -> Result<(), WriteError> {
+        let segment = &mut self.segment;
+        let left = self.options.segment_bytes.saturating_sub(segment.position);
+        let ahead = usize::try_from(left).unwrap_or(usize::MAX).min(self.options.ahead);
+        match prepared::prepare(&*segment.file, segment.position, ahead, batch) {
+            Ok(end) => segment.prepared = end,
+            Err(_) => self.cut()?,
+        }
+        Ok(())
+    }
+
+    /// Ends the file with its last frame.
+    fn cut(&mut self) -> Result<(), WriteError> {
+        let segment = &mut self.segment;
+        let cut = segment.file.set_len(segment.position).map_err(LogError::io("cut", &segment.path));
+        segment.prepared = segment.position;
+        cut.map_err(|error| self.poisoned(error))
     }
 
     /// Makes everything that was appended durable; the answer is the last record's LSN.
@@ -268,6 +294,14 @@ impl Log {
         }
         self.sync_segment()?;
         Ok(self.durable)
+    }
+
+    /// [`Self::sync_segment`], and the file ends with its last frame.
+    fn end_segment(&mut self) -> Result<(), WriteError> {
+        if self.segment.prepared > self.segment.position {
+            self.cut()?;
+        }
+        self.sync_segment()
     }
 
     fn sync_segment(&mut self) -> Result<(), WriteError> {
@@ -286,7 +320,7 @@ impl Log {
     /// After [`WriteError::NotWritten`] and [`WriteError::Key`] the log goes on in the segment it had.
     pub(crate) fn rotate(&mut self) -> Result<SegmentId, WriteError> {
         self.check_poison()?;
-        self.sync_segment()?;
+        self.end_segment()?;
         let old = &self.segment;
         let previous = Previous { segment: old.id.0, end: old.position, link: old.link };
         match Segment::create(&self.around, old.id.next(), self.next, previous) {
@@ -366,7 +400,7 @@ impl Log {
     /// Makes everything durable and records that the log ends here.
     pub(crate) fn close_clean(mut self) -> Result<(), WriteError> {
         self.check_poison()?;
-        self.sync_segment()?;
+        self.end_segment()?;
         let proof = Proof { clean: true, ..self.proof() };
         self.mark.write_through(proof).map_err(|error| self.poisoned(error))
     }

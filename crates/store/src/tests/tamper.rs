@@ -291,7 +291,8 @@ fn a_log_whose_end_was_lost_below_what_the_keyring_knows_is_damaged() {
     // The mark as a power cut may leave it, and a last frame that rotted: alone, that would be a torn tail.
     fs::write(log.join("mark"), mark).unwrap();
     let (segment, mut bytes) = contents(&log).into_iter().find(|(path, _)| !path.ends_with("mark")).unwrap();
-    *bytes.last_mut().unwrap() ^= 1;
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[end] = bytes[end].wrapping_add(1);
     fs::write(segment, bytes).unwrap();
     let store = Closed { dir, keys, group };
     let error = store.refused();

@@ -69,7 +69,8 @@ fn no_space_refuses_commands_and_the_store_goes_on_when_there_is_space() {
     let group = make_group(&store, "photos");
     store.commit_blocking(put(group, "before", "kept")).unwrap();
     disk.limit(Some(0));
-    let refused = store.commit_blocking(put(group, "while", &"long ".repeat(1000)));
+    // More than the zeros that the log has ahead.
+    let refused = store.commit_blocking(put(group, "while", &"long ".repeat(100_000)));
     assert!(matches!(refused, Err(CommitError::NoSpace)), "{refused:?}");
     assert_eq!(get(&store, group, "while"), None);
     disk.limit(None);

@@ -5,6 +5,7 @@ mod failure;
 mod formats;
 mod marks;
 mod offline;
+mod prepared;
 mod round_trip;
 mod snapshot;
 mod survey;
@@ -64,7 +65,7 @@ impl LogKeys for Keys {
     }
 }
 
-pub(super) const OPTIONS: LogOptions = LogOptions { segment_bytes: 4096 };
+pub(super) const OPTIONS: LogOptions = LogOptions { segment_bytes: 4096, ahead: 0 };
 
 pub(super) fn around(disk: Arc<dyn Disk>, dir: &Path, keys: Arc<Keys>, seed: u64) -> Surroundings {
     let random = Arc::new(SeededRandom::dangerous_from_seed(seed));

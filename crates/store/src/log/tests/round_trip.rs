@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::disk::OsDisk;
-use crate::log::{LogFault, OutlineItem, outline};
+use crate::log::{LOG_AHEAD, LogFault, OutlineItem, outline};
 
 #[test]
 fn records_come_back_in_order_over_segments_and_openings() {
@@ -74,7 +74,7 @@ fn a_later_batch_far_behind_still_proves_damage() {
     drop(log);
     // In one segment: only the frame behind 3 MiB of body says that the first was synced.
     let (disk, _, around) = simulated(2);
-    let options = LogOptions { segment_bytes: 64 << 20 };
+    let options = LogOptions { segment_bytes: 64 << 20, ahead: LOG_AHEAD };
     let mut log = Log::create(around.clone(), options, 1).unwrap();
     let mark = disk.bytes(&mark_file());
     append(&mut log, &[(1, &vec![1; 3 << 20])]);
