@@ -1,36 +1,14 @@
 //! Root credentials over a real store.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod support;
+
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
 
 use strongroom_iam::{Credentials, Iam, IamError, IamOptions, Identity, Secret};
-use strongroom_seal::{Context, Envelope, OsRandom, RootKey, SeededRandom, record};
-use strongroom_store::{Command, GroupId, RootKeyError, RootKeys, Store, StoreOptions, Write};
+use strongroom_store::{Command, GroupId, Write};
+use support::store;
 use tempfile::TempDir;
-use zeroize::Zeroizing;
-
-#[derive(Debug)]
-struct OneRootKey(RootKey);
-
-impl RootKeys for OneRootKey {
-    fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
-        let blob = record::seal(&self.0, context, key, &OsRandom);
-        Ok(Envelope { provider: "test".into(), key_id: "root".into(), key_version: 1, blob })
-    }
-
-    fn unwrap(&self, envelope: &Envelope, context: &Context) -> Result<Zeroizing<[u8; 32]>, RootKeyError> {
-        let wrong = || RootKeyError::Wrong { key_id: envelope.key_id.clone() };
-        let plain = record::open(&self.0, context, &envelope.blob).map_err(|_| wrong())?;
-        plain.as_slice().try_into().map(Zeroizing::new).map_err(|_| wrong())
-    }
-}
-
-fn store(dir: &Path) -> Store {
-    let key = RootKey::generate(&SeededRandom::dangerous_from_seed(1));
-    Store::create_or_open(StoreOptions::new(dir.join("data"), Arc::new(OneRootKey(key)))).unwrap()
-}
 
 #[test]
 fn credentials_are_made_once_and_shown_once() {
