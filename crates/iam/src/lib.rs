@@ -32,6 +32,8 @@ mod policy;
 mod rewrap;
 mod row;
 mod rows;
+#[cfg(any(test, feature = "fuzzing"))]
+mod samples;
 mod sealed;
 mod sessions;
 mod state;

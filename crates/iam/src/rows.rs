@@ -340,67 +340,15 @@ pub(crate) fn access_key(text: &str) -> Result<AccessKey, RowFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::{self, Sample};
 
     fn name(text: &str) -> Name {
         Name::parse(text).unwrap()
     }
 
-    fn policy() -> Policy {
-        Policy::parse_identity(r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#).unwrap()
-    }
-
-    /// Each row's reader, which encodes again what it read.
-    type Again = fn(&[u8]) -> Result<Vec<u8>, RowFault>;
-
-    fn rows() -> Vec<(Vec<u8>, Again)> {
-        let user = User {
-            id: "ABCDEFGHIJKLMNOP".into(),
-            disabled: true,
-            created_at: 7,
-            policies: vec![name("a"), name("b")],
-            groups: vec![],
-        };
-        let group = Group { created_at: 7, policies: vec![name("a")] };
-        let named = NamedPolicy { created_at: 7, updated_at: 8, policy: policy() };
-        let key = KeyBody {
-            service_account: true,
-            owner: Owner::Root,
-            disabled: false,
-            created_at: 7,
-            expires_at: Some(9),
-            policy: Some(policy()),
-            description: "backups".into(),
-        };
-        let token = Token {
-            salt: [1; 16],
-            verifier: [2; 32],
-            owner: Owner::User(name("bob")),
-            scopes: vec![Scope::BucketsRead, Scope::ServerWrite],
-            created_at: 7,
-            expires_at: None,
-            description: String::new(),
-        };
-        let change = Change {
-            seq: 1,
-            at: 7,
-            by: "root".into(),
-            kind: ChangeKind::PolicyAttached,
-            subject: "a".into(),
-            target: Some("user/bob".into()),
-        };
-        vec![
-            (user.encode(), |value| Ok(User::decode(value)?.encode())),
-            (group.encode(), |value| Ok(Group::decode(value)?.encode())),
-            (named.encode(), |value| Ok(NamedPolicy::decode(value)?.encode())),
-            (key.encode(), |value| Ok(KeyBody::decode(value)?.encode())),
-            (token.encode(), |value| Ok(Token::decode(value)?.encode())),
-            (change.encode(), |value| Ok(Change::decode(1, value)?.encode())),
-        ]
-    }
-
     #[test]
     fn what_is_read_is_what_was_written_and_has_one_encoding() {
-        for (value, again) in rows() {
+        for Sample { value, again, .. } in samples::rows() {
             assert_eq!(again(&value).unwrap(), value);
             assert!(again(&[value.as_slice(), &[0]].concat()).is_err(), "trailing byte");
             for at in 0..value.len() {

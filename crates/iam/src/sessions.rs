@@ -226,6 +226,32 @@ pub(crate) fn make_key(store: &Store, random: &dyn Random) -> Result<Arc<SecretK
     }
 }
 
+/// A token, for tests of its reader.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sample(key: &SecretKey) -> String {
+    let random = strongroom_seal::SeededRandom::dangerous_from_seed(1);
+    let json = r#"{"Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}"#;
+    let session = Session {
+        secret: Secret::generate(&random),
+        name: Name::parse("job").expect("a name"),
+        parent: Parent::Root([7; 16]),
+        expires_at: 1_600_000_000,
+        policy: Some(Policy::parse_identity(json).expect("a policy")),
+    };
+    session.seal(key, &sample_access_key(), &random)
+}
+
+/// Whether it is a token of the same access key.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sample_opens(key: &SecretKey, token: &str) -> bool {
+    Session::open(key, &sample_access_key(), token).is_ok()
+}
+
+#[cfg(feature = "fuzzing")]
+fn sample_access_key() -> AccessKey {
+    AccessKey::parse("AKIDSAMPLE").expect("an access key")
+}
+
 #[cfg(test)]
 mod tests {
     use strongroom_seal::SeededRandom;
