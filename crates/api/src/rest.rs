@@ -73,6 +73,8 @@ pub struct RestOptions {
     pub rate: RateLimit,
     /// Whether tokens are taken over plain HTTP from other machines. Whoever reads along then has them.
     pub tokens_over_http: bool,
+    /// The region to answer as, for the policies that ask through which service a key is used.
+    pub region: String,
     /// The key of the KMS that is used where none is named, for the policies that say who may use it.
     pub default_kms_key: String,
 }
@@ -196,4 +198,29 @@ fn expiry(seconds: u64) -> Result<u64, Refusal> {
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     Ok(now + seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn document_has_the_paths_that_are_routed_and_no_others() {
+        let routed: BTreeSet<_> = configuration()
+            .into_iter()
+            .chain(data())
+            .map(|(path, _)| format!("{PREFIX}{}", path.replace("{*", "{")))
+            .chain([format!("{PREFIX}/openapi.json")])
+            .collect();
+        let described: BTreeSet<_> = openapi::described().paths.paths.into_keys().collect();
+        assert_eq!(routed, described);
+    }
+
+    #[test]
+    fn ends_of_time_are_bounded() {
+        assert!(expiry(0).is_err() && expiry(u64::MAX).is_err());
+        assert!(expiry(1).is_ok());
+    }
 }

@@ -112,6 +112,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let rest_options = RestOptions {
         rate: config.api_rate,
         tokens_over_http: config.api_tokens_over_http,
+        region: config.region.clone(),
         default_kms_key: kms.default_key().to_owned(),
     };
     let rest = Some(Rest::new(objects.clone(), iam.clone(), rest_options));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use strongroom_iam::{Arn, Ask, Facts, Policy, Scope};
+use strongroom_iam::{Arn, Ask, Facts, Identity, Policy, Scope};
 use strongroom_objects::{
     BucketName, DefaultEncryption, DocumentKind, ObjectError, SseApplied, SseRequest, kms_key_id,
 };
@@ -36,7 +36,11 @@ impl Rest {
         resource: &Arn,
         facts: &Facts,
     ) -> Result<(), Refusal> {
-        let policy = self.policy_of(bucket)?;
+        // Root is not bound by it, and has to be able to mend one that cannot be read.
+        let policy = match &caller.identity {
+            Identity::Root => None,
+            _ => self.policy_of(bucket)?,
+        };
         self.decide(caller, action, resource, facts, policy.as_deref())
     }
 
@@ -92,12 +96,7 @@ impl Rest {
             },
         };
         let key_id = key_id.unwrap_or_else(|| self.0.options.default_kms_key.clone());
-        self.allow(
-            caller,
-            (Scope::ObjectsWrite, "kms:GenerateDataKey"),
-            &Arn::kms_key(kms_key_id(&key_id)),
-            facts,
-        )
+        self.allow_key(caller, (Scope::ObjectsWrite, "kms:GenerateDataKey"), &key_id, facts)
     }
 
     /// Lets `caller` open what a key of the KMS seals, if one does.
@@ -108,13 +107,16 @@ impl Rest {
         facts: &Facts,
     ) -> Result<(), Refusal> {
         match sealed {
-            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => self.allow(
-                caller,
-                (Scope::ObjectsRead, "kms:Decrypt"),
-                &Arn::kms_key(kms_key_id(key_id)),
-                facts,
-            ),
+            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => {
+                self.allow_key(caller, (Scope::ObjectsRead, "kms:Decrypt"), key_id, facts)
+            }
             SseApplied::S3 | SseApplied::Customer { .. } => Ok(()),
         }
+    }
+
+    fn allow_key(&self, caller: &Caller, action: Action, key_id: &str, facts: &Facts) -> Result<(), Refusal> {
+        let mut facts = facts.clone();
+        facts.set("kms:viaservice", format!("s3.{}.amazonaws.com", self.0.options.region));
+        self.allow(caller, action, &Arn::kms_key(kms_key_id(key_id)), &facts)
     }
 }

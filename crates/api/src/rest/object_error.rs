@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_RANGE, ETAG, LAST_MODIFIED};
-use strongroom_objects::{Condition, ContentError, KmsError, ObjectError};
+use strongroom_objects::{ContentError, KmsError, ObjectError};
 
 use super::objects::{http_date, quoted};
 use crate::refusal::Refusal;
@@ -62,12 +62,7 @@ fn told(error: &ObjectError) -> Refusal {
         E::Unsupported { .. } => Refusal::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", text),
 
         E::PreconditionFailed { condition } => {
-            let header = match condition {
-                Condition::IfMatch => "If-Match",
-                Condition::IfNoneMatch => "If-None-Match",
-                Condition::IfModifiedSince => "If-Modified-Since",
-                Condition::IfUnmodifiedSince => "If-Unmodified-Since",
-            };
+            let header = condition.header();
             let message = format!("The condition {header} does not hold.");
             Refusal::new(StatusCode::PRECONDITION_FAILED, "PreconditionFailed", message)
         }

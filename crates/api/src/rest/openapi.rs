@@ -133,12 +133,17 @@ impl Modify for Bearer {
     }
 }
 
+/// The description.
+pub(super) fn described() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
 /// This document
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "tokens", security(()),
     responses((status = 200, description = "The description of the API", body = Object)))]
 pub(super) async fn document() -> impl IntoResponse {
     static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-        Api::openapi().to_json().expect("a description has names of text and finite numbers")
+        described().to_json().expect("a description has names of text and finite numbers")
     });
     ([(CONTENT_TYPE, "application/json")], TEXT.as_str())
 }

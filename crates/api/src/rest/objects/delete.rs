@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use strongroom_iam::{Arn, Scope};
+use strongroom_objects::DeleteConditions;
 use strongroom_objects::request::DeleteRequest;
 
 use super::{OfVersion, bucket_name, headers, object_name};
@@ -50,7 +51,9 @@ pub(in crate::rest) async fn delete(
         &Arn::object(bucket.as_str(), &key),
         &facts,
     )?;
-    let asked = DeleteRequest { bucket, name, version, if_match: headers::if_match(&request)? };
+    let if_match = headers::if_match(&request)?;
+    let conditions = DeleteConditions { if_match, ..DeleteConditions::default() };
+    let asked = DeleteRequest { bucket, name, version, conditions };
     let deleted = rest.0.objects.delete(asked).await?;
     let mut answer = HeaderMap::new();
     if let Some(version) = deleted.version {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use strongroom_iam::{Arn, Facts, Scope};
 use strongroom_objects::request::{ContentRange, GetRequest, ObjectInfo};
-use strongroom_objects::{BucketName, ObjectError, VersionId};
+use strongroom_objects::{BucketName, ObjectError};
 
 use super::{OfVersion, bucket_name, headers, http_date, object_name, quoted, sse};
 use crate::refusal::{Names, Parameters, Refusal};
@@ -158,17 +158,15 @@ impl Rest {
         match found {
             Ok(info) => self.allow_opening(caller, &info.sse, &facts),
             // As S3 does: that a name is free is told to those only who may list names.
-            Err(ObjectError::NoSuchKey { .. } | ObjectError::NoSuchVersion { .. }) => {
-                let bucket = Arn::bucket(asked.bucket.as_str());
-                self.allow_in(
-                    &asked.bucket,
-                    caller,
-                    (Scope::ObjectsRead, "s3:ListBucket"),
-                    &bucket,
-                    &caller.facts(),
-                )
+            Err(error) => {
+                let action = match error {
+                    ObjectError::NoSuchKey { .. } => "s3:ListBucket",
+                    ObjectError::NoSuchVersion { .. } => "s3:ListBucketVersions",
+                    _ => return Ok(()),
+                };
+                let (action, bucket) = ((Scope::ObjectsRead, action), Arn::bucket(asked.bucket.as_str()));
+                self.allow_in(&asked.bucket, caller, action, &bucket, &caller.facts())
             }
-            Err(_) => Ok(()),
         }
     }
 }
@@ -183,8 +181,8 @@ fn answer(info: &ObjectInfo, range: Option<ContentRange>, length: u64, body: Bod
     say(CONTENT_LENGTH, &length.to_string());
     // A browser that shows what somebody stored must not run it as a part of this server.
     say(CONTENT_SECURITY_POLICY, "sandbox");
-    if !matches!(info.version, VersionId::Null) {
-        say(HeaderName::from_static("x-amz-version-id"), &info.version.to_string());
+    if let Some(version) = info.version {
+        say(HeaderName::from_static("x-amz-version-id"), &version.to_string());
     }
     if !info.meta.tags.is_empty() {
         say(HeaderName::from_static("x-amz-tagging-count"), &info.meta.tags.len().to_string());

@@ -14,7 +14,7 @@ use futures::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use strongroom_iam::{Arn, Scope};
 use strongroom_objects::request::PutRequest;
-use strongroom_objects::{ChecksumRequest, Content, ContentError, VersionId};
+use strongroom_objects::{ChecksumRequest, Content, ContentError};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -113,10 +113,7 @@ pub(in crate::rest) async fn put(
         content_md5: headers::content_md5(&parts.headers)?,
     };
     let stored = rest.0.objects.put(request).await?;
-    let version = match stored.version {
-        VersionId::Null => None,
-        id => Some(id.to_string()),
-    };
+    let version = stored.version.map(|version| version.to_string());
     let mut answer = HeaderMap::new();
     headers::put(&mut answer, ETAG, &quoted(&stored.etag));
     if let Some(version) = &version {
