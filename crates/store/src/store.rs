@@ -10,7 +10,7 @@ use strongroom_seal::GroupKey;
 use tokio::sync::oneshot;
 
 use crate::checkpoint::{Checkpointer, ToCheckpoint};
-use crate::commit::{Applier, Entrance, Logger, Making, ToApply, ToLog};
+use crate::commit::{Applier, ApplyThread, Entrance, Logger, Making, SharedApplier, ToApply, ToLog};
 use crate::directory::{Directory, io_error, is_no_space};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
@@ -364,6 +364,13 @@ impl Handle {
         let (to_checkpoint, orders) = mpsc::channel();
         let (to_keeper, questions) = mpsc::channel();
         let entrance = Entrance::new(Arc::clone(&engine), to_log.clone());
+        let applier = Arc::new(SharedApplier::new(Applier {
+            engine: Arc::clone(&engine),
+            logger: to_log.clone(),
+            keeper: to_keeper.clone(),
+            held: Default::default(),
+            waiting: None,
+        }));
         let logger = Logger {
             engine: Arc::clone(&engine),
             since_checkpoint: log.bytes(),
@@ -371,15 +378,10 @@ impl Handle {
             log,
             requests,
             applier: to_apply.clone(),
+            shared: Arc::clone(&applier),
+            sent: 0,
+            carried: None,
             checkpointer: to_checkpoint.clone(),
-        };
-        let applier = Applier {
-            engine: Arc::clone(&engine),
-            messages: batches,
-            logger: to_log.clone(),
-            keeper: to_keeper.clone(),
-            held: Default::default(),
-            waiting: None,
         };
         let checkpointer = Checkpointer {
             engine: Arc::clone(&engine),
@@ -409,7 +411,10 @@ impl Handle {
         let threads = Threads {
             resealers: resealer.start()?,
             keeper: (to_keeper, spawn("store-keys", move || keeper.run())?),
-            applier: (to_apply, spawn("store-apply", move || applier.run())?),
+            applier: (
+                to_apply,
+                spawn("store-apply", move || ApplyThread { messages: batches, applier }.run())?,
+            ),
             logger: (to_log, spawn("store-log", move || logger.run())?),
             checkpointer: (to_checkpoint, spawn("store-checkpoint", move || checkpointer.run())?),
         };

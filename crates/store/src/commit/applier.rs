@@ -1,9 +1,9 @@
-//! The apply thread: durable commands become rows, in log order.
+//! Durable commands become rows, in log order: on the apply thread, or, when a writer is alone, on the log thread.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -17,11 +17,25 @@ use crate::pages::PagesError;
 use crate::registry::{ApplyError, GroupError};
 use crate::{Cause, Command, CommitError, GroupId, Lsn, Outcome, groups};
 
+/// The apply thread.
+#[derive(Debug)]
+pub(crate) struct ApplyThread {
+    pub(crate) messages: Receiver<ToApply>,
+    pub(crate) applier: Arc<SharedApplier>,
+}
+
+/// Whoever has the turn applies. The apply thread waits for it, the log thread never does.
+#[derive(Debug)]
+pub(crate) struct SharedApplier {
+    turn: Mutex<Applier>,
+    /// How many batches and barriers the apply thread is through with.
+    done: AtomicU64,
+}
+
 /// Applies batches.
 #[derive(Debug)]
 pub(crate) struct Applier {
     pub(crate) engine: Arc<Engine>,
-    pub(crate) messages: Receiver<ToApply>,
     pub(crate) logger: Sender<ToLog>,
     pub(crate) keeper: Sender<ToKeeper>,
     /// Groups whose pages are being made durable, and what waits for that. Their commands may be applied after later
@@ -51,32 +65,70 @@ enum NotDone {
 /// How often it is tried whether there is space by now.
 const RETRY: Duration = Duration::from_millis(20);
 
-impl Applier {
+impl ApplyThread {
     /// Works until told to end.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(self) {
+        // Only what this thread applies can wait, so it alone need look.
+        let mut waits = false;
         loop {
-            let message = match &self.waiting {
-                None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(_) => self.messages.recv_timeout(RETRY),
+            let message = match waits {
+                false => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                true => self.messages.recv_timeout(RETRY),
             };
+            let mut applier = self.applier.turn();
+            let counts = matches!(&message, Ok(ToApply::Batch(_) | ToApply::Barrier(_)));
             match message {
-                Ok(ToApply::Batch(batch)) => self.batch(batch),
+                Ok(ToApply::Batch(batch)) => applier.batch(batch),
                 Ok(ToApply::Barrier(reached)) => drop(reached.send(())),
                 Ok(ToApply::Hold(group, held)) => {
                     // What the keyring does not have yet must not become durable in the system group's rows.
-                    let free = group != GroupId::SYSTEM || self.waiting.is_none();
+                    let free = group != GroupId::SYSTEM || applier.waiting.is_none();
                     if free {
-                        self.held.entry(group).or_default();
+                        applier.held.entry(group).or_default();
                     }
                     let _ = held.send(free);
                 }
-                Ok(ToApply::Release(group)) => self.release(group),
-                Err(RecvTimeoutError::Timeout) => self.try_again(),
-                Ok(ToApply::Stop) | Err(RecvTimeoutError::Disconnected) => return self.give_up(),
+                Ok(ToApply::Release(group)) => applier.release(group),
+                Err(RecvTimeoutError::Timeout) => applier.try_again(),
+                Ok(ToApply::Stop) | Err(RecvTimeoutError::Disconnected) => return applier.give_up(),
+            }
+            waits = applier.waiting.is_some();
+            drop(applier);
+            if counts {
+                self.applier.done.fetch_add(1, Ordering::AcqRel);
             }
         }
     }
+}
 
+impl SharedApplier {
+    pub(crate) fn new(applier: Applier) -> Self {
+        Self { turn: Mutex::new(applier), done: AtomicU64::new(0) }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Applier> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Applies a command at once if it can come to nothing but rows and nothing of the log is still to be applied before it:
+    /// if the apply thread is through with all `sent` batches and barriers. Otherwise it is given back.
+    pub(super) fn alone(&self, batch: Run, sent: u64) -> Result<(), Run> {
+        let only_rows =
+            matches!(batch.as_slice(), [(_, request)] if request.command.group != GroupId::SYSTEM);
+        if !only_rows || self.done.load(Ordering::Acquire) != sent {
+            return Err(batch);
+        }
+        match self.turn.try_lock() {
+            Ok(mut applier) => {
+                applier.batch(batch);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => Err(batch),
+        }
+    }
+}
+
+impl Applier {
     fn release(&mut self, group: GroupId) {
         let mut runs = self.held.remove(&group).unwrap_or_default().into_iter();
         while let Some(run) = runs.next() {

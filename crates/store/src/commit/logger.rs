@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use metrics::{counter, gauge, histogram};
 use strongroom_telemetry::names;
 
-use super::{Request, Rotated, ToApply, ToLog};
+use super::{Request, Rotated, SharedApplier, ToApply, ToLog};
 use crate::checkpoint::ToCheckpoint;
 use crate::directory::is_no_space;
 use crate::engine::Engine;
@@ -32,6 +32,12 @@ pub(crate) struct Logger {
     pub(crate) log: Log,
     pub(crate) requests: Receiver<ToLog>,
     pub(crate) applier: Sender<ToApply>,
+    /// For a command that nobody else's command follows: it saves the way to the apply thread.
+    pub(crate) shared: Arc<SharedApplier>,
+    /// How many batches and barriers went to the apply thread.
+    pub(crate) sent: u64,
+    /// What came while the batch before was made durable.
+    pub(crate) carried: Option<ToLog>,
     pub(crate) checkpointer: Sender<ToCheckpoint>,
     /// Log bytes since the last checkpoint began.
     pub(crate) since_checkpoint: u64,
@@ -42,19 +48,18 @@ pub(crate) struct Logger {
 impl Logger {
     /// Works until told to end.
     pub(crate) fn run(mut self) {
-        let mut carried = None;
-        while let Some(message) = carried.take().or_else(|| self.requests.recv().ok()) {
+        while let Some(message) = self.carried.take().or_else(|| self.requests.recv().ok()) {
             match message {
                 ToLog::Commit(first) => {
                     let (batch, next) = self.gather(first);
-                    carried = next;
+                    self.carried = next;
                     self.commit(batch);
                 }
                 ToLog::Rotate { rotated, reached } => {
                     let result = self.log.rotate();
                     if result.is_ok() {
                         self.since_checkpoint = 0;
-                        let _ = self.applier.send(ToApply::Barrier(reached));
+                        self.to_apply(ToApply::Barrier(reached));
                     }
                     let last = Lsn(self.log.next_lsn().0 - 1);
                     let _ = rotated.send(self.checked(result).map(|segment| Rotated { segment, last }));
@@ -65,7 +70,7 @@ impl Logger {
                 }
                 ToLog::Pin { pinned, reached } => {
                     let _ = pinned.send(self.log.pin());
-                    let _ = self.applier.send(ToApply::Barrier(reached));
+                    self.to_apply(ToApply::Barrier(reached));
                 }
                 ToLog::KeyringChanged { generation, rotated } => {
                     // On a full disk the system group's old key goes on until a segment can be started.
@@ -135,8 +140,23 @@ impl Logger {
         self.count(&batch, self.log.bytes().saturating_sub(bytes_before));
         // Before anyone is answered: a checkpoint that is asked for next must not take it that nothing was logged.
         self.show();
+        if self.carried.is_none() {
+            self.carried = self.requests.try_recv().ok();
+        }
+        // With another command behind it, the next sync and this application are better done side by side.
+        let batch = match self.carried {
+            None => self.shared.alone(batch, self.sent),
+            Some(_) => Err(batch),
+        };
+        if let Err(batch) = batch {
+            self.to_apply(ToApply::Batch(batch));
+        }
+    }
+
+    fn to_apply(&mut self, message: ToApply) {
+        self.sent += 1;
         // Fails only if the apply thread died; then the requests are dropped, which their callers notice.
-        let _ = self.applier.send(ToApply::Batch(batch));
+        let _ = self.applier.send(message);
     }
 
     /// Appends what can be appended and answers the rest; `None` if nothing was.

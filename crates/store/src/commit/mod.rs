@@ -7,7 +7,8 @@
 //!    └── permits        checkpoint thread ───────┘
 //! ```
 //!
-//! While one batch is being synced the next one gathers, and the one before is applied. Nothing holds a lock over I/O:
+//! While one batch is being synced the next one gathers, and the one before is applied. A command that comes alone is applied by the
+//! log thread itself, which saves its writer a change of threads. Nothing waits for a lock over I/O:
 //! the log belongs to its thread, and what is applied in which order follows from one channel. The channels are not
 //! bounded, since each command in them holds a permit for its bytes; control messages are few.
 //!
@@ -27,7 +28,7 @@ use crate::log::{Pin, SegmentId, WriteError};
 use crate::registry::OpenGroup;
 use crate::{Command, CommitError, GroupId, Lsn, Outcome};
 
-pub(crate) use self::applier::Applier;
+pub(crate) use self::applier::{Applier, ApplyThread, SharedApplier};
 pub(crate) use self::entrance::Entrance;
 pub(crate) use self::logger::Logger;
 
