@@ -16,6 +16,7 @@ use strongroom_objects::{BucketName, ObjectName, Objects, SseApplied, SseRequest
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
+use crate::checksum;
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
 use crate::ops;
@@ -111,6 +112,11 @@ impl Call {
         let settings = name.and_then(|name| self.objects().bucket_settings(&name).ok());
         let customer_keys_blocked = settings.is_some_and(|settings| settings.customer_keys_blocked);
         Setting { channel: self.channel(), customer_keys_blocked, region: self.region() }
+    }
+
+    /// Whether event notifications may go there.
+    pub(crate) fn is_event_target(&self, id: &str) -> bool {
+        self.shared.options.event_targets.iter().any(|target| target == id)
     }
 
     /// Whether the request came over TLS.
@@ -217,6 +223,14 @@ impl Call {
         self.shared.authority.require_key(self.asker()?, purpose, key_id, self.region())
     }
 
+    /// Verifies a document against its headers, if there is one: the library has read it, and operations are to believe it.
+    fn check_document(&self) -> Result<(), ApiError> {
+        match self.state.take_document() {
+            Some(document) => checksum::verify_document(&self.headers, &document),
+            None => Ok(()),
+        }
+    }
+
     /// The span of the request, for what is logged after the operation returned.
     pub(crate) fn state(&self) -> &RequestState {
         &self.state
@@ -262,6 +276,7 @@ macro_rules! operations {
             async fn $method(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
                 let (call, input) = self.split(request);
                 let (state, authority) = (call.state.clone(), self.0.authority.clone());
+                call.check_document().map_err(|error| fail(&state, error))?;
                 let run = Box::pin($operation(call, input));
                 run.with_subscriber(state.logs())
                     .await
@@ -290,18 +305,40 @@ operations! {
         -> GetBucketAccelerateConfigurationOutput = ops::bucket_settings::accelerate;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = ops::bucket_settings::logging;
     get_bucket_notification_configuration(GetBucketNotificationConfigurationInput)
-        -> GetBucketNotificationConfigurationOutput = ops::bucket_settings::notification;
+        -> GetBucketNotificationConfigurationOutput = ops::bucket_settings::notification::get;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput)
+        -> PutBucketNotificationConfigurationOutput = ops::bucket_settings::notification::put;
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput
-        = ops::bucket_settings::ownership;
+        = ops::bucket_settings::ownership::get;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput
+        = ops::bucket_settings::ownership::put;
+    delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput
+        = ops::bucket_settings::ownership::delete;
     get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput
-        = ops::bucket_settings::public_access_block;
-    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = ops::bucket_settings::policy;
+        = ops::bucket_settings::public_access::get;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput
+        = ops::bucket_settings::public_access::put;
+    delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput
+        = ops::bucket_settings::public_access::delete;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput = ops::bucket_settings::policy::get;
+    put_bucket_policy(PutBucketPolicyInput) -> PutBucketPolicyOutput = ops::bucket_settings::policy::put;
+    delete_bucket_policy(DeleteBucketPolicyInput) -> DeleteBucketPolicyOutput
+        = ops::bucket_settings::policy::delete;
     get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput
-        = ops::bucket_settings::policy_status;
-    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = ops::bucket_settings::cors;
+        = ops::bucket_settings::policy::status;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = ops::bucket_settings::cors::get;
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = ops::bucket_settings::cors::put;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = ops::bucket_settings::cors::delete;
     get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput)
-        -> GetBucketLifecycleConfigurationOutput = ops::bucket_settings::lifecycle;
-    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = ops::bucket_settings::tagging;
+        -> GetBucketLifecycleConfigurationOutput = ops::bucket_settings::lifecycle::get;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput)
+        -> PutBucketLifecycleConfigurationOutput = ops::bucket_settings::lifecycle::put;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput
+        = ops::bucket_settings::lifecycle::delete;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = ops::bucket_settings::tagging::get;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = ops::bucket_settings::tagging::put;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput
+        = ops::bucket_settings::tagging::delete;
     get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = ops::bucket_settings::website;
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput
         = ops::bucket_settings::replication;
@@ -309,6 +346,8 @@ operations! {
         = ops::bucket_settings::object_lock;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = ops::acl::of_bucket;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = ops::acl::of_object;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = ops::acl::put_bucket;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput = ops::acl::put_object;
 
     put_object(PutObjectInput) -> PutObjectOutput = ops::put_object::run;
     get_object(GetObjectInput) -> GetObjectOutput = ops::get_object::run;

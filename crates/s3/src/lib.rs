@@ -13,6 +13,7 @@
 mod access;
 mod checksum;
 mod convert;
+mod cors;
 mod encryption_document;
 mod error;
 mod face;

@@ -9,6 +9,8 @@ pub struct S3Options {
     pub region: String,
     /// Domains under which `bucket.domain` addresses a bucket. None: path style only.
     pub domains: Vec<String>,
+    /// The ids of the webhooks that event notifications may name.
+    pub event_targets: Vec<String>,
     /// Whether customer keys are taken over a connection without TLS.
     pub sse_c: SseCTransport,
     /// Limits and time-outs.
@@ -60,6 +62,7 @@ impl Default for S3Options {
             // What clients assume when nobody configured one.
             region: "us-east-1".to_owned(),
             domains: Vec::new(),
+            event_targets: Vec::new(),
             sse_c: SseCTransport::TlsOnly,
             limits: Limits::default(),
         }

@@ -1,5 +1,13 @@
-//! What is set on a bucket, as far as it can be asked. Settings that do not exist yet are answered as AWS answers for
-//! a bucket that has none of them, so that clients which look before they act go on.
+//! What is set on a bucket, one setting per file. Settings that do not exist here are answered as AWS answers for a bucket that
+//! has none of them, so that clients which look before they act go on.
+
+pub(crate) mod cors;
+pub(crate) mod lifecycle;
+pub(crate) mod notification;
+pub(crate) mod ownership;
+pub(crate) mod policy;
+pub(crate) mod public_access;
+pub(crate) mod tagging;
 
 use s3s::S3Response;
 use s3s::dto::*;
@@ -8,6 +16,11 @@ use strongroom_objects::BucketInfo;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
+
+/// The bytes of a document that is JSON.
+fn json<T: serde::Serialize>(document: &T) -> Vec<u8> {
+    serde_json::to_vec(document).expect("text, numbers and lists of them have a JSON form")
+}
 
 async fn bucket(call: &Call, name: &str) -> Result<BucketInfo, ApiError> {
     Ok(call.objects().head_bucket(&convert::bucket_name(name)?).await?)
@@ -49,41 +62,6 @@ pub(crate) async fn logging(call: Call, input: GetBucketLoggingInput) -> Answer<
     Ok(S3Response::new(GetBucketLoggingOutput::default()))
 }
 
-pub(crate) async fn notification(
-    call: Call,
-    input: GetBucketNotificationConfigurationInput,
-) -> Answer<GetBucketNotificationConfigurationOutput> {
-    bucket(&call, &input.bucket).await?;
-    Ok(S3Response::new(GetBucketNotificationConfigurationOutput::default()))
-}
-
-pub(crate) async fn ownership(
-    call: Call,
-    input: GetBucketOwnershipControlsInput,
-) -> Answer<GetBucketOwnershipControlsOutput> {
-    bucket(&call, &input.bucket).await?;
-    let rule = OwnershipControlsRule {
-        object_ownership: ObjectOwnership::from_static(ObjectOwnership::BUCKET_OWNER_ENFORCED),
-    };
-    let ownership_controls = Some(OwnershipControls { rules: vec![rule] });
-    Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls }))
-}
-
-pub(crate) async fn public_access_block(
-    call: Call,
-    input: GetPublicAccessBlockInput,
-) -> Answer<GetPublicAccessBlockOutput> {
-    bucket(&call, &input.bucket).await?;
-    let on = Some(true);
-    let block = PublicAccessBlockConfiguration {
-        block_public_acls: on,
-        block_public_policy: on,
-        ignore_public_acls: on,
-        restrict_public_buckets: on,
-    };
-    Ok(S3Response::new(GetPublicAccessBlockOutput { public_access_block_configuration: Some(block) }))
-}
-
 macro_rules! absent {
     ($($(#[$doc:meta])* $name:ident($input:ident) -> $output:ident = $code:literal, $message:literal;)+) => {$(
         pub(crate) async fn $name(call: Call, input: $input) -> Answer<$output> {
@@ -93,16 +71,6 @@ macro_rules! absent {
 }
 
 absent! {
-    policy(GetBucketPolicyInput) -> GetBucketPolicyOutput
-        = "NoSuchBucketPolicy", "The bucket policy does not exist";
-    policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput
-        = "NoSuchBucketPolicy", "The bucket policy does not exist";
-    cors(GetBucketCorsInput) -> GetBucketCorsOutput
-        = "NoSuchCORSConfiguration", "The CORS configuration does not exist";
-    lifecycle(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput
-        = "NoSuchLifecycleConfiguration", "The lifecycle configuration does not exist";
-    tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput
-        = "NoSuchTagSet", "The TagSet does not exist";
     website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput
         = "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
     replication(GetBucketReplicationInput) -> GetBucketReplicationOutput

@@ -4,8 +4,9 @@ use http::header::EXPIRES;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
-use strongroom_objects::{DeleteConditions, EntityTags, ObjectMeta};
+use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName};
 
+use super::bucket_settings::lifecycle::expiration as expiration_of;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::Call;
@@ -119,6 +120,16 @@ pub(super) fn further_headers(info: &ObjectInfo, with_expires: bool) -> HeaderMa
         headers.insert(EXPIRES, value);
     }
     headers
+}
+
+/// `x-amz-expiration` of a current version that was read.
+pub(super) fn expiration(
+    call: &Call,
+    current: Option<&(BucketName, ObjectName)>,
+    info: &ObjectInfo,
+) -> Option<String> {
+    let (bucket, name) = current?;
+    expiration_of(call, bucket, name, info.mtime, info.size, &info.meta.tags)
 }
 
 /// How many tags, if there are any: `x-amz-tagging-count`.

@@ -7,7 +7,6 @@ use strongroom_objects::request::{DeleteItem, DeleteResult};
 
 use super::common::delete_conditions;
 use crate::access::Resource;
-use crate::checksum;
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
@@ -16,9 +15,6 @@ use crate::face::{Answer, Call};
 const OBJECTS_MAX: usize = 1000;
 
 pub(crate) async fn run(call: Call, input: DeleteObjectsInput) -> Answer<DeleteObjectsOutput> {
-    if let Some(document) = call.state().take_document() {
-        checksum::verify_document(&call.headers, &document)?;
-    }
     let bucket = convert::bucket_name(&input.bucket)?;
     let asked = input.delete.objects;
     if asked.is_empty() || asked.len() > OBJECTS_MAX {

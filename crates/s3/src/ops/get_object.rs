@@ -7,7 +7,7 @@ use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
 use s3s::{Body, S3Response};
 use strongroom_objects::{ObjectBody, ObjectError};
 
-use super::common::{Asked, answer_info, further_headers, tag_count};
+use super::common::{Asked, answer_info, expiration, further_headers, tag_count};
 use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer, log_failure};
@@ -17,17 +17,21 @@ use crate::request::RequestState;
 pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOutput> {
     let by_part = input.part_number.is_some();
     let (with_checksums, range, read) = read_headers!(input);
+    let request = read.into_request(&call)?;
+    let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
     let found = call
         .objects()
-        .get(read.into_request(&call)?)
+        .get(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
     // Nothing has been sent yet.
     call.authorise_read(&found.info.sse)?;
     let asked = Asked { by_part, answered: found.range };
+    let expiration = expiration(&call, current.as_ref(), &found.info);
     let headers = further_headers(&found.info, input.response_expires.is_none());
     let mut output = GetObjectOutput {
         content_length: Some(convert::size_out(found.body.length())),
+        expiration,
         tag_count: tag_count(&found.info.meta),
         body: Some(blob(found.body, call.state().clone())),
         ..GetObjectOutput::default()

@@ -4,7 +4,7 @@ use http::StatusCode;
 use s3s::S3Response;
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 
-use super::common::{Asked, answer_info, further_headers, tag_count};
+use super::common::{Asked, answer_info, expiration, further_headers, tag_count};
 use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer};
@@ -13,9 +13,11 @@ use crate::face::{Answer, Call, OtherStatus};
 pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObjectOutput> {
     let by_part = input.part_number.is_some();
     let (with_checksums, range, read) = read_headers!(input);
+    let request = read.into_request(&call)?;
+    let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
     let found = call
         .objects()
-        .head(read.into_request(&call)?)
+        .head(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
     let asked = Asked { by_part, answered: found.range };
@@ -24,6 +26,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
         headers.insert("x-amz-tagging-count", count.into());
     }
     let mut output = HeadObjectOutput {
+        expiration: expiration(&call, current.as_ref(), &found.info),
         content_length: Some(convert::size_out(found.length)),
         ..HeadObjectOutput::default()
     };

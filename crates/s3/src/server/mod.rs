@@ -31,6 +31,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::linger::Linger;
 use self::linger::Lingering;
 use self::stall::StallGuard;
+use crate::cors::Cors;
 use crate::face;
 use crate::options::{Limits, S3Options};
 use crate::wire::{Connection, Service};
@@ -70,8 +71,9 @@ pub async fn serve(
 ) -> Result<Drained, ServeError> {
     let limits = options.limits.clone();
     let tasks = TaskTracker::new();
+    let cors = Cors::new(objects.clone(), &options.domains);
     let library = face::library(options.clone(), objects, iam.clone())?;
-    let service = Service::new(library, options, iam, Arc::new(OsRandom), tasks.clone());
+    let service = Service::new(library, cors, options, iam, Arc::new(OsRandom), tasks.clone());
     let listening = Listening {
         acceptor: tls.map(acceptor),
         http: http(&limits),

@@ -77,10 +77,31 @@ pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     }
 }
 
-/// Whether the body is a list of objects to delete.
-pub(crate) fn deletes_many(method: &Method, uri: &Uri) -> bool {
+/// Query parameters of requests whose body is a document: a list of objects to delete, or a setting.
+const DOCUMENTS: [&str; 16] = [
+    "acl",
+    "cors",
+    "delete",
+    "encryption",
+    "legal-hold",
+    "lifecycle",
+    "notification",
+    "object-lock",
+    "ownershipControls",
+    "policy",
+    "publicAccessBlock",
+    "retention",
+    "tagging",
+    "versioning",
+    "website",
+    "logging",
+];
+
+/// Whether the body is a document, whose checksums are verified when it was read.
+pub(crate) fn carries_document(method: &Method, uri: &Uri) -> bool {
     let query = uri.query().unwrap_or_default();
-    *method == Method::POST && query.split('&').any(|pair| pair == "delete" || pair.starts_with("delete="))
+    let names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    matches!(*method, Method::POST | Method::PUT) && names.into_iter().any(|name| DOCUMENTS.contains(&name))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
+use crate::cors::Cors;
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
 use crate::form;
@@ -56,6 +57,7 @@ pub(crate) struct Service(Arc<Inner>);
 
 struct Inner {
     library: S3Service,
+    cors: Cors,
     options: S3Options,
     /// For forms, whose signature the library does not know.
     iam: Iam,
@@ -67,12 +69,13 @@ struct Inner {
 impl Service {
     pub(crate) fn new(
         library: S3Service,
+        cors: Cors,
         options: S3Options,
         iam: Iam,
         random: Arc<dyn Random>,
         tasks: TaskTracker,
     ) -> Self {
-        Self(Arc::new(Inner { library, options, iam, random, tasks }))
+        Self(Arc::new(Inner { library, cors, options, iam, random, tasks }))
     }
 
     /// Answers `request`. Every failure is an answer.
@@ -112,9 +115,11 @@ impl Service {
         state: RequestState,
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
+        let cors = self.0.cors.headers(request.method(), request.uri(), request.headers());
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
         let (status, mut headers, source) = match checked {
             Err(error) => failure(error, &state, &record.method),
+            Ok(()) if request.method() == Method::OPTIONS => self.preflight(&request, &state),
             Ok(()) if head::may_take_long(request.method(), request.uri(), request.headers()) => {
                 self.patiently(request, &state, &record.method).await
             }
@@ -127,11 +132,28 @@ impl Service {
                 settle(answer.await, &state, &record.method)
             }
         };
+        // An answer to a preflight has its own already.
+        for (name, value) in cors.iter().filter(|_| record.method != Method::OPTIONS) {
+            headers.append(name, value.clone());
+        }
         common_headers(&mut headers, &state);
         record.status = status;
         histogram!(names::S3_FIRST_BYTE_SECONDS, "operation" => state.operation())
             .record(record.started.elapsed().as_secs_f64());
         (headers, source, record)
+    }
+
+    /// Answers what a browser asks before it sends something.
+    fn preflight(
+        &self,
+        request: &Request<Shared<Incoming>>,
+        state: &RequestState,
+    ) -> (StatusCode, HeaderMap, Source) {
+        state.set_operation("OptionsObject");
+        match self.0.cors.preflight(request.uri(), request.headers()) {
+            Ok(headers) => (StatusCode::OK, headers, Source::Empty),
+            Err(error) => failure(error, state, request.method()),
+        }
     }
 
     fn prepare(&self, request: Request<Shared<Incoming>>, state: &RequestState) -> Request<Body> {
@@ -141,7 +163,7 @@ impl Service {
             Body::empty()
         } else {
             let chunking = head::chunking(&parts.headers, limits);
-            if chunking.is_none() && head::deletes_many(&parts.method, &parts.uri) {
+            if chunking.is_none() && head::carries_document(&parts.method, &parts.uri) {
                 state.keep_document();
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
