@@ -13,7 +13,9 @@ use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState, table};
-use crate::{BucketInfo, BucketName, BucketSettings, DefaultEncryption, ObjectError, Timestamp};
+use crate::{
+    BucketInfo, BucketName, BucketSettings, DefaultEncryption, DocumentKind, ObjectError, Timestamp,
+};
 
 /// Buckets of one answer at most.
 const LIST_MAX: u32 = 10_000;
@@ -152,6 +154,15 @@ impl Buckets {
     pub(crate) fn of_group(&self, group: GroupId) -> Option<Arc<Bucket>> {
         let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         by_name.values().find(|bucket| bucket.group == group).cloned()
+    }
+
+    /// The buckets that have a document of this kind, with its bytes.
+    pub(crate) fn with_document(&self, kind: DocumentKind) -> Vec<(Arc<Bucket>, Arc<[u8]>)> {
+        let by_name = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        by_name
+            .values()
+            .filter_map(|bucket| Some((Arc::clone(bucket), bucket.documents.bytes(kind)?)))
+            .collect()
     }
 
     fn being_deleted(&self) -> Vec<Arc<Bucket>> {

@@ -148,6 +148,11 @@ impl Documents {
         usize::from(kind.number()) - 1
     }
 
+    /// The bytes of the document of this kind.
+    pub(crate) fn bytes(&self, kind: DocumentKind) -> Option<Arc<[u8]>> {
+        self.get(kind).map(|document| Arc::clone(&document.bytes))
+    }
+
     fn get(&self, kind: DocumentKind) -> Option<&Arc<Document>> {
         self.0[Self::at(kind)].as_ref()
     }
@@ -182,8 +187,7 @@ impl Documents {
 
 impl PartialEq for Documents {
     fn eq(&self, other: &Self) -> bool {
-        let bytes = |documents: &Self, kind| documents.get(kind).map(|document| Arc::clone(&document.bytes));
-        DocumentKind::ALL.into_iter().all(|kind| bytes(self, kind) == bytes(other, kind))
+        DocumentKind::ALL.into_iter().all(|kind| self.bytes(kind) == other.bytes(kind))
     }
 }
 
@@ -206,7 +210,7 @@ impl Objects {
         bucket: &BucketName,
         kind: DocumentKind,
     ) -> Result<Option<Arc<[u8]>>, ObjectError> {
-        Ok(self.0.bucket(bucket)?.documents.get(kind).map(|document| Arc::clone(&document.bytes)))
+        Ok(self.0.bucket(bucket)?.documents.bytes(kind))
     }
 
     /// The entity tag of a document: SHA-256 of its bytes in hexadecimal.

@@ -23,7 +23,7 @@ use strongroom_api::admin::AdminDeps;
 use strongroom_api::rest::{Rest, RestOptions};
 use strongroom_iam::{Credentials, FirstStart, Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
-use strongroom_objects::{Objects, ObjectsOptions};
+use strongroom_objects::{Objects, ObjectsOptions, lifecycle};
 use strongroom_s3::{Limits, S3Options, SseCTransport};
 use strongroom_seal::{OsRandom, Random};
 use strongroom_store::{KeyLimits, Store, StoreOptions};
@@ -137,6 +137,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         rest,
         request_ids: Arc::new(request_id),
     };
+    let lifecycle = tokio::spawn(lifecycle::run(objects.clone(), on(stopped.clone())));
     let watch = tokio::spawn(keys::watch(store.clone(), on(stopped.clone())));
     let admin = tokio::spawn(strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
 
@@ -150,6 +151,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         admin.await??;
         admin_socket.remove();
         watch.await?;
+        lifecycle.await?;
         objects.close().await;
         drop(objects);
         tokio::task::spawn_blocking(move || store.close()).await??;

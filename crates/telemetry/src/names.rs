@@ -92,6 +92,10 @@ metrics! {
         "Connections closed before a request was served, by reason (limit, tls, timeout).";
 
     // Objects.
+    LIFECYCLE_EXPIRED = "strongroom_lifecycle_expired_total", Counter, Count, ["what"],
+        "Objects, versions, delete markers and uploads that lifecycle rules removed.";
+    LIFECYCLE_FAILED = "strongroom_lifecycle_failed_total", Counter, Count, ["what"],
+        "What was due by a lifecycle rule and could not be removed.";
     OBJECTS_OPERATIONS = "strongroom_objects_operations_total", Counter, Count, ["operation", "outcome"],
         "Operations on buckets and objects, by operation and outcome (ok, refused, failed).";
     OBJECTS_WRITTEN = "strongroom_objects_written_total", Counter, Count, ["sse", "place"],

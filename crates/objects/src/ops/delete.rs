@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::commit::{Action, Replace, Seen};
+use crate::commit::{Action, Done, Replace, Seen};
 use crate::conditions::check_delete;
 use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
@@ -22,26 +22,44 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchBucket`], [`ObjectError::PreconditionFailed`], [`ObjectError::NoSuchKey`] with a condition.
     pub async fn delete(&self, request: DeleteRequest) -> Result<DeleteResult, ObjectError> {
-        counted("delete", async {
-            let bucket = self.0.bucket(&request.bucket)?;
-            let inner = Arc::clone(&self.0);
-            carried_out(async move {
-                let name = request.name.clone();
-                let version = request.version;
-                let conditions = WriteConditions::default();
-                let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
-                let now = inner.options.clock.now();
-                let done = inner.replace(what, move |seen| {
-                    check_delete(&request.conditions, seen.current, seen.name)?;
-                    Ok(action(seen, &request, now)?.map(Into::into))
-                });
-                Ok(match done.await? {
-                    Some(done) => DeleteResult { version: done.version, delete_marker: done.delete_marker },
-                    // What is named and not there is named again, as on AWS.
-                    None => DeleteResult { version, delete_marker: false },
-                })
-            })
-            .await
+        let version = request.version;
+        let done = counted("delete", self.delete_now(request, |_| Ok(true))).await?;
+        Ok(match done {
+            Some(done) => DeleteResult { version: done.version, delete_marker: done.delete_marker },
+            // What is named and not there is named again, as on AWS.
+            None => DeleteResult { version, delete_marker: false },
+        })
+    }
+
+    /// [`Self::delete`] if `still` says so of the name as it is when the command is made. Whether anything was deleted.
+    pub(crate) async fn delete_if(
+        &self,
+        request: DeleteRequest,
+        still: impl Fn(&Seen<'_>) -> Result<bool, ObjectError> + Send + Sync + 'static,
+    ) -> Result<bool, ObjectError> {
+        Ok(counted("delete", self.delete_now(request, still)).await?.is_some())
+    }
+
+    async fn delete_now(
+        &self,
+        request: DeleteRequest,
+        still: impl Fn(&Seen<'_>) -> Result<bool, ObjectError> + Send + Sync + 'static,
+    ) -> Result<Option<Done>, ObjectError> {
+        let bucket = self.0.bucket(&request.bucket)?;
+        let inner = Arc::clone(&self.0);
+        carried_out(async move {
+            let name = request.name.clone();
+            let conditions = WriteConditions::default();
+            let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
+            let now = inner.options.clock.now();
+            let done = inner.replace(what, move |seen| {
+                if !still(seen)? {
+                    return Ok(None);
+                }
+                check_delete(&request.conditions, seen.current, seen.name)?;
+                Ok(action(seen, &request, now)?.map(Into::into))
+            });
+            done.await
         })
         .await
     }

@@ -65,11 +65,7 @@ fn read(given: CORSRule) -> Result<CorsRule, ApiError> {
         headers: given.allowed_headers.unwrap_or_default(),
         expose: given.expose_headers.unwrap_or_default(),
         max_age_seconds: max_age.map_err(|_| {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "InvalidArgument",
-                "MaxAgeSeconds must not be negative",
-            )
+            ApiError::new(StatusCode::BAD_REQUEST, "InvalidArgument", "MaxAgeSeconds must not be negative")
         })?,
     })
 }

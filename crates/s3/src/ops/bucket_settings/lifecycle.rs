@@ -6,8 +6,8 @@ use http::{HeaderValue, StatusCode};
 use s3s::S3Response;
 use s3s::dto::*;
 use strongroom_objects::lifecycle::{
-    Expiration, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule as Rule, NoncurrentExpiration,
-    Subject,
+    Expiration, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule as Rule,
+    NoncurrentExpiration, Subject,
 };
 use strongroom_objects::{BucketName as Name, DocumentKind, ObjectName, Tags};
 
@@ -225,10 +225,9 @@ fn shown(rule: &Rule) -> LifecycleRule {
             date: Some(convert::time_out(strongroom_objects::Timestamp(date))),
             ..LifecycleExpiration::default()
         },
-        Expiration::DeleteMarkers => LifecycleExpiration {
-            expired_object_delete_marker: Some(true),
-            ..LifecycleExpiration::default()
-        },
+        Expiration::DeleteMarkers => {
+            LifecycleExpiration { expired_object_delete_marker: Some(true), ..LifecycleExpiration::default() }
+        }
     });
     LifecycleRule {
         abort_incomplete_multipart_upload: rule

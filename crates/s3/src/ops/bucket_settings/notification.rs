@@ -25,10 +25,8 @@ pub(crate) async fn get(
 }
 
 fn shown(rule: &NotificationRule) -> QueueConfiguration {
-    let filters = [
-        (FilterRuleName::PREFIX, rule.prefix.as_ref()),
-        (FilterRuleName::SUFFIX, rule.suffix.as_ref()),
-    ];
+    let filters =
+        [(FilterRuleName::PREFIX, rule.prefix.as_ref()), (FilterRuleName::SUFFIX, rule.suffix.as_ref())];
     let filters: FilterRuleList = filters
         .into_iter()
         .filter_map(|(name, value)| {
@@ -37,8 +35,9 @@ fn shown(rule: &NotificationRule) -> QueueConfiguration {
         .collect();
     QueueConfiguration {
         events: rule.events.iter().map(|event| Event::from(event.to_string())).collect(),
-        filter: (!filters.is_empty())
-            .then(|| NotificationConfigurationFilter { key: Some(S3KeyFilter { filter_rules: Some(filters) }) }),
+        filter: (!filters.is_empty()).then(|| NotificationConfigurationFilter {
+            key: Some(S3KeyFilter { filter_rules: Some(filters) }),
+        }),
         id: Some(rule.id.clone()),
         queue_arn: rule.target.as_str().to_owned(),
     }
@@ -95,7 +94,8 @@ fn read(at: usize, given: QueueConfiguration) -> Result<NotificationRule, ApiErr
         }
         *place = Some(value.unwrap_or_default());
     }
-    let events = given.events.iter().map(|event| EventType::parse(event.as_ref())).collect::<Option<Vec<_>>>();
+    let events =
+        given.events.iter().map(|event| EventType::parse(event.as_ref())).collect::<Option<Vec<_>>>();
     let events = events.ok_or_else(|| {
         ApiError::invalid_argument("Event", "", "The event is not supported for notifications")
     })?;

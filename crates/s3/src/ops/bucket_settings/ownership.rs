@@ -35,7 +35,8 @@ pub(crate) async fn get(
         ));
     }
     let object_ownership = ObjectOwnership::from_static(ObjectOwnership::BUCKET_OWNER_ENFORCED);
-    let ownership_controls = Some(OwnershipControls { rules: vec![OwnershipControlsRule { object_ownership }] });
+    let ownership_controls =
+        Some(OwnershipControls { rules: vec![OwnershipControlsRule { object_ownership }] });
     Ok(S3Response::new(GetBucketOwnershipControlsOutput { ownership_controls }))
 }
 

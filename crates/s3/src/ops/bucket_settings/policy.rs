@@ -62,8 +62,8 @@ pub(crate) async fn put(call: Call, input: PutBucketPolicyInput) -> Answer<PutBu
         return Err(malformed("Policy exceeds the maximum allowed document size.")
             .field("MaxSizeAllowed", DocumentKind::Policy.len_max()));
     }
-    let policy = Policy::parse_bucket(&input.policy, &input.bucket)
-        .map_err(|error| malformed(error.to_string()))?;
+    let policy =
+        Policy::parse_bucket(&input.policy, &input.bucket).map_err(|error| malformed(error.to_string()))?;
     if block.is_some_and(|block| block.block_public_policy) && policy.is_public() {
         return Err(ApiError::access_denied(
             "User is not authorized to perform: s3:PutBucketPolicy because public policies are prevented by the \
