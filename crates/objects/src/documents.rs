@@ -23,6 +23,8 @@ use crate::rows;
 use crate::{BucketName, Condition, ObjectError};
 
 pub use public_access::PublicAccessBlock;
+#[cfg(feature = "fuzzing")]
+pub(crate) use tagging::{read_tags, tag_seeds};
 
 /// What a document of a bucket is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

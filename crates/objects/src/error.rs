@@ -193,6 +193,12 @@ pub enum ObjectError {
         /// The limit.
         most: u64,
     },
+    /// More is to be copied at once than a copy may take.
+    #[error("the source of a copy has more than {most} bytes")]
+    CopySourceTooLarge {
+        /// The limit, in bytes.
+        most: u64,
+    },
     /// A part that is not the last is smaller than 5 MiB.
     #[error("part {part} has {size} bytes; every part but the last has at least {least}")]
     EntityTooSmall {

@@ -1,11 +1,17 @@
 //! Entry points for tests that hand mangled bytes to the readers of this crate. Only with the feature `fuzzing`.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use strongroom_seal::fuzzing::Decoder;
 
+use crate::lifecycle::{LifecycleConfig, Subject};
 use crate::range::range_bytes;
 use crate::request::RangeRequest;
 use crate::scan::common_prefix;
-use crate::{BucketName, ChecksumAlgorithm, ChecksumValue, ObjectName, UploadId, VersionId};
+use crate::{
+    BucketName, ChecksumAlgorithm, ChecksumValue, ObjectName, PublicAccessBlock, Timestamp, UploadId,
+    VersionId,
+};
 
 /// The readers of this crate.
 pub fn decoders() -> impl Iterator<Item = &'static Decoder> {
@@ -36,7 +42,55 @@ const HERE: &[Decoder] = &[
     Decoder::new("objects/checksum", checksum_seeds, checksum),
     Decoder::new("objects/range", range_seeds, range),
     Decoder::new("objects/delimiter", delimiter_seeds, delimiter),
+    // The shortest tag has seven bytes and becomes two strings, in a list that grows by doubling.
+    Decoder::new("objects/lifecycle rules", lifecycle_seeds, lifecycle).with_memory(4096, 80),
+    Decoder::new("objects/bucket tags", crate::documents::tag_seeds, crate::documents::read_tags)
+        .with_memory(4096, 80),
+    Decoder::new("objects/public access block", block_seeds, block),
 ];
+
+fn lifecycle_seeds() -> Vec<Vec<u8>> {
+    let rule = |expiration: &str| {
+        let filter = r#"{"outside":false,"prefix":"a/","tags":[["k","v"]],"larger_than":1,"smaller_than":9}"#;
+        let noncurrent = r#"{"days":3,"newer":2}"#;
+        let text = format!(
+            r#"{{"rules":[{{"id":"a","enabled":true,"filter":{filter},"expiration":{expiration},"noncurrent":{noncurrent},"abort_uploads_after_days":7}}]}}"#
+        );
+        text.into_bytes()
+    };
+    [r#"{"days":30}"#, r#"{"date":1577836800000}"#, r#""delete_markers""#].map(rule).to_vec()
+}
+
+fn lifecycle(bytes: &[u8]) -> bool {
+    let Some(config) = json::<LifecycleConfig>(bytes) else { return false };
+    // Whatever it says, it can be asked.
+    let _checked = config.check();
+    let Ok(name) = ObjectName::parse("a/name") else { return false };
+    let tags = vec![("k".to_owned(), "v".to_owned())];
+    for (mtime, size) in [(Timestamp(0), Some(5)), (Timestamp(u64::MAX), None)] {
+        let subject = Subject { name: &name, mtime, size, tags: &tags };
+        let _due = (config.current_expires(&subject), config.lone_marker_expires(&subject));
+        let _due = config.noncurrent_expires(&subject, mtime, 3);
+        let _due = config.upload_expires(&name, mtime);
+    }
+    true
+}
+
+fn block_seeds() -> Vec<Vec<u8>> {
+    [Some(PublicAccessBlock::ALL), None].map(|block| crate::documents::to_json(&block)).to_vec()
+}
+
+fn block(bytes: &[u8]) -> bool {
+    json::<Option<PublicAccessBlock>>(bytes).is_some()
+}
+
+/// A document that is JSON says the same when it is written anew.
+pub(crate) fn json<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(bytes: &[u8]) -> Option<T> {
+    let document: T = serde_json::from_slice(bytes).ok()?;
+    let again = crate::documents::to_json(&document);
+    assert_eq!(serde_json::from_slice::<T>(&again).ok().as_ref(), Some(&document), "it says the same again");
+    Some(document)
+}
 
 /// What is parsed is shown as the same text.
 fn text(bytes: &[u8], parsed: fn(&str) -> Option<String>) -> bool {

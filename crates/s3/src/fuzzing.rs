@@ -25,6 +25,8 @@ pub const DECODERS: &[Decoder] = &[
         framing(Chunking::Signed { chunk_bytes_max: 64 }, bytes)
     })
     .with_memory(16 << 10, 40),
+    // The shortest origin has three bytes and becomes a string, in a list that grows by doubling.
+    Decoder::new("s3/cors rules", cors_seeds, cors).with_memory(4096, 80),
     // Four bytes are enough for a header, which takes a slot of a hash table that grows by doubling.
     Decoder::new("s3/signature", signature_seeds, signature).with_memory(16 << 10, 200),
     Decoder::new("s3/checksum headers", checksum_seeds, checksums).with_memory(16 << 10, 200),
@@ -44,6 +46,22 @@ pub const DECODERS: &[Decoder] = &[
         token(bytes, crate::ops::list_objects_v2::token_in)
     }),
 ];
+
+fn cors_seeds() -> Vec<Vec<u8>> {
+    let rule = r#"{"id":"a","origins":["https://*.example.com"],"methods":["GET","PUT"],"headers":["x-*"],"expose":["ETag"],"max_age_seconds":60}"#;
+    vec![
+        format!(r#"{{"rules":[{rule}]}}"#).into_bytes(),
+        br#"{"rules":[{"origins":["*"],"methods":["HEAD"]}]}"#.to_vec(),
+    ]
+}
+
+fn cors(bytes: &[u8]) -> bool {
+    let Ok(config) = serde_json::from_slice::<crate::cors::CorsConfig>(bytes) else { return false };
+    let _checked = config.check();
+    let again = serde_json::to_vec(&config).unwrap_or_default();
+    assert_eq!(serde_json::from_slice(&again).ok(), Some(config), "it says the same again");
+    true
+}
 
 fn document_seeds() -> Vec<Vec<u8>> {
     let types = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>";

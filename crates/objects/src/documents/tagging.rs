@@ -37,3 +37,14 @@ impl Objects {
         self.set_bucket_document(bucket, DocumentKind::Tagging, bytes).await
     }
 }
+
+#[cfg(feature = "fuzzing")]
+pub(crate) fn tag_seeds() -> Vec<Vec<u8>> {
+    let tags = vec![("name".to_owned(), "value".to_owned()), ("other".to_owned(), String::new())];
+    vec![super::to_json(&BucketTags { tags })]
+}
+
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_tags(bytes: &[u8]) -> bool {
+    crate::fuzzing::json::<BucketTags>(bytes).is_some()
+}

@@ -28,7 +28,7 @@ impl Objects {
             let opened = self.open_source(source).await?;
             let size = opened.object.size;
             if size > PUT_LEN_MAX {
-                return Err(ObjectError::EntityTooLarge { size, most: PUT_LEN_MAX });
+                return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX });
             }
             let changes_class = meta.system.storage_class != opened.object.storage_class
                 && meta.system.storage_class.is_some();

@@ -27,7 +27,7 @@ impl Objects {
             }
             let length = opened.wanted.length();
             if length > PUT_LEN_MAX {
-                return Err(ObjectError::EntityTooLarge { size: length, most: PUT_LEN_MAX });
+                return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX });
             }
             let source_version = opened.shown_version();
             let content = content(opened.body(&self.0).await?);

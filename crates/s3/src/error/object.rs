@@ -114,6 +114,9 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
                 .field("ProposedSize", size)
                 .field("MaxSizeAllowed", most)
         }
+        E::CopySourceTooLarge { most } => ApiError::invalid_request(format!(
+            "The specified copy source is larger than the maximum allowable size for a copy source: {most}"
+        )),
         E::EntityTooSmall { part, size, least, etag } => {
             ApiError::bad_request("EntityTooSmall", "Your proposed upload is smaller than the minimum allowed size")
                 .field("ProposedSize", size)
@@ -376,6 +379,7 @@ mod tests {
                 "NumberBytesExpected=9",
             ),
             (ObjectError::BadDigest, 400, "BadDigest", ""),
+            (ObjectError::CopySourceTooLarge { most: 8 }, 400, "InvalidRequest", ""),
             (ObjectError::EntityTooLarge { size: 9, most: 8 }, 400, "EntityTooLarge", "MaxSizeAllowed=8"),
             (
                 ObjectError::EntityTooSmall { part, size: 1, least: 2, etag },
