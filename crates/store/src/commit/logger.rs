@@ -59,7 +59,7 @@ impl Logger {
                     let result = self.log.rotate();
                     if result.is_ok() {
                         self.since_checkpoint = 0;
-                        self.to_apply(ToApply::Barrier(reached));
+                        self.hand_on(ToApply::Barrier(reached));
                     }
                     let last = Lsn(self.log.next_lsn().0 - 1);
                     let _ = rotated.send(self.checked(result).map(|segment| Rotated { segment, last }));
@@ -70,7 +70,7 @@ impl Logger {
                 }
                 ToLog::Pin { pinned, reached } => {
                     let _ = pinned.send(self.log.pin());
-                    self.to_apply(ToApply::Barrier(reached));
+                    self.hand_on(ToApply::Barrier(reached));
                 }
                 ToLog::KeyringChanged { generation, rotated } => {
                     // On a full disk the system group's old key goes on until a segment can be started.
@@ -149,11 +149,11 @@ impl Logger {
             Some(_) => Err(batch),
         };
         if let Err(batch) = batch {
-            self.to_apply(ToApply::Batch(batch));
+            self.hand_on(ToApply::Batch(batch));
         }
     }
 
-    fn to_apply(&mut self, message: ToApply) {
+    fn hand_on(&mut self, message: ToApply) {
         self.sent += 1;
         // Fails only if the apply thread died; then the requests are dropped, which their callers notice.
         let _ = self.applier.send(message);
