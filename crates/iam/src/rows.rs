@@ -364,6 +364,24 @@ mod tests {
         }
     }
 
+    /// The worked example, as it stands on the page.
+    #[test]
+    fn rows_have_the_bytes_of_the_specification() {
+        let page = include_str!("../../../docs/spec/iam.md");
+        let (_, example) = page.split_once("**Worked example.**").unwrap();
+        let block = example.split("```").nth(1).unwrap();
+        let mut written: Vec<String> = Vec::new();
+        for line in block.lines().skip(1) {
+            match line.strip_prefix("  ") {
+                Some(hex) => written.last_mut().unwrap().push_str(hex),
+                None => written.push(String::new()),
+            }
+        }
+        let hex = |value: &[u8]| value.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let encoded: Vec<String> = samples::rows().iter().map(|sample| hex(&sample.value)).collect();
+        assert_eq!(encoded, written);
+    }
+
     #[test]
     fn lists_that_nobody_writes_are_refused() {
         let user = |policies: &[&str]| User {

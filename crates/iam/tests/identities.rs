@@ -425,6 +425,23 @@ async fn each_change_is_told_once_with_who_did_it() {
 }
 
 #[tokio::test]
+async fn changes_are_kept_for_a_while() {
+    let (_dir, opened, iam, _) = open();
+    iam.create_user(BY, "bob").await.unwrap();
+    let row_key = |seq: u64| [b"iam/change/".as_slice(), &seq.to_be_bytes()].concat();
+    let value = opened.read(GroupId::SYSTEM).unwrap().get(&row_key(1)).unwrap().unwrap().to_vec();
+    let put = |seq: u64| Write::Put { key: row_key(seq), value: value.clone() };
+    let writes = vec![put(2), put(3), put(65_537)];
+    opened.commit(Command { group: GroupId::SYSTEM, checks: vec![], writes }).await.unwrap();
+    drop(iam);
+    let (iam, _) = identities(&opened);
+    assert_eq!(iam.last_change(), 65_537);
+    iam.create_user(BY, "eve").await.unwrap();
+    let numbers: Vec<u64> = iam.changes_after(0, 9).unwrap().iter().map(|change| change.seq).collect();
+    assert_eq!(numbers, [1, 3, 65_537, 65_538], "the one 65,536 before it is gone");
+}
+
+#[tokio::test]
 async fn who_waits_for_changes_is_woken_by_the_next() {
     let (_dir, _store, iam, _) = open();
     let waiting = tokio::spawn({
