@@ -181,6 +181,7 @@ fn s3_options(config: &Config) -> S3Options {
     let defaults = S3Options::default();
     S3Options {
         domains: config.domains.clone(),
+        event_targets: defaults.event_targets,
         region: config.region.clone(),
         sse_c: if config.sse_c_over_http {
             SseCTransport::DangerousAnyTransport
