@@ -84,8 +84,10 @@ class Reply:
         self.body = reply.read()
 
 
-def request(url, method, path, *, query=(), headers=None, body=b"", payload=None, signer=None, sign=True, host=None):
-    """Sends one request and returns its reply; `path` is given unencoded."""
+def request(
+    url, method, path, *, query=(), headers=None, body=b"", payload=None, signer=None, sign=True, host=None, tls=None
+):
+    """Sends one request and returns its reply; `path` is given unencoded, `tls` is the context for https."""
     at = urllib.parse.urlsplit(url).netloc
     host = host or at
     encoded = urllib.parse.quote(path, safe="/-_.~")
@@ -94,7 +96,10 @@ def request(url, method, path, *, query=(), headers=None, body=b"", payload=None
         payload = payload or hashlib.sha256(body).hexdigest()
         headers = (signer or Signer()).headers(method, host, encoded, query, headers, payload)
     target = encoded + ("?" + "&".join(f"{quote(n)}={quote(v)}" for n, v in query) if query else "")
-    connection = http.client.HTTPConnection(at, timeout=30)
+    if tls:
+        connection = http.client.HTTPSConnection(at, timeout=30, context=tls)
+    else:
+        connection = http.client.HTTPConnection(at, timeout=30)
     try:
         connection.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
         for name, value in headers.items():

@@ -197,6 +197,16 @@ impl Wrapper {
         matches!(self, Self::Group)
     }
 
+    /// How many layers what a request asks for has.
+    pub(crate) fn layers_for(request: &SseRequest, settings: &BucketSettings) -> Layers {
+        match (request, &settings.encryption) {
+            (SseRequest::Dsse { .. }, _) | (SseRequest::Default, DefaultEncryption::Dsse { .. }) => {
+                Layers::Two
+            }
+            _ => Layers::One,
+        }
+    }
+
     /// How many layers what it wraps the keys of has.
     pub(crate) fn layers(&self) -> Layers {
         match self {

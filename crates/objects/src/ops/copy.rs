@@ -7,6 +7,7 @@ use crate::measure::counted;
 use crate::objects::Objects;
 use crate::ops::get::{Opened, Purpose, whole};
 use crate::ops::put::PUT_LEN_MAX;
+use crate::ops::rewrap_copy::Onto;
 use crate::request::{CopyRequest, CopyResult, CopySource, Directive, PutRequest};
 use crate::{
     ChecksumRequest, Content, ContentError, DefaultEncryption, ObjectBody, ObjectError, ObjectMeta,
@@ -42,6 +43,13 @@ impl Objects {
             }
             let meta = target_meta(&opened, meta, metadata, tagging);
             let source_version = opened.shown_version();
+            if onto_itself {
+                let conditions = &conditions;
+                let onto = Onto { bucket: &target, sse: &sse, meta: &meta, conditions, checksum };
+                if let Some(put) = Box::pin(self.0.rewrap_onto_itself(&opened, onto)).await? {
+                    return Ok(CopyResult { put, source_version });
+                }
+            }
             // The source's algorithm is kept; its composite form is not, since the target has one part.
             let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
             let checksums = ChecksumRequest { compute: checksum.or(kept), ..ChecksumRequest::default() };

@@ -202,6 +202,29 @@ impl Opened {
         Ok(blocking(move || self.start(&inner, &unwrapper)).await?.into_body())
     }
 
+    /// The customer's key that the request brought.
+    pub(crate) fn customer_key(&self) -> Option<&CustomerKey> {
+        self.customer_key.as_ref()
+    }
+
+    /// The keys of the content.
+    pub(crate) async fn content_keys(&self, inner: &Arc<Inner>) -> Result<ContentKeys, ObjectError> {
+        let unwrapper = match self.local_unwrapper(&inner.keys) {
+            Some(unwrapper) => unwrapper,
+            None => {
+                let customer = self.customer_key.clone();
+                self.body.sse.unwrapper(customer, &self.belongs, &inner.keys).await?
+            }
+        };
+        let job = (Arc::clone(inner), Arc::clone(&self.bucket), self.body.clone(), self.belongs.clone());
+        let version = self.head.version;
+        blocking(move || {
+            let (inner, bucket, body, belongs) = job;
+            unwrap(&inner, &bucket, &unwrapper, &body, &belongs, version)
+        })
+        .await
+    }
+
     /// What unwraps the object key, if the KMS is not needed for it.
     fn local_unwrapper(&self, keys: &DataKeys) -> Option<Unwrapper> {
         self.body.sse.local_unwrapper(self.customer_key.as_ref(), &self.belongs, keys)

@@ -15,5 +15,6 @@ mod list_uploads;
 mod list_versions;
 pub(crate) mod put;
 pub(crate) mod put_part;
+mod rewrap_copy;
 mod tags;
 mod versioning;

@@ -1,13 +1,16 @@
 //! One exhaustive table from what can go wrong below to what a client is told.
 
+use std::borrow::Cow;
+
 use http::StatusCode;
-use http::header::{ALLOW, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED};
+use http::header::{ALLOW, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use strongroom_objects::{
     ChecksumAlgorithm, Condition, ContentError, KmsError, ObjectError, TagFault, UploadSseFault,
 };
 
 use super::{ApiError, messages};
 use crate::convert::{http_date, quoted};
+use crate::sse::key_arn;
 
 const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
 const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
@@ -19,6 +22,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) range: Option<&'a str>,
 }
 
+const DAMAGED: &str = "What is stored of the object is damaged, and nothing wrong was served. The server's log has \
+                       more under this request id.";
 const SSE_C: &str = "Requests specifying Server Side Encryption with Customer provided keys must provide the";
 
 /// What a client is told about `error`. What is our fault, and not the client's, goes to the log as well.
@@ -223,12 +228,7 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
 
         E::NoSpace => no_space(),
         E::Stopping => unavailable("The server is stopping. Please try again."),
-        E::Damaged(_) => ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalError",
-            "What is stored of the object is damaged, and nothing wrong was served. The server's log has more under \
-             this request id.",
-        ),
+        E::Damaged(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", DAMAGED),
         E::DamagedRow { .. } | E::TooNew { .. } | E::Io { .. } | E::Commit(_) | E::Read(_) => {
             ApiError::internal()
         }
@@ -278,28 +278,67 @@ fn unavailable(message: &'static str) -> ApiError {
 fn kms_error(error: &KmsError) -> ApiError {
     use KmsError as E;
     match error {
-        E::NotFound { key_id } => {
-            ApiError::bad_request("KMS.NotFoundException", format!("Key '{key_id}' does not exist"))
+        // AWS tells what cannot be a key's id from what can and is none.
+        E::NotFound { key_id } if is_uuid(key_id) => {
+            not_found(format!("Key '{}' does not exist", key_arn(key_id)))
         }
-        E::InvalidKeyId => ApiError::bad_request("KMS.NotFoundException", "Invalid keyId"),
+        E::NotFound { key_id } => not_found(format!("Invalid keyId '{key_id}'")),
+        E::InvalidKeyId => not_found("Invalid keyId"),
+        E::NoSuchVersion { key_id, version } => {
+            not_found(format!("Key '{}' has no version {version}", key_arn(key_id)))
+        }
+        E::OtherProvider { made_by, .. } => not_found(format!(
+            "The key is one of the key management service '{made_by}', which is not in use here"
+        )),
         E::Disabled { key_id } => {
-            ApiError::bad_request("KMS.DisabledException", format!("{key_id} is disabled."))
+            ApiError::bad_request("KMS.DisabledException", format!("{} is disabled.", key_arn(key_id)))
         }
         E::PendingDeletion { key_id, .. } => {
-            ApiError::bad_request("KMS.KMSInvalidStateException", format!("{key_id} is pending deletion."))
+            invalid_state(format!("{} is pending deletion.", key_arn(key_id)))
         }
-        E::Protected { key_id } => ApiError::bad_request(
-            "KMS.KMSInvalidStateException",
-            format!("{key_id} is reserved for the server and cannot encrypt objects."),
-        ),
+        E::Protected { key_id } => invalid_state(format!(
+            "{} is reserved for the server and cannot encrypt objects.",
+            key_arn(key_id)
+        )),
         E::AccessDenied { .. } => {
             ApiError::access_denied("The key management service denies the use of the key.")
         }
         E::Unavailable { .. } => {
             unavailable("The key management service cannot be reached. Please try again.")
+                .header(RETRY_AFTER, "5")
         }
-        _ => ApiError::internal(),
+        E::Unsupported { .. } => ApiError::bad_request(
+            "KMS.UnsupportedOperationException",
+            "The key management service does not do this.",
+        ),
+        E::Full { .. } => ApiError::bad_request(
+            "KMS.LimitExceededException",
+            "A limit of the key management service is reached.",
+        ),
+        // What is wrapped was changed, or is in another place: ours, as any damage.
+        E::WrongContextOrDamaged { .. } => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", DAMAGED)
+        }
+        // Nobody makes keys in the course of a request.
+        E::Exists { .. } => ApiError::internal(),
+        _ => unavailable("The key management service did not do what was asked. Please try again."),
     }
+}
+
+fn not_found(message: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError::bad_request("KMS.NotFoundException", message)
+}
+
+fn invalid_state(message: String) -> ApiError {
+    ApiError::bad_request("KMS.KMSInvalidStateException", message)
+}
+
+/// 8-4-4-4-12 hexadecimal digits, as AWS's ids of keys are.
+fn is_uuid(text: &str) -> bool {
+    let mut lengths = text
+        .split('-')
+        .map(|part| if part.bytes().all(|byte| byte.is_ascii_hexdigit()) { part.len() } else { 0 });
+    [8, 4, 4, 4, 12].into_iter().all(|length| lengths.next() == Some(length)) && lengths.next().is_none()
 }
 
 fn content_error(fault: &ContentError) -> ApiError {
@@ -418,6 +457,61 @@ mod tests {
             let fields: Vec<String> =
                 told.fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
             assert!(field.is_empty() || fields.iter().any(|one| one == field), "{error}: {fields:?}");
+        }
+    }
+
+    /// Whatever a KMS answers, a client is told in AWS's terms; only damage is our fault.
+    #[test]
+    fn trouble_with_the_kms_is_typed() {
+        let (key_id, provider) = ("k".to_owned(), "local");
+        let uuid = "134f2428-cec1-4b25-a1ae-9048164dba47".to_owned();
+        let source = std::sync::Arc::new(std::io::Error::other("no route"));
+        let rows = [
+            (
+                KmsError::NotFound { key_id: key_id.clone() },
+                400,
+                "KMS.NotFoundException",
+                "Invalid keyId 'k'",
+            ),
+            (
+                KmsError::NotFound { key_id: uuid },
+                400,
+                "KMS.NotFoundException",
+                "Key 'arn:aws:kms:::key/134f2428-cec1-4b25-a1ae-9048164dba47' does not exist",
+            ),
+            (
+                KmsError::Disabled { key_id: key_id.clone() },
+                400,
+                "KMS.DisabledException",
+                "arn:aws:kms:::key/k is disabled.",
+            ),
+            (
+                KmsError::PendingDeletion { key_id: key_id.clone(), delete_after: 1 },
+                400,
+                "KMS.KMSInvalidStateException",
+                "arn:aws:kms:::key/k is pending deletion.",
+            ),
+            (
+                KmsError::NoSuchVersion { key_id: key_id.clone(), version: 2 },
+                400,
+                "KMS.NotFoundException",
+                "",
+            ),
+            (KmsError::OtherProvider { provider, made_by: "vault".into() }, 400, "KMS.NotFoundException", ""),
+            (KmsError::AccessDenied { provider, key_id: key_id.clone() }, 403, "AccessDenied", ""),
+            (
+                KmsError::Unsupported { provider, operation: "x" },
+                400,
+                "KMS.UnsupportedOperationException",
+                "",
+            ),
+            (KmsError::Unavailable { provider, source }, 503, "ServiceUnavailable", ""),
+            (KmsError::WrongContextOrDamaged { key_id }, 500, "InternalError", ""),
+        ];
+        for (error, status, code, message) in rows {
+            let told = told(&ObjectError::Kms(error.clone()), Subject::default());
+            assert_eq!((told.status.as_u16(), told.code.as_ref()), (status, code), "{error}");
+            assert!(message.is_empty() || told.message == message, "{}", told.message);
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use strongroom_iam::{Credentials, Iam, IamOptions};
-use strongroom_kms::{LocalKms, LocalKmsOptions, Unlock, WhenMissing};
+use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_s3::{Drained, S3Options, serve};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, record};
@@ -42,6 +42,11 @@ impl RootKeys for MemoryKeys {
 
 /// The parts of a server, in `dir`.
 pub async fn parts(dir: &Path) -> (Objects, Iam) {
+    parts_with(dir, |kms| Arc::new(kms)).await
+}
+
+/// [`parts`] with a KMS made from the local one.
+pub async fn parts_with(dir: &Path, kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>) -> (Objects, Iam) {
     let root_keys = Arc::new(MemoryKeys(RootKey::from_bytes(&mut [7; 32])));
     let (store_dir, kms_dir) = (dir.join("store"), dir.join("kms"));
     let (store, iam, kms) = tokio::task::spawn_blocking(move || {
@@ -54,7 +59,7 @@ pub async fn parts(dir: &Path) -> (Objects, Iam) {
     })
     .await
     .unwrap();
-    let objects = Objects::open(store, Arc::new(kms), ObjectsOptions::new(dir.join("blobs"))).await.unwrap();
+    let objects = Objects::open(store, kms_of(kms), ObjectsOptions::new(dir.join("blobs"))).await.unwrap();
     (objects, iam)
 }
 
@@ -72,8 +77,16 @@ impl Server {
     }
 
     pub async fn with(options: S3Options, tls: Option<Arc<ServerConfig>>) -> Self {
+        Self::with_kms(options, tls, |kms| Arc::new(kms)).await
+    }
+
+    pub async fn with_kms(
+        options: S3Options,
+        tls: Option<Arc<ServerConfig>>,
+        kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (objects, iam) = parts(dir.path()).await;
+        let (objects, iam) = parts_with(dir.path(), kms_of).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
