@@ -52,7 +52,6 @@ def test_tags_of_a_bucket_are_replaced_as_a_whole_and_removed(s3, bucket):
         ([{"Key": "k", "Value": "v" * 257}], "InvalidTag"),
         ([{"Key": "aws:k", "Value": ""}], "InvalidTag"),
         ([{"Key": "a<b", "Value": ""}], "InvalidTag"),
-        ([{"Key": "", "Value": ""}], "InvalidTag"),
     ],
 )
 def test_tags_that_no_bucket_can_have_are_refused(s3, bucket, tags, code):
