@@ -23,8 +23,10 @@
 //!
 //! The door is a Unix socket in the data directory, and its file permission (0600) is the authentication: who can
 //! connect is the user that runs the server, or root, and both can read the files and the memory of the server anyway. So a
-//! password would protect nothing and could be lost. Nothing of this is on a TCP port: there a path of this table is
-//! 404 as any other.
+//! password would protect nothing and could be lost. Nothing of this table is on a TCP port: there a path of it is 404 as any
+//! other.
+//!
+//! The paths of the REST API ([`crate::rest`]) are at the door as well, without tokens: who comes through it is root.
 
 mod backup;
 mod checkpoint;

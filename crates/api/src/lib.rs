@@ -5,12 +5,13 @@
 //! | `GET /health/live` | 200 while the process serves |
 //! | `GET /health/ready` | 200 if every [`Check`] succeeded within the last seconds, else 503 and which did not |
 //! | `GET /metrics` | the metrics as Prometheus text |
+//! | `/api/v1/…` | buckets, objects and identities, for who has a token: [`rest`] |
 //!
-//! Everything else is a JSON error. What changes the store is behind a door of its own: [`admin`].
+//! Everything else is a JSON error. What tells the server itself what to do is behind a door of its own: [`admin`].
 //!
-//! The crate knows no file, no key and no bucket: what readiness means comes in as [`Check`]s, what administration does
-//! as [`admin::Admin`]. Nobody has to log in at the TCP port, so an answer there never holds more than names of parts and
-//! kinds of errors; the whole error goes to the log.
+//! The crate knows no file and no key: what readiness means comes in as [`Check`]s, what administration does as
+//! [`admin::Admin`], buckets and identities as handles. Nobody has to log in for health and metrics, so an answer there never
+//! holds more than names of parts and kinds of errors; the whole error goes to the log.
 
 pub mod admin;
 mod answers;

@@ -1,5 +1,7 @@
 //! What every request can be refused for, and how a refusal gets its words.
 
+use std::time::Duration;
+
 use axum::body::Body as HttpBody;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,8 +12,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::de::DeserializeOwned;
 use strongroom_telemetry::RequestId;
+use tokio::time::timeout;
 
 use crate::answers;
+
+/// How long a client may take to send a body that is kept in memory.
+const BODY_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// A refusal, for the client to read. As a response it is empty until [`explain`] gives it the body that all errors have: a
 /// handler does not know the request's id.
@@ -79,20 +85,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let Json(value) = Json::from_request(request, state).await.map_err(|error: JsonRejection| {
-            let status = match error.status() {
-                StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-                other => other,
-            };
-            let code = match status {
-                StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE => "NotJson",
-                _ => "MalformedBody",
-            };
-            Refusal::new(status, code, error.body_text())
-        })?;
+        let Json(value) =
+            in_time(Json::from_request(request, state)).await?.map_err(|error: JsonRejection| {
+                let status = match error.status() {
+                    StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+                    other => other,
+                };
+                let code = match status {
+                    StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE => "NotJson",
+                    _ => "MalformedBody",
+                };
+                Refusal::new(status, code, error.body_text())
+            })?;
         Ok(Self(value))
     }
+}
+
+/// What `reading` a body gives, unless its client takes too long.
+pub(crate) async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Refusal> {
+    let late = |_| {
+        let message = "The body did not come in time.";
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)
+    };
+    timeout(BODY_TIME_MAX, reading).await.map_err(late)
 }
 
 /// The part of the address after `?`, with known names.

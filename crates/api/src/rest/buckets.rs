@@ -73,7 +73,7 @@ pub struct BucketList {
 #[serde(deny_unknown_fields)]
 pub struct NewBucket {
     /// Its name: 3 to 63 lower case letters, digits, dots and hyphens, as S3 has it.
-    #[schema(min_length = 3, max_length = 63)]
+    #[schema(min_length = 3, max_length = 63, pattern = "^[a-z0-9][a-z0-9.-]+[a-z0-9]$")]
     pub name: String,
 }
 

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::Rest;
 use super::caller::Caller;
 use super::objects::bucket_name;
-use super::openapi::{Missing, PreconditionFailed, Refused};
+use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::versioned::{Expected, Versioned};
 use crate::refusal::{Body, Names, Refusal};
 
@@ -127,7 +127,7 @@ pub(super) async fn get(
     responses(
         (status = 200, description = "What holds now; durable", body = Encryption,
             headers(("ETag" = String, description = "Its version, for If-Match"))),
-        Refused, Missing, PreconditionFailed))]
+        Refused, Missing, PreconditionFailed, Conflict))]
 pub(super) async fn put(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
@@ -147,7 +147,7 @@ pub(super) async fn put(
     responses(
         (status = 200, description = "What holds now; durable", body = Encryption,
             headers(("ETag" = String, description = "Its version, for If-Match"))),
-        Refused, Missing, PreconditionFailed))]
+        Refused, Missing, PreconditionFailed, Conflict))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,

@@ -48,7 +48,7 @@ pub struct GroupList {
 #[serde(deny_unknown_fields)]
 pub struct NewGroup {
     /// Its name: 1 to 64 letters, digits and `_ + = , . @ -`.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_+=,.@-]+$")]
     pub name: String,
 }
 

@@ -39,6 +39,9 @@ pub(super) enum Refused {
     /// The caller may not do it
     #[response(status = 403)]
     Denied(#[to_schema] ErrorAnswer),
+    /// The body did not come in time
+    #[response(status = 408)]
+    Late(#[to_schema] ErrorAnswer),
     /// The body is too long
     #[response(status = 413)]
     TooLong(#[to_schema] ErrorAnswer),
@@ -65,13 +68,16 @@ pub(super) enum Missing {
     Missing(#[to_schema] ErrorAnswer),
 }
 
-/// It may be in the way of something.
+/// It may be in the way of something, or find no room.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "only described")]
 pub(super) enum Conflict {
     /// It makes sense, but not now
     #[response(status = 409)]
     Conflict(#[to_schema] ErrorAnswer),
+    /// There is no room on the server's disk
+    #[response(status = 507)]
+    NoSpace(#[to_schema] ErrorAnswer),
 }
 
 /// It may have a condition.

@@ -13,7 +13,7 @@ use super::caller::Caller;
 use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::versioned::{Expected, Versioned};
 use super::{Rest, time_of};
-use crate::refusal::{Names, Refusal};
+use crate::refusal::{Names, Refusal, in_time};
 
 /// A policy with its document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -48,7 +48,7 @@ pub struct PolicySummary {
 /// All policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyList {
-    /// By name.
+    /// Those that come with the program, then the others by name.
     pub policies: Vec<PolicySummary>,
 }
 
@@ -254,7 +254,7 @@ impl<S: Send + Sync> FromRequest<S> for Document {
             let message = "Expected request with `Content-Type: application/json`";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotJson", message));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|error| {
+        let bytes = in_time(Bytes::from_request(request, state)).await?.map_err(|error| {
             let code = match error.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
                 _ => "MalformedBody",

@@ -56,7 +56,7 @@ pub struct UserList {
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Its name: 1 to 64 letters, digits and `_ + = , . @ -`.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[A-Za-z0-9_+=,.@-]+$")]
     pub name: String,
 }
 

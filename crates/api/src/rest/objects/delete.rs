@@ -12,7 +12,7 @@ use super::{OfVersion, bucket_name, headers, object_name};
 use crate::refusal::{Names, Parameters, Refusal};
 use crate::rest::Rest;
 use crate::rest::caller::Caller;
-use crate::rest::openapi::{Missing, PreconditionFailed, Refused};
+use crate::rest::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 
 /// Delete an object
 ///
@@ -26,9 +26,7 @@ use crate::rest::openapi::{Missing, PreconditionFailed, Refused};
     ),
     responses(
         (status = 204, description = "It is gone; durable"),
-        Refused, Missing, PreconditionFailed,
-        (status = 409, description = "Another write of this name is going on", body = crate::rest::ErrorAnswer),
-        (status = 507, description = "No room on the server's disk", body = crate::rest::ErrorAnswer),
+        Refused, Missing, PreconditionFailed, Conflict,
     ))]
 pub(in crate::rest) async fn delete(
     State(rest): State<Rest>,

@@ -39,8 +39,8 @@ use crate::rest::openapi::{Missing, PreconditionFailed, Refused};
         ("x-amz-server-side-encryption-customer-key-MD5" = Option<String>, Header, description = "Base64 of its MD5"),
     ),
     responses(
-        (status = 200, description = "The content", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The range of it", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The content", body = String, content_type = "*/*"),
+        (status = 206, description = "The range of it", body = String, content_type = "*/*"),
         (status = 304, description = "The client's copy is current"),
         Refused, Missing, PreconditionFailed,
         (status = 416, description = "The range is past the end", body = crate::rest::ErrorAnswer),

@@ -23,7 +23,7 @@ use super::{bucket_name, headers, json_time, object_name, quoted};
 use crate::refusal::{Names, Refusal};
 use crate::rest::Rest;
 use crate::rest::caller::Caller;
-use crate::rest::openapi::{Missing, PreconditionFailed, Refused};
+use crate::rest::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 
 /// How long a client may send nothing of its content.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -66,15 +66,11 @@ pub struct StoredObject {
         ("x-amz-server-side-encryption-customer-key" = Option<String>, Header, description = "Base64 of that key"),
         ("x-amz-server-side-encryption-customer-key-MD5" = Option<String>, Header, description = "Base64 of its MD5"),
     ),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The content"),
+    request_body(content = String, content_type = "application/octet-stream", description = "The content"),
     responses(
         (status = 201, description = "Stored; durable", body = StoredObject),
-        Refused, Missing, PreconditionFailed,
-        (status = 408, description = "The content stopped coming", body = crate::rest::ErrorAnswer),
-        (status = 409, description = "Another write of this name is going on", body = crate::rest::ErrorAnswer),
-        (status = 413, description = "The content is too large", body = crate::rest::ErrorAnswer),
+        Refused, Missing, PreconditionFailed, Conflict,
         (status = 501, description = "Not supported", body = crate::rest::ErrorAnswer),
-        (status = 507, description = "No room on the server's disk", body = crate::rest::ErrorAnswer),
     ))]
 pub(in crate::rest) async fn put(
     State(rest): State<Rest>,

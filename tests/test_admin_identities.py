@@ -1,0 +1,208 @@
+"""Users, policies, tokens: `strongroom admin` at the server's socket and from elsewhere, and what S3 clients may do then."""
+
+import json
+import os
+import subprocess
+
+import botocore.exceptions
+import pytest
+
+import harness
+from harness import binary
+
+pytestmark = pytest.mark.ours
+
+READ_ONE = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::shelf/*"}],
+}
+
+
+@pytest.fixture(scope="module")
+def own(workspace):
+    """A server whose identities nobody else changes."""
+    running = harness.Server(workspace / "identities").start()
+    yield running
+    assert running.stop() == 0
+
+
+def run(*arguments, input=None, **environment):
+    """A run of `strongroom admin`."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STRONGROOM_")}
+    return subprocess.run(
+        [binary(), "admin", *arguments],
+        input=input, capture_output=True, text=True, timeout=60, env=clean | {"NO_COLOR": "1"} | environment,
+    )
+
+
+def here(server, *arguments, input=None):
+    """What it says at the server's socket, as JSON; it must succeed."""
+    done = run("--data-dir", str(server.data_dir), "--json", *arguments, input=input)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def words(server, *arguments):
+    """What it says there to people."""
+    done = run("--data-dir", str(server.data_dir), *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def refused(server, *arguments):
+    """Why it fails there."""
+    done = run("--data-dir", str(server.data_dir), *arguments)
+    assert done.returncode == 1, done.stdout
+    return done.stderr
+
+
+def elsewhere(server, token, *arguments):
+    """A run against the API's port."""
+    return run("--api-url", server.api_url, *arguments, STRONGROOM_TOKEN=token)
+
+
+def client_of(server, user):
+    key = here(server, "user", "key", "create", user)
+    return server.client(access_key=key["access_key"], secret_key=key["secret_key"]), key["access_key"]
+
+
+def denied(call, **arguments):
+    """The code of the refusal."""
+    with pytest.raises(botocore.exceptions.ClientError) as failure:
+        call(**arguments)
+    return failure.value.response["Error"]["Code"]
+
+
+def test_user_may_do_what_its_policies_say_until_it_is_disabled_or_gone(own):
+    root = own.client()
+    root.create_bucket(Bucket="shelf")
+    root.put_object(Bucket="shelf", Key="book", Body=b"words")
+    here(own, "user", "create", "alice")
+    s3, _ = client_of(own, "alice")
+    assert denied(s3.get_object, Bucket="shelf", Key="book") == "AccessDenied"
+    here(own, "policy", "attach", "readonly", "--user", "alice")
+    assert s3.get_object(Bucket="shelf", Key="book")["Body"].read() == b"words"
+    assert denied(s3.put_object, Bucket="shelf", Key="book", Body=b"") == "AccessDenied"
+    here(own, "policy", "detach", "readonly", "--user", "alice")
+    here(own, "policy", "attach", "readwrite", "--user", "alice")
+    s3.put_object(Bucket="shelf", Key="own", Body=b"mine")
+    here(own, "user", "disable", "alice")
+    assert denied(s3.get_object, Bucket="shelf", Key="own") in ("InvalidAccessKeyId", "AccessDenied")
+    here(own, "user", "enable", "alice")
+    assert s3.get_object(Bucket="shelf", Key="own")["Body"].read() == b"mine"
+    here(own, "user", "delete", "alice")
+    assert denied(s3.get_object, Bucket="shelf", Key="own") == "InvalidAccessKeyId"
+
+
+def test_own_policy_and_group_bound_a_user(own):
+    root = own.client()
+    root.put_object(Bucket="shelf", Key="book", Body=b"words")
+    here(own, "policy", "put", "read-one", "-", input=json.dumps(READ_ONE))
+    here(own, "user", "create", "bob")
+    here(own, "group", "create", "readers")
+    here(own, "policy", "attach", "read-one", "--group", "readers")
+    s3, access_key = client_of(own, "bob")
+    assert denied(s3.get_object, Bucket="shelf", Key="book") == "AccessDenied"
+    assert here(own, "group", "add", "readers", "bob")["members"] == ["bob"]
+    assert s3.get_object(Bucket="shelf", Key="book")["Body"].read() == b"words"
+    assert denied(s3.list_objects_v2, Bucket="shelf") == "AccessDenied"
+    assert here(own, "user", "show", "bob")["groups"] == ["readers"]
+    assert here(own, "policy", "show", "read-one")["document"] == READ_ONE
+    here(own, "user", "key", "disable", "bob", access_key)
+    assert denied(s3.get_object, Bucket="shelf", Key="book") in ("InvalidAccessKeyId", "AccessDenied")
+    here(own, "user", "key", "delete", "bob", access_key)
+    assert here(own, "user", "key", "list", "bob")["access_keys"] == []
+    assert "InUse" in refused(own, "policy", "delete", "read-one")
+    here(own, "group", "remove", "readers", "bob")
+    here(own, "policy", "detach", "read-one", "--group", "readers")
+    here(own, "group", "delete", "readers")
+    here(own, "policy", "delete", "read-one")
+    here(own, "user", "delete", "bob")
+
+
+def test_service_account_may_do_less_than_its_parent(own, tmp_path):
+    own.client().put_object(Bucket="shelf", Key="book", Body=b"words")
+    here(own, "user", "create", "carol")
+    here(own, "policy", "attach", "readwrite", "--user", "carol")
+    bound = tmp_path / "bound.json"
+    bound.write_text(json.dumps(READ_ONE))
+    made = here(own, "service-account", "create", "--user", "carol", "--policy", str(bound), "--expires", "1h")
+    s3 = own.client(access_key=made["access_key"], secret_key=made["secret_key"])
+    assert s3.get_object(Bucket="shelf", Key="book")["Body"].read() == b"words"
+    assert denied(s3.put_object, Bucket="shelf", Key="book", Body=b"") == "AccessDenied"
+    [account] = here(own, "service-account", "list")["service_accounts"]
+    assert account["parent"] == "carol" and account["expires"]
+    here(own, "user", "delete", "carol")
+    assert denied(s3.get_object, Bucket="shelf", Key="book") == "InvalidAccessKeyId"
+
+
+def test_token_lets_the_same_commands_work_from_elsewhere(own, tmp_path):
+    token = here(own, "token", "create", "--scope", "identities:read", "--expires", "1h", "--description", "watch")
+    shown = elsewhere(own, token["token"], "--json", "whoami")
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout)["token"]["scopes"] == ["identities:read"]
+    assert elsewhere(own, token["token"], "user", "list").stdout.startswith("USER")
+    written = elsewhere(own, token["token"], "user", "create", "mallory")
+    assert written.returncode == 1 and "identities:write" in written.stderr
+    in_file = tmp_path / "token"
+    in_file.write_text(token["token"] + "\n")
+    assert run("--api-url", own.api_url, "--token-file", str(in_file), "user", "list").returncode == 0
+    missing = run("--api-url", own.api_url, "user", "list")
+    assert missing.returncode == 1 and "STRONGROOM_TOKEN" in missing.stderr
+    only_here = elsewhere(own, token["token"], "keys", "groups")
+    assert only_here.returncode == 1 and "its own machine" in only_here.stderr
+    in_clear = run("--api-url", "http://192.0.2.1:8080", "whoami", STRONGROOM_TOKEN=token["token"])
+    assert in_clear.returncode == 1 and "in the clear" in in_clear.stderr
+    here(own, "token", "revoke", token["info"]["id"])
+    revoked = elsewhere(own, token["token"], "whoami")
+    assert revoked.returncode == 1 and "TokenInvalid" in revoked.stderr
+
+
+def test_people_read_tables_and_are_told_that_a_secret_is_shown_once(own):
+    assert "next:" in words(own, "user", "create", "dave")
+    key = words(own, "user", "key", "create", "dave")
+    assert "AWS_SECRET_ACCESS_KEY=" in key and "shown this once" in key
+    assert "shown this once" in words(own, "token", "create", "--scope", "objects:read", "--user", "dave")
+    table = words(own, "user", "list").splitlines()
+    assert table[0].split() == ["USER", "STATE", "POLICIES", "GROUPS", "CREATED"]
+    assert any(line.startswith("dave") and "enabled" in line for line in table)
+    assert "consoleAdmin" in words(own, "policy", "list")
+    assert "root" in words(own, "whoami")
+    here(own, "user", "delete", "dave")
+
+
+def test_mistakes_are_named(own, tmp_path):
+    assert "NoSuchUser" in refused(own, "user", "show", "nobody")
+    assert "InvalidName" in refused(own, "user", "create", "no/body")
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    assert "is not JSON" in refused(own, "policy", "put", "broken", str(broken))
+    broken.write_text('{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*"}]}')
+    assert "MalformedPolicy" in refused(own, "policy", "put", "broken", str(broken))
+    assert run("token", "create", "--scope", "everything").returncode == 2
+    assert run("token", "create", "--scope", "objects:read", "--expires", "soon").returncode == 2
+
+
+def test_encryption_of_a_bucket_is_set_and_reset(own):
+    s3 = own.client()
+    s3.create_bucket(Bucket="sealed")
+    assert here(own, "bucket", "encryption", "get", "sealed")["algorithm"] == "AES256"
+    held = here(own, "bucket", "encryption", "set", "sealed", "--algorithm", "aws:kms", "--bucket-key")
+    assert (held["algorithm"], held["bucket_key_enabled"]) == ("aws:kms", True)
+    assert s3.put_object(Bucket="sealed", Key="a", Body=b"a")["ServerSideEncryption"] == "aws:kms"
+    assert here(own, "bucket", "encryption", "reset", "sealed")["algorithm"] == "AES256"
+    assert s3.put_object(Bucket="sealed", Key="a", Body=b"a")["ServerSideEncryption"] == "AES256"
+
+
+def test_identities_survive_a_restart(workspace):
+    server = harness.Server(workspace / "identities-restart").start()
+    here(server, "user", "create", "erin")
+    here(server, "policy", "attach", "readwrite", "--user", "erin")
+    key = here(server, "user", "key", "create", "erin")
+    token = here(server, "token", "create", "--scope", "buckets:read", "--user", "erin")["token"]
+    server.kill()
+    server.start()
+    s3 = server.client(access_key=key["access_key"], secret_key=key["secret_key"])
+    s3.create_bucket(Bucket="erins")
+    assert elsewhere(server, token, "bucket", "encryption", "get", "erins").returncode == 0
+    assert server.stop() == 0
