@@ -1,0 +1,142 @@
+"""Who may do what, with boto3: users and their policies, conditions, keys of the KMS, strangers."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+
+from people import User, refused, statement
+
+pytestmark = pytest.mark.ours
+
+BUCKET = "authorisation"
+OBJECTS = f"arn:aws:s3:::{BUCKET}/*"
+
+
+@pytest.fixture(scope="module")
+def place(server):
+    root = server.client()
+    root.create_bucket(Bucket=BUCKET)
+    root.put_object(Bucket=BUCKET, Key="public/a", Body=b"for all")
+    root.put_object(Bucket=BUCKET, Key="secret/a", Body=b"for few", Tagging="project=red")
+    yield root
+    versions = root.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+    for found in versions:
+        root.delete_object(Bucket=BUCKET, Key=found["Key"])
+    root.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def user(server, place):
+    made = User(server, "tester", statement("s3:ListAllMyBuckets", "*"))
+    yield made
+    made.gone()
+
+
+# Policies, and for each what may be done of these.
+CALLS = {
+    "list": lambda s3: s3.list_objects_v2(Bucket=BUCKET),
+    "list public": lambda s3: s3.list_objects_v2(Bucket=BUCKET, Prefix="public/"),
+    "get public": lambda s3: s3.get_object(Bucket=BUCKET, Key="public/a"),
+    "get secret": lambda s3: s3.get_object(Bucket=BUCKET, Key="secret/a"),
+    "head secret": lambda s3: s3.head_object(Bucket=BUCKET, Key="secret/a"),
+    "put": lambda s3: s3.put_object(Bucket=BUCKET, Key="new", Body=b"x"),
+    "put kms": lambda s3: s3.put_object(Bucket=BUCKET, Key="new", Body=b"x", ServerSideEncryption="aws:kms"),
+    "tag": lambda s3: s3.put_object_tagging(Bucket=BUCKET, Key="public/a", Tagging={"TagSet": []}),
+    "delete": lambda s3: s3.delete_object(Bucket=BUCKET, Key="never"),
+    "location": lambda s3: s3.get_bucket_location(Bucket=BUCKET),
+}
+MATRIX = [
+    ([], set()),
+    ([statement("s3:*", ["arn:aws:s3:::*"])], set(CALLS) - {"put kms"}),
+    ([statement(["s3:*", "kms:*"], "*")], set(CALLS)),
+    (
+        [statement("s3:*", "*"), statement("s3:*", f"arn:aws:s3:::{BUCKET}/secret/*", "Deny")],
+        set(CALLS) - {"get secret", "head secret", "put kms"},
+    ),
+    ([statement("s3:GetObject", f"arn:aws:s3:::{BUCKET}/public/*")], {"get public"}),
+    ([statement("s3:GetObject", "arn:aws:s3:::another/*")], set()),
+    ([statement("s3:ListBucket", f"arn:aws:s3:::{BUCKET}")], {"list", "list public"}),
+    (
+        [statement("s3:ListBucket", f"arn:aws:s3:::{BUCKET}", StringEquals={"s3:prefix": "public/"})],
+        {"list public"},
+    ),
+    (
+        [statement("s3:GetObject", OBJECTS, StringEquals={"s3:ExistingObjectTag/project": "red"})],
+        {"get secret", "head secret"},
+    ),
+    (
+        [
+            statement(["s3:PutObject", "kms:GenerateDataKey"], "*"),
+            statement("s3:PutObject", "*", "Deny", StringNotEquals={"s3:x-amz-server-side-encryption": "aws:kms"}),
+        ],
+        {"put kms"},
+    ),
+    ([statement("s3:GetObject", OBJECTS, IpAddress={"aws:SourceIp": "127.0.0.1/32"})],
+     {"get public", "get secret", "head secret"}),
+    ([statement("s3:GetObject", OBJECTS, Bool={"aws:SecureTransport": "true"})], set()),
+    ([statement("s3:Get*", OBJECTS), statement("s3:GetBucket*", f"arn:aws:s3:::{BUCKET}")],
+     {"get public", "get secret", "head secret", "location"}),
+]
+
+
+def test_the_matrix_of_policies_and_calls(user):
+    s3 = user.client()
+    for statements, allowed in MATRIX:
+        user.may(*(statements or [statement("s3:ListAllMyBuckets", "*")]))
+        for name, call in CALLS.items():
+            if name in allowed:
+                call(s3)
+            else:
+                assert refused(call, s3) in ("AccessDenied", "403"), (statements, name)
+
+
+def test_a_batch_is_refused_object_by_object(user, place):
+    place.put_object(Bucket=BUCKET, Key="mine/1", Body=b"x")
+    user.may(statement("s3:DeleteObject", f"arn:aws:s3:::{BUCKET}/mine/*"))
+    keys = [{"Key": "mine/1"}, {"Key": "secret/a"}]
+    reply = user.client().delete_objects(Bucket=BUCKET, Delete={"Objects": keys})
+    assert [found["Key"] for found in reply["Deleted"]] == ["mine/1"]
+    assert [(found["Key"], found["Code"]) for found in reply["Errors"]] == [("secret/a", "AccessDenied")]
+    assert place.get_object(Bucket=BUCKET, Key="secret/a")["Body"].read() == b"for few"
+
+
+def test_a_user_sees_the_buckets_it_may_list(user, place):
+    place.create_bucket(Bucket="authorisation-other")
+    try:
+        s3 = user.client()
+        user.may(statement("s3:ListBucket", f"arn:aws:s3:::{BUCKET}"))
+        assert [found["Name"] for found in s3.list_buckets()["Buckets"]] == [BUCKET]
+        user.may(statement("s3:GetObject", OBJECTS))
+        assert refused(s3.list_buckets) == "AccessDenied"
+    finally:
+        place.delete_bucket(Bucket="authorisation-other")
+
+
+def test_what_is_missing_is_told_only_to_those_who_may_list(user):
+    s3 = user.client()
+    user.may(statement("s3:GetObject", OBJECTS))
+    assert refused(s3.get_object, Bucket=BUCKET, Key="missing") == "AccessDenied"
+    user.may(statement(["s3:GetObject", "s3:ListBucket"], "*"))
+    assert refused(s3.get_object, Bucket=BUCKET, Key="missing") == "NoSuchKey"
+
+
+def test_a_presigned_url_does_what_its_signer_may_when_it_is_used(user):
+    user.may(statement("s3:GetObject", OBJECTS))
+    url = user.client().generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "public/a"})
+    with urllib.request.urlopen(url, timeout=30) as reply:
+        assert reply.read() == b"for all"
+    user.may(statement("s3:GetObject", OBJECTS, StringEquals={"s3:authType": "REST-HEADER"}))
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(url, timeout=30)
+    assert error.value.code == 403
+
+
+def test_a_user_without_a_valid_key_is_nobody(user, server):
+    wrong = server.client(access_key=user.access_key, secret_key="not the secret")
+    assert refused(wrong.list_buckets) == "SignatureDoesNotMatch"
+    unknown = server.client(access_key="SRNOBODY00000000001", secret_key="x" * 40)
+    assert refused(unknown.list_buckets) == "InvalidAccessKeyId"
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{server.s3_url}/{BUCKET}/public/a", timeout=30)
+    assert error.value.code == 403
