@@ -148,6 +148,17 @@ impl Pattern {
             [Piece::Text(start), Piece::Many] => return Truth::from(text.starts_with(&**start)),
             _ => {}
         }
+        // Nearly every text that does not match parts from the pattern at one of its ends.
+        if let [Piece::Text(start), ..] = &*self.0
+            && !text.starts_with(&**start)
+        {
+            return Truth::No;
+        }
+        if let [.., Piece::Text(end)] = &*self.0
+            && !text.ends_with(&**end)
+        {
+            return Truth::No;
+        }
         if !self.has_variables() {
             return Truth::from(glob(&self.0, text, |piece| match piece {
                 Piece::Text(text) => Token::Text(text),
