@@ -260,7 +260,7 @@ mod tests {
         assert!(!fits("https://*.example.com", "https://example.com"));
         assert!(fits("*", "null"));
         assert!(fits("x-amz-*", "x-amz-meta-a"));
-        assert!(!fits("aba*ba", "ababa"[..4].into()), "both ends need their own bytes");
+        assert!(!fits("aba*ba", "abab"), "both ends need their own bytes");
         assert!(!fits("https://a", "https://a.evil"));
     }
 
