@@ -6,12 +6,14 @@ mod file;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use check::check;
 
 use crate::cli::ServerArgs;
 use file::{Api, File, Keys};
 use strongroom_api::rest::RateLimit;
+use strongroom_objects::DataKeyOptions;
 use strongroom_store::KeyLimits;
 
 /// What a server runs with. Every value has been checked.
@@ -28,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) api_tokens_over_http: bool,
     pub(crate) api_rate: RateLimit,
     pub(crate) unlock: UnlockSource,
+    /// How keys of the KMS are kept in memory.
+    pub(crate) data_keys: DataKeyOptions,
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
     pub(crate) index_cache_bytes: usize,
@@ -200,6 +204,7 @@ impl Config {
             passphrase_set,
             &mut mistakes,
         );
+        let data_keys = data_keys(file.kms.fresh_seconds, file.kms.kept_seconds, &mut mistakes);
         let log_format = match args.log_format.clone().or(file.monitoring.log_format).as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
@@ -243,6 +248,7 @@ impl Config {
             api_tokens_over_http: args.api_tokens_over_http || file.api.tokens_over_http.unwrap_or(false),
             api_rate,
             unlock,
+            data_keys,
             log_level: args
                 .log_level
                 .clone()
@@ -255,6 +261,31 @@ impl Config {
             reseal_workers,
         })
     }
+}
+
+/// For how long keys of the KMS are kept in memory; the defaults are those of [`DataKeyOptions`].
+fn data_keys(fresh: Option<u64>, kept: Option<u64>, mistakes: &mut Vec<Mistake>) -> DataKeyOptions {
+    const SECONDS_MAX: u64 = 24 * 3600;
+    let mut options = DataKeyOptions::default();
+    for (name, given, place) in
+        [("fresh_seconds", fresh, &mut options.fresh_for), ("kept_seconds", kept, &mut options.kept_for)]
+    {
+        match given {
+            Some(seconds) if seconds > SECONDS_MAX => mistakes.push(Mistake {
+                key: format!("kms.{name}"),
+                problem: format!("must be at most {SECONDS_MAX}, which is a day"),
+            }),
+            Some(seconds) => *place = Duration::from_secs(seconds),
+            None => {}
+        }
+    }
+    if options.kept_for < options.fresh_for {
+        mistakes.push(Mistake {
+            key: "kms.kept_seconds".into(),
+            problem: format!("must not be less than fresh_seconds ({})", options.fresh_for.as_secs()),
+        });
+    }
+    options
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Mistake> {
@@ -448,9 +479,9 @@ mod tests {
         let args = ServerArgs { tls_cert: Some("/dev/null".into()), ..ServerArgs::default() };
         let found = mistakes_of(
             &args,
-            "[server]\ns3_listen = \"9000\"\ndomains = [\"-x\"]\n[kms]\nprovider = \"vault\"\n[monitoring]\nlog_format = \"xml\"",
+            "[server]\ns3_listen = \"9000\"\ndomains = [\"-x\"]\n[kms]\nprovider = \"vault\"\nfresh_seconds = 60\nkept_seconds = 59\n[monitoring]\nlog_format = \"xml\"",
         );
-        for key in ["s3_listen", "tls_key", "domains", "kms.provider", "log_format"] {
+        for key in ["s3_listen", "tls_key", "domains", "kms.provider", "kms.kept_seconds", "log_format"] {
             assert!(found.iter().any(|text| text.starts_with(key)), "{key} is not in {found:?}");
         }
     }

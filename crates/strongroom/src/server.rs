@@ -90,8 +90,9 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             root.key_id
         );
     }
-    let blobs = ObjectsOptions::new(config.data_dir.join("blobs"));
-    let objects = Objects::open(store.clone(), Arc::clone(&kms), blobs).await?;
+    let mut options = ObjectsOptions::new(config.data_dir.join("blobs"));
+    options.data_keys = config.data_keys;
+    let objects = Objects::open(store.clone(), Arc::clone(&kms), options).await?;
 
     banner::print(&banner::Facts {
         config,

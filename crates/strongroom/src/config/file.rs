@@ -47,6 +47,8 @@ pub(super) struct Kms {
     pub(super) provider: Option<String>,
     pub(super) key_file: Option<PathBuf>,
     pub(super) passphrase_file: Option<PathBuf>,
+    pub(super) fresh_seconds: Option<u64>,
+    pub(super) kept_seconds: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
