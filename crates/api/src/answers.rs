@@ -38,6 +38,7 @@ pub(crate) fn error(
 pub(crate) fn stamp(headers: &mut HeaderMap, id: RequestId) {
     let id = HeaderValue::from_str(id.as_str()).expect("hexadecimal characters can be in a header");
     headers.insert(REQUEST_ID, id);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // An object may have been stored with something else.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }

@@ -1,0 +1,178 @@
+//! Who is let in, to what, and how often.
+
+use strongroom_api::rest::RateLimit;
+use strongroom_iam::{Identity, Scope, State};
+
+use crate::support::{Server, token};
+
+const OBJECT: &str = "/api/v1/buckets/photos/objects/a";
+const ALL: &[Scope] = &Scope::ALL;
+
+#[tokio::test]
+async fn policies_and_scopes_both_have_to_allow_it() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let nobody = server.user("nobody", &[], ALL).await;
+    let reader = server.user("reader", &["readonly"], ALL).await;
+    let writer = server.user("writer", &["readwrite"], ALL).await;
+    let narrow = token(&server.iam, &Identity::Root, &[Scope::ObjectsRead]).await;
+    for (who, get, put, settings) in [
+        (&nobody, 403, 403, 403),
+        (&reader, 200, 403, 403),
+        (&writer, 200, 201, 200),
+        (&narrow, 200, 403, 403),
+        (&server.root, 200, 201, 200),
+    ] {
+        assert_eq!(server.ask(who, "GET", OBJECT, &[], "").await.status, get);
+        let stored = server.ask(who, "PUT", OBJECT, &["Content-Type: text/plain"], "content of a").await;
+        assert_eq!(stored.status, put, "{stored:?}");
+        let path = "/api/v1/buckets/photos/encryption";
+        assert_eq!(server.ask(who, "GET", path, &[], "").await.status, settings);
+    }
+    let refused = server.ask(&narrow, "GET", "/api/v1/users", &[], "").await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].as_str()), (403, Some("AccessDenied")));
+    assert!(refused.body.contains("identities:read"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn bucket_policies_have_a_say_and_an_explicit_deny_wins() {
+    use strongroom_objects::{BucketName, DocumentKind};
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let nobody = server.user("nobody", &[], ALL).await;
+    let writer = server.user("writer", &["readwrite"], ALL).await;
+    let policy = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::strongroom:user/nobody"}, "Action": "s3:GetObject",
+         "Resource": "arn:aws:s3:::photos/*"},
+        {"Effect": "Deny", "Principal": {"AWS": "arn:aws:iam::strongroom:user/writer"}, "Action": "s3:GetObject",
+         "Resource": "arn:aws:s3:::photos/*"}]}"#;
+    let bucket = BucketName::parse("photos").unwrap();
+    let set = server.objects.set_bucket_document(&bucket, DocumentKind::Policy, Some(policy.into())).await;
+    set.unwrap();
+    assert_eq!(server.ask(&nobody, "GET", OBJECT, &[], "").await.status, 200);
+    assert_eq!(server.ask(&writer, "GET", OBJECT, &[], "").await.status, 403);
+    assert_eq!(server.ask(&writer, "DELETE", OBJECT, &[], "").await.status, 204);
+}
+
+#[tokio::test]
+async fn who_may_not_list_does_not_learn_which_names_are_free() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let policy = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::photos/*"}]}"#;
+    server.iam.put_policy(&Identity::Root, "get", policy, None).await.unwrap();
+    let getter = server.user("getter", &["get"], ALL).await;
+    let free = "/api/v1/buckets/photos/objects/free";
+    assert_eq!(server.ask(&getter, "GET", OBJECT, &[], "").await.status, 200);
+    assert_eq!(server.ask(&getter, "GET", free, &[], "").await.status, 403);
+    assert_eq!(server.root("GET", free, &[], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn keys_of_the_kms_need_a_permission_of_their_own() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let policy = r#"{"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
+    server.iam.put_policy(&Identity::Root, "s3-alone", policy, None).await.unwrap();
+    let user = server.user("user", &["s3-alone"], ALL).await;
+    let kms = ["x-amz-server-side-encryption: aws:kms", "Content-Type: text/plain"];
+    let path = "/api/v1/buckets/photos/objects/kms";
+    assert_eq!(server.root("PUT", path, &kms, "secret").await.status, 201);
+    let refused = server.ask(&user, "GET", path, &[], "").await;
+    assert!(refused.status == 403 && refused.body.contains("kms:Decrypt"), "{refused:?}");
+    let refused = server.ask(&user, "PUT", path, &kms, "other").await;
+    assert!(refused.status == 403 && refused.body.contains("kms:GenerateDataKey"), "{refused:?}");
+    let set = server.root(
+        "PUT",
+        "/api/v1/buckets/photos/encryption",
+        &[],
+        r#"{"enabled":true,"algorithm":"aws:kms"}"#,
+    );
+    assert_eq!(set.await.status, 200);
+    let by_default = server.ask(&user, "PUT", path, &["Content-Type: text/plain"], "other").await;
+    assert!(by_default.status == 403 && by_default.body.contains("kms:GenerateDataKey"), "{by_default:?}");
+}
+
+#[tokio::test]
+async fn token_is_not_taken_once_it_is_revoked_or_its_user_disabled_or_gone() {
+    let server = Server::start().await;
+    let first = server.user("first", &["readonly"], ALL).await;
+    let second = server.user("second", &["readonly"], ALL).await;
+    let whoami = async |token: &str| server.ask(token, "GET", "/api/v1/whoami", &[], "").await;
+    let found = whoami(&first).await;
+    assert_eq!(found.json()["identity"], "arn:aws:iam::strongroom:user/first");
+    let id = found.json()["token"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(server.root("DELETE", &format!("/api/v1/tokens/{id}"), &[], "").await.status, 204);
+    assert_eq!(whoami(&first).await.status, 401);
+    server.iam.set_user_state(&Identity::Root, "second", State::Disabled).await.unwrap();
+    assert_eq!(whoami(&second).await.status, 401);
+    server.iam.set_user_state(&Identity::Root, "second", State::Enabled).await.unwrap();
+    assert_eq!(whoami(&second).await.status, 200);
+    assert_eq!(server.root("DELETE", "/api/v1/users/second", &[], "").await.status, 204);
+    assert_eq!(whoami(&second).await.status, 401);
+}
+
+#[tokio::test]
+async fn token_cannot_make_one_that_may_do_more() {
+    let server = Server::start().await;
+    let narrow = token(&server.iam, &Identity::Root, &[Scope::IdentitiesWrite, Scope::ObjectsRead]).await;
+    let ask = async |scopes: &str| {
+        let body = format!("{{\"scopes\": [{scopes}]}}");
+        server.ask(&narrow, "POST", "/api/v1/tokens", &[], &body).await
+    };
+    assert_eq!(ask("\"objects:read\", \"objects:write\"").await.status, 403);
+    let made = ask("\"objects:read\"").await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert!(made.json()["token"].as_str().unwrap().starts_with("srt_"));
+    assert_eq!(ask("").await.status, 400);
+}
+
+#[tokio::test]
+async fn what_is_roots_is_for_root_alone() {
+    let server = Server::start().await;
+    let admin = server.user("admin", &["consoleAdmin"], ALL).await;
+    let made = server.root("POST", "/api/v1/service-accounts", &[], "{}").await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = format!("/api/v1/service-accounts/{}", made.json()["access_key"].as_str().unwrap());
+    for method in ["GET", "DELETE"] {
+        let refused = server.ask(&admin, method, &path, &[], "").await;
+        assert_eq!(refused.status, 403, "{refused:?}");
+    }
+    let own = server.ask(&admin, "POST", "/api/v1/service-accounts", &[], "{}").await;
+    assert_eq!(own.status, 201, "{own:?}");
+    let path = format!("/api/v1/service-accounts/{}", own.json()["access_key"].as_str().unwrap());
+    assert_eq!(server.ask(&admin, "GET", &path, &[], "").await.json()["parent"], "admin");
+}
+
+#[tokio::test]
+async fn identity_that_asks_too_often_is_told_to_wait_and_objects_go_on() {
+    let server = Server::with(RateLimit { per_second: 1, burst: 3 }).await;
+    let other = server.user("other", &["consoleAdmin"], ALL).await;
+    server.bucket("photos").await;
+    let mut refused = None;
+    for _ in 0..10 {
+        let answer = server.root("GET", "/api/v1/users", &[], "").await;
+        if answer.status == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("ten requests are more than three and one per second");
+    assert_eq!(refused.json()["error"]["code"], "TooManyRequests");
+    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!(server.root("GET", OBJECT, &[], "").await.status, 200);
+    assert_eq!(server.ask(&other, "GET", "/api/v1/users", &[], "").await.status, 200);
+    assert_eq!(server.door("GET", "/api/v1/users", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn door_needs_no_token_and_takes_the_caller_for_root() {
+    let server = Server::start().await;
+    assert_eq!(server.door("GET", "/api/v1/whoami", "").await.json()["identity"], "root");
+    let made = server.door("POST", "/api/v1/users", r#"{"name": "alice"}"#).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    assert_eq!(server.root("GET", "/api/v1/users/alice", &[], "").await.json()["name"], "alice");
+    let elsewhere = server.root("GET", "/api/v1/admin/keys/groups", &[], "").await;
+    assert_eq!(elsewhere.status, 404, "what only the door does is not on the port");
+}

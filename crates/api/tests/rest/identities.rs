@@ -1,0 +1,148 @@
+//! Users, groups, policies, service accounts and tokens.
+
+use serde_json::json;
+use strongroom_iam::Secret;
+
+use crate::support::Server;
+
+const POLICY: &str =
+    r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}"#;
+
+#[tokio::test]
+async fn user_is_made_given_keys_and_policies_and_taken_away() {
+    let server = Server::start().await;
+    let made = server.root("POST", "/api/v1/users", &[], r#"{"name": "alice"}"#).await;
+    assert_eq!((made.status, made.json()["enabled"].as_bool()), (201, Some(true)), "{made:?}");
+    let again = server.root("POST", "/api/v1/users", &[], r#"{"name": "alice"}"#).await;
+    assert_eq!((again.status, again.json()["error"]["code"].as_str()), (409, Some("UserExists")));
+    let odd = server.root("POST", "/api/v1/users", &[], r#"{"name": "a/b"}"#).await;
+    assert_eq!((odd.status, odd.json()["error"]["code"].as_str()), (400, Some("InvalidName")));
+
+    let key = server.root("POST", "/api/v1/users/alice/keys", &[], "").await;
+    assert_eq!(key.status, 201, "{key:?}");
+    let (access_key, secret) = (key.json()["access_key"].clone(), key.json()["secret_key"].clone());
+    let access_key = access_key.as_str().unwrap();
+    let secret = Secret::parse(secret.as_str().unwrap().to_owned()).unwrap();
+    assert!(server.iam.authenticate(access_key, &secret).is_some());
+    let listed = server.root("GET", "/api/v1/users/alice/keys", &[], "").await;
+    assert_eq!(listed.json()["access_keys"][0]["access_key"], access_key);
+    assert!(!listed.body.contains(secret.dangerous_expose()), "a secret is shown once");
+    assert_eq!(server.root("POST", "/api/v1/users", &[], r#"{"name": "bob"}"#).await.status, 201);
+    let others = format!("/api/v1/users/bob/keys/{access_key}");
+    assert_eq!(server.root("DELETE", &others, &[], "").await.status, 404, "it is not bob's");
+
+    let path = "/api/v1/users/alice/policies/readonly";
+    assert_eq!(server.root("PUT", path, &[], "").await.status, 204);
+    assert_eq!(
+        server.root("GET", "/api/v1/users/alice", &[], "").await.json()["policies"],
+        json!(["readonly"])
+    );
+    assert_eq!(server.root("DELETE", path, &[], "").await.status, 204);
+    assert_eq!(server.root("GET", "/api/v1/users/alice", &[], "").await.json()["policies"], json!([]));
+
+    let off = server.root("PATCH", "/api/v1/users/alice", &[], r#"{"enabled": false}"#).await;
+    assert_eq!(off.json()["enabled"], false);
+    assert!(server.iam.authenticate(access_key, &secret).is_none());
+    assert_eq!(server.root("DELETE", "/api/v1/users/alice", &[], "").await.status, 204);
+    assert_eq!(server.root("GET", "/api/v1/users/alice", &[], "").await.status, 404);
+    assert_eq!(server.root("GET", "/api/v1/users", &[], "").await.json()["users"][0]["name"], "bob");
+}
+
+#[tokio::test]
+async fn group_gives_its_policies_to_its_members() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let token = server.user("alice", &[], &strongroom_iam::Scope::ALL).await;
+    let read = async || server.ask(&token, "GET", "/api/v1/buckets/photos/objects/a", &[], "").await.status;
+    assert_eq!(server.root("POST", "/api/v1/groups", &[], r#"{"name": "staff"}"#).await.status, 201);
+    assert_eq!(server.root("PUT", "/api/v1/groups/staff/policies/readonly", &[], "").await.status, 204);
+    assert_eq!(read().await, 403);
+    let joined = server.root("PUT", "/api/v1/groups/staff/members/alice", &[], "").await;
+    assert_eq!((joined.status, joined.json()["members"].clone()), (200, json!(["alice"])));
+    assert_eq!(read().await, 200);
+    assert_eq!(server.root("DELETE", "/api/v1/groups/staff", &[], "").await.status, 409, "alice is in it");
+    assert_eq!(server.root("DELETE", "/api/v1/groups/staff/members/alice", &[], "").await.status, 200);
+    assert_eq!(read().await, 403);
+    assert_eq!(server.root("DELETE", "/api/v1/groups/staff", &[], "").await.status, 204);
+}
+
+#[tokio::test]
+async fn policy_has_versions_and_a_mistake_in_it_is_named() {
+    let server = Server::start().await;
+    let path = "/api/v1/policies/mine";
+    let made = server.root("PUT", path, &["If-None-Match: *"], POLICY).await;
+    assert_eq!(
+        (made.status, made.json()["document"]["Version"].as_str()),
+        (201, Some("2012-10-17")),
+        "{made:?}"
+    );
+    assert_eq!(server.root("PUT", path, &["If-None-Match: *"], POLICY).await.status, 412);
+    let seen = format!("If-Match: {}", made.headers["etag"]);
+    let narrower = POLICY.replace("s3:*", "s3:GetObject");
+    let changed = server.root("PUT", path, &[&seen], &narrower).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    assert_eq!(server.root("PUT", path, &[&seen], POLICY).await.status, 412);
+    assert_eq!(server.root("DELETE", path, &[&seen], "").await.status, 412);
+    let shown = server.root("GET", path, &[], "").await;
+    assert_eq!(shown.headers["etag"], changed.headers["etag"]);
+    assert_eq!(shown.json()["document"]["Statement"][0]["Action"], "s3:GetObject");
+
+    let wrong = server
+        .root("PUT", path, &[], r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Maybe"}]}"#)
+        .await;
+    assert_eq!((wrong.status, wrong.json()["error"]["code"].as_str()), (400, Some("MalformedPolicy")));
+    let canned = server.root("PUT", "/api/v1/policies/readonly", &[], POLICY).await;
+    assert_eq!((canned.status, canned.json()["error"]["code"].as_str()), (409, Some("PolicyIsCanned")));
+    let list = server.root("GET", "/api/v1/policies", &[], "").await.json();
+    let names: Vec<_> =
+        list["policies"].as_array().unwrap().iter().map(|policy| policy["name"].as_str().unwrap()).collect();
+    for name in ["mine", "readonly", "readwrite", "writeonly", "diagnostics", "consoleAdmin"] {
+        assert!(names.contains(&name), "{name}: {names:?}");
+    }
+
+    server.user("alice", &["mine"], &strongroom_iam::Scope::ALL).await;
+    let used = server.root("DELETE", path, &[], "").await;
+    assert_eq!((used.status, used.json()["error"]["code"].as_str()), (409, Some("InUse")));
+    assert_eq!(server.root("DELETE", "/api/v1/users/alice/policies/mine", &[], "").await.status, 204);
+    assert_eq!(server.root("DELETE", path, &[], "").await.status, 204);
+}
+
+#[tokio::test]
+async fn service_account_is_bounded_and_expires() {
+    let server = Server::start().await;
+    server.user("alice", &["readwrite"], &strongroom_iam::Scope::ALL).await;
+    let body = json!({
+        "user": "alice", "description": "backup", "expires_in_seconds": 3600,
+        "policy": serde_json::from_str::<serde_json::Value>(POLICY).unwrap(),
+    });
+    let made = server.root("POST", "/api/v1/service-accounts", &[], &body.to_string()).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let path = format!("/api/v1/service-accounts/{}", made.json()["access_key"].as_str().unwrap());
+    let shown = server.root("GET", &path, &[], "").await.json();
+    assert_eq!((shown["parent"].as_str(), shown["description"].as_str()), (Some("alice"), Some("backup")));
+    assert!(shown["expires"].is_string() && shown["policy"]["Statement"].is_array());
+    let off = server.root("PATCH", &path, &[], r#"{"enabled": false}"#).await;
+    assert_eq!(off.json()["enabled"], false);
+    assert_eq!(server.root("DELETE", &path, &[], "").await.status, 204);
+    assert_eq!(server.root("GET", &path, &[], "").await.status, 404);
+    let forever = server.root("POST", "/api/v1/service-accounts", &[], r#"{"expires_in_seconds": 0}"#).await;
+    assert_eq!(forever.status, 400);
+}
+
+#[tokio::test]
+async fn token_is_shown_once_and_listed_without_itself() {
+    let server = Server::start().await;
+    let body = r#"{"scopes": ["objects:read", "buckets:read"], "expires_in_seconds": 60, "description": "for tests"}"#;
+    let made = server.root("POST", "/api/v1/tokens", &[], body).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let made = made.json();
+    let listed = server.root("GET", "/api/v1/tokens", &[], "").await;
+    assert!(!listed.body.contains(made["token"].as_str().unwrap()));
+    let tokens = listed.json()["tokens"].as_array().unwrap().clone();
+    let found = tokens.iter().find(|token| token["id"] == made["info"]["id"]).unwrap();
+    assert_eq!((found["owner"].as_str(), found["description"].as_str()), (Some("root"), Some("for tests")));
+    assert_eq!(found["scopes"], json!(["buckets:read", "objects:read"]));
+    let unknown = server.root("POST", "/api/v1/tokens", &[], r#"{"scopes": ["everything"]}"#).await;
+    assert_eq!(unknown.status, 400);
+    assert_eq!(server.root("DELETE", "/api/v1/tokens/nothing", &[], "").await.status, 404);
+}

@@ -1,0 +1,11 @@
+//! The REST API over real listeners, a real store and real identities.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+
+mod access;
+#[path = "../client/mod.rs"]
+mod client;
+mod document;
+mod identities;
+mod objects;
+mod settings;
+mod support;
