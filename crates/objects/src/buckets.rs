@@ -183,15 +183,17 @@ impl Objects {
     ) -> Result<BucketInfo, ObjectError> {
         counted("create_bucket", async {
             let (this, name) = (self.clone(), name.clone());
-            carried_out(async move { this.create_bucket_now(name, request).await }).await
+            carried_out(async move { this.create_bucket_now(name, request, Documents::default()).await })
+                .await
         })
         .await
     }
 
-    async fn create_bucket_now(
+    pub(crate) async fn create_bucket_now(
         &self,
         name: BucketName,
         request: CreateBucket,
+        documents: Documents,
     ) -> Result<BucketInfo, ObjectError> {
         let size = request.owner.len();
         if size > rows::OWNER_LEN_MAX {
@@ -212,7 +214,7 @@ impl Objects {
             created: inner.options.clock.now(),
             owner: request.owner,
             settings: request.settings,
-            documents: Documents::default(),
+            documents,
             state: GroupState::Active,
         };
         let key = rows::bucket_key(&bucket.name);
@@ -221,7 +223,10 @@ impl Objects {
             Command {
                 group: GroupId::SYSTEM,
                 checks: vec![Check::Absent { key: key.clone() }],
-                writes: vec![Write::Put { key: key.clone(), value: row.encode() }],
+                writes: [Write::Put { key: key.clone(), value: row.encode() }]
+                    .into_iter()
+                    .chain(bucket.documents.writes(group))
+                    .collect(),
             }
         });
         let (group, outcome) = made.await.map_err(|error| bucket.commit_error(error))?;
@@ -403,7 +408,7 @@ impl Objects {
         .await
     }
 
-    async fn replace_row(&self, old: &Arc<Bucket>, new: &Arc<Bucket>) -> Result<(), ObjectError> {
+    pub(crate) async fn replace_row(&self, old: &Arc<Bucket>, new: &Arc<Bucket>) -> Result<(), ObjectError> {
         let command = Command {
             group: GroupId::SYSTEM,
             checks: vec![old.row_is_the_same()],

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
-use strongroom_store::{Check, Command, Write};
+use strongroom_store::{Check, Command, GroupId, Write};
 
 use crate::buckets::Bucket;
 use crate::measure::counted;
@@ -164,6 +164,16 @@ impl Documents {
         self.0[Self::at(kind)] = bytes.map(|bytes| Arc::new(Document::new(bytes)));
     }
 
+    /// The writes that put all of them in their rows.
+    pub(crate) fn writes(&self, group: GroupId) -> Vec<Write> {
+        let documents = self.kinds().filter_map(|kind| Some((kind, self.get(kind)?)));
+        let put = |(kind, document): (DocumentKind, &Arc<Document>)| Write::Put {
+            key: rows::document_key(kind, group),
+            value: rows::encode_document(&document.bytes),
+        };
+        documents.map(put).collect()
+    }
+
     /// The kinds that are there.
     pub(crate) fn kinds(&self) -> impl Iterator<Item = DocumentKind> {
         DocumentKind::ALL.into_iter().filter(|kind| self.get(*kind).is_some())
@@ -301,7 +311,7 @@ impl Objects {
         .await
     }
 
-    async fn replace_document(
+    pub(crate) async fn replace_document(
         &self,
         bucket: &Arc<Bucket>,
         kind: DocumentKind,
@@ -321,7 +331,7 @@ impl Objects {
             None => Write::Delete { key },
         };
         let command = Command {
-            group: strongroom_store::GroupId::SYSTEM,
+            group: GroupId::SYSTEM,
             // The bucket's own row as well: a document must not come to a bucket that is gone.
             checks: vec![bucket.row_is_the_same(), same],
             writes: vec![write],

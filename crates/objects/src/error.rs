@@ -278,6 +278,12 @@ pub enum ObjectError {
     /// The version is locked.
     #[error("the version is under retention or legal hold")]
     Locked,
+    /// The bucket has object lock, and what is asked for would undo it.
+    #[error("the bucket has object lock, so its versioning stays enabled")]
+    ObjectLockOn,
+    /// A retention that would be over already.
+    #[error("the retention ends in the past")]
+    RetentionPast,
     /// The bucket has no object lock, and the request asks for retention or a legal hold.
     #[error("the bucket has no object lock")]
     ObjectLockOff,

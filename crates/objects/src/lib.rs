@@ -38,6 +38,7 @@ mod locks;
 mod measure;
 mod meta;
 mod names;
+mod object_lock;
 mod objects;
 mod ops;
 mod range;
@@ -65,6 +66,9 @@ pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSs
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
     PartNumber, UploadId, VersionId,
+};
+pub use object_lock::{
+    DefaultRetention, ObjectLockConfig, RETENTION_DAYS_MAX, RETENTION_YEARS_MAX, RetentionPeriod,
 };
 pub use objects::{Objects, ObjectsOptions};
 pub use sse::kms_key_id;

@@ -15,10 +15,6 @@ const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// Refuses what S3 does not take.
 pub(crate) fn check(meta: &ObjectMeta) -> Result<(), ObjectError> {
-    // Entries can carry locks, but nothing enforces them yet: promising one would be worse than refusing it.
-    if meta.retention.is_some() || meta.legal_hold {
-        return Err(ObjectError::ObjectLockOff);
-    }
     let size = meta.user.iter().map(|(name, value)| name.len() + value.len()).sum();
     if size > USER_META_LEN_MAX {
         return Err(ObjectError::MetadataTooLarge { size, most: USER_META_LEN_MAX });

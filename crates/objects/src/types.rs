@@ -112,6 +112,8 @@ pub struct DeleteConditions {
     pub if_size: Option<u64>,
     /// The current object, if there is one, was written in this second.
     pub if_modified_at: Option<Timestamp>,
+    /// Whether retention in governance mode does not bind the one who asks.
+    pub bypass_governance: bool,
 }
 
 /// System metadata: stored and returned as given.
@@ -154,7 +156,8 @@ pub struct ObjectMeta {
 }
 
 /// How a retention can be shortened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RetentionMode {
     /// By those with a special permission.
     Governance,

@@ -4,8 +4,8 @@ use http::HeaderMap;
 use s3s::dto;
 use strongroom_objects::request::RangeRequest;
 use strongroom_objects::{
-    BucketName, ETag, EntityTags, ObjectMeta, ObjectName, PartNumber, ReadConditions, SystemMeta, Tags,
-    Timestamp, UploadId, VersionId, WriteConditions,
+    BucketName, ETag, EntityTags, ObjectMeta, ObjectName, PartNumber, ReadConditions, Retention, SystemMeta,
+    Tags, Timestamp, UploadId, VersionId, WriteConditions,
 };
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -181,7 +181,11 @@ pub(crate) struct MetaHeaders {
 }
 
 /// The metadata of a new object. `Expires` is kept as the client wrote it.
-pub(crate) fn object_meta(given: MetaHeaders, headers: &HeaderMap) -> Result<ObjectMeta, ApiError> {
+pub(crate) fn object_meta(
+    given: MetaHeaders,
+    (retention, legal_hold): (Option<Retention>, bool),
+    headers: &HeaderMap,
+) -> Result<ObjectMeta, ApiError> {
     let mut user: Vec<(String, String)> = given.user.unwrap_or_default().into_iter().collect();
     user.sort();
     Ok(ObjectMeta {
@@ -201,8 +205,8 @@ pub(crate) fn object_meta(given: MetaHeaders, headers: &HeaderMap) -> Result<Obj
         },
         user,
         tags: given.tagging.map(|text| tags_of_query(&text)).transpose()?.unwrap_or_default(),
-        retention: None,
-        legal_hold: false,
+        retention,
+        legal_hold,
     })
 }
 

@@ -343,7 +343,13 @@ operations! {
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput
         = ops::bucket_settings::replication;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput
-        = ops::bucket_settings::object_lock;
+        = ops::object_lock::get_configuration;
+    put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput
+        = ops::object_lock::put_configuration;
+    get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput = ops::object_lock::get_retention;
+    put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput = ops::object_lock::put_retention;
+    get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = ops::object_lock::get_legal_hold;
+    put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput = ops::object_lock::put_legal_hold;
     get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput = ops::acl::of_bucket;
     get_object_acl(GetObjectAclInput) -> GetObjectAclOutput = ops::acl::of_object;
     put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput = ops::acl::put_bucket;

@@ -27,7 +27,8 @@ pub(super) fn of(inner: &Inner, seen: &Seen<'_>, change: Change) -> Result<Prepa
     draft.checks.push(seen.bucket.is_active());
     let (mut size, mut etag) = (None, None);
     let (what, done) = match action {
-        Action::New { object, body, mtime } => {
+        Action::New { object, mut body, mtime } => {
+            seen.bucket.lock_new(&mut body.meta, inner.options.clock.now())?;
             (size, etag) = (Some(object.size), Some(object.etag.to_string()));
             let content = object.content;
             let version = draft.put_head(HeadKind::Object(object), mtime)?;

@@ -23,6 +23,7 @@ impl Objects {
         counted("create_upload", async {
             let bucket = self.0.bucket(&request.bucket)?;
             crate::meta::check(&request.meta)?;
+            bucket.check_locks(&request.meta, self.0.options.clock.now())?;
             let checksum = request.checksum.map(|(algorithm, kind)| kind_of(algorithm, kind)).transpose()?;
             let inner = Arc::clone(&self.0);
             let content = ContentId::generate(&*inner.options.random);

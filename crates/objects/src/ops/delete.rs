@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::commit::{Action, Done, Replace, Seen};
+use crate::commit::{Action, Done, Replace, Seen, body};
 use crate::conditions::check_delete;
 use crate::measure::counted;
+use crate::object_lock::check_removal;
 use crate::objects::{Objects, carried_out};
 use crate::request::{DeleteItem, DeleteRequest, DeleteResult};
 use crate::versions;
@@ -20,7 +21,8 @@ impl Objects {
     /// success, unless a condition asks for it.
     ///
     /// # Errors
-    /// [`ObjectError::NoSuchBucket`], [`ObjectError::PreconditionFailed`], [`ObjectError::NoSuchKey`] with a condition.
+    /// [`ObjectError::NoSuchBucket`], [`ObjectError::PreconditionFailed`], [`ObjectError::NoSuchKey`] with a condition,
+    /// [`ObjectError::Locked`].
     pub async fn delete(&self, request: DeleteRequest) -> Result<DeleteResult, ObjectError> {
         let version = request.version;
         let done = counted("delete", self.delete_now(request, |_| Ok(true))).await?;
@@ -79,10 +81,17 @@ impl Objects {
 }
 
 fn action(seen: &Seen<'_>, request: &DeleteRequest, now: Timestamp) -> Result<Option<Action>, ObjectError> {
+    let locks = seen.bucket.object_lock()?.is_some();
     let Some(version) = request.version else {
         let nothing = seen.current.is_none() && seen.bucket.settings.versioning == Versioning::Off;
         return Ok((!nothing).then_some(Action::Delete { mtime: now }));
     };
-    let found = versions::version(seen.reading, seen.bucket, seen.name, version)?;
-    Ok(found.map(|version| Action::Remove { version }))
+    let Some(version) = versions::version(seen.reading, seen.bucket, seen.name, version)? else {
+        return Ok(None);
+    };
+    if let Some(object) = version.object().filter(|_| locks) {
+        let body = body(seen.reading, seen.bucket, seen.name, version.head.version, object)?;
+        check_removal(&body, now, request.conditions.bypass_governance)?;
+    }
+    Ok(Some(Action::Remove { version }))
 }

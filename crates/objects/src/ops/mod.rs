@@ -16,5 +16,7 @@ mod list_versions;
 pub(crate) mod put;
 pub(crate) mod put_part;
 mod rewrap_copy;
-mod tags;
+pub(crate) mod tags;
 mod versioning;
+
+pub(crate) use get::find;

@@ -38,6 +38,7 @@ impl Objects {
         let inner = &self.0;
         let bucket = inner.bucket(&request.bucket)?;
         crate::meta::check(&request.meta)?;
+        bucket.check_locks(&request.meta, inner.options.clock.now())?;
         inner.precheck(&bucket, &request.name, &request.conditions).await?;
         let content_id = ContentId::generate(&*inner.options.random);
         let belongs =

@@ -1,10 +1,10 @@
 //! Switching a bucket's versioning.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commit::Note;
 use crate::measure::counted;
-use crate::objects::Objects;
+use crate::objects::{Objects, carried_out};
 use crate::{BucketName, ObjectError, Versioning};
 
 /// How often it is looked whether those who write under the setting before are done. They are about to commit.
@@ -14,27 +14,27 @@ impl Objects {
     /// Switches versioning on or suspends it. When this returns, no write goes on that began under the setting before.
     ///
     /// # Errors
-    /// [`ObjectError::NoSuchBucket`]; [`ObjectError::Unsupported`] for switching off what was on: versions made meanwhile
+    /// [`ObjectError::NoSuchBucket`]; [`ObjectError::ObjectLockOn`]; [`ObjectError::Unsupported`] for switching off what was on: versions made meanwhile
     /// would be neither reachable nor removed.
     pub async fn set_versioning(&self, name: &BucketName, versioning: Versioning) -> Result<(), ObjectError> {
         counted("set_versioning", async {
-            let note = Note::new();
-            let refused = note.clone();
-            let changed = self.change_settings(name, move |settings| {
-                if versioning == Versioning::Off && settings.versioning != Versioning::Off {
-                    refused.put(ObjectError::Unsupported { what: "switching versioning off again" });
-                } else {
-                    settings.versioning = versioning;
+            let (this, name) = (self.clone(), name.clone());
+            carried_out(async move {
+                let _changing = this.0.buckets.changing().await;
+                let bucket = this.0.bucket(&name)?;
+                if versioning == Versioning::Off && bucket.settings.versioning != Versioning::Off {
+                    return Err(ObjectError::Unsupported { what: "switching versioning off again" });
                 }
-            });
-            changed.await?;
-            match note.take() {
-                Some(error) => Err(error),
-                None => {
-                    self.settled().await;
-                    Ok(())
+                if versioning != Versioning::Enabled && bucket.object_lock()?.is_some() {
+                    return Err(ObjectError::ObjectLockOn);
                 }
-            }
+                let mut changed = (*bucket).clone();
+                changed.settings.versioning = versioning;
+                this.replace_row(&bucket, &Arc::new(changed)).await
+            })
+            .await?;
+            self.settled().await;
+            Ok(())
         })
         .await
     }

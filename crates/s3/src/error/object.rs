@@ -182,7 +182,17 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
                 .field("MaxSizeAllowed", most)
         }
         E::InvalidTags(fault) => tag_fault(*fault),
-        E::VersioningOff => ApiError::invalid_request("The bucket does not have versioning enabled"),
+        E::VersioningOff => conflict(
+            "InvalidBucketState",
+            "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
+        ),
+        E::ObjectLockOn => conflict(
+            "InvalidBucketState",
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+        ),
+        E::ObjectLockOff => ApiError::invalid_request("Bucket is missing Object Lock Configuration"),
+        E::RetentionPast => ApiError::bad_request("InvalidArgument", "The retain until date must be in the future!")
+            .field("ArgumentName", "x-amz-object-lock-retain-until-date"),
         E::Locked => ApiError::access_denied("Access Denied because object protected by object lock."),
 
         E::PreconditionFailed { condition } => ApiError::new(

@@ -75,6 +75,4 @@ absent! {
         = "NoSuchWebsiteConfiguration", "The specified bucket does not have a website configuration";
     replication(GetBucketReplicationInput) -> GetBucketReplicationOutput
         = "ReplicationConfigurationNotFoundError", "The replication configuration was not found";
-    object_lock(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput
-        = "ObjectLockConfigurationNotFoundError", "Object Lock configuration does not exist for this bucket";
 }

@@ -80,6 +80,14 @@ macro_rules! answer_info {
                 info.checksums.first().map(|checksum| $crate::checksum::kind_out(checksum.kind));
             $crate::checksum::answer_checksums!(out, $crate::checksum::checksum_out(&info.checksums));
         }
+        if let Some(retention) = info.meta.retention {
+            let mode = $crate::ops::object_lock::mode_name(retention.mode);
+            out.object_lock_mode = Some(s3s::dto::ObjectLockMode::from_static(mode));
+            out.object_lock_retain_until_date = Some($crate::convert::time_out(retention.until));
+        }
+        // A hold that was taken off is not told from one that never was.
+        out.object_lock_legal_hold_status =
+            info.meta.legal_hold.then(|| $crate::ops::object_lock::hold_out(true));
         let system = info.meta.system;
         // What AWS stores if a client names no type.
         out.content_type = system.content_type.or_else(|| Some("binary/octet-stream".to_owned()));
@@ -169,14 +177,6 @@ pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<()
     }
 }
 
-/// Refuses retention and legal holds: no bucket has object lock.
-pub(super) fn refuse_locks(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.keys().any(|name| name.as_str().starts_with("x-amz-object-lock-")) {
-        return Err(ApiError::invalid_request("Bucket is missing Object Lock Configuration"));
-    }
-    Ok(())
-}
-
 /// `x-amz-copy-source` and the conditions that come with it.
 pub(super) struct Source {
     pub(super) source: CopySource,
@@ -244,11 +244,13 @@ pub(super) fn delete_conditions(
     if_match: Option<EntityTags>,
     size: Option<i64>,
     modified_at: Option<Timestamp>,
+    bypass_governance: bool,
 ) -> Result<DeleteConditions, ApiError> {
     let negative =
         |size: i64| ApiError::invalid_argument("x-amz-if-match-size", size, "The size must not be negative");
     let if_size = size.map(|size| u64::try_from(size).map_err(|_| negative(size))).transpose()?;
-    Ok(DeleteConditions { if_match, if_size, if_modified_at: modified_at.map(convert::time_in) })
+    let if_modified_at = modified_at.map(convert::time_in);
+    Ok(DeleteConditions { if_match, if_size, if_modified_at, bypass_governance })
 }
 
 /// The common prefixes of a listing.

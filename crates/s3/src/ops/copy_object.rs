@@ -7,7 +7,8 @@ use s3s::dto::{
 use strongroom_objects::WriteConditions;
 use strongroom_objects::request::{CopyRequest, Directive};
 
-use super::common::{refuse_acl, refuse_locks};
+use super::common::refuse_acl;
+use super::object_lock;
 use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
 use crate::convert;
@@ -17,7 +18,7 @@ use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObjectOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
-    refuse_locks(&call.headers)?;
+    let locks = object_lock::of_headers(&call.headers)?;
     let metadata = directive(
         "x-amz-metadata-directive",
         input.metadata_directive.as_ref().map(MetadataDirective::as_str),
@@ -44,7 +45,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         source: source.into_request(&call).await?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        meta: convert::object_meta(meta, &call.headers)?,
+        meta: convert::object_meta(meta, locks, &call.headers)?,
         metadata,
         tagging,
         conditions: WriteConditions::default(),

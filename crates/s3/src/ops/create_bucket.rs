@@ -14,9 +14,6 @@ use crate::face::{Answer, Call};
 pub(crate) async fn run(call: Call, input: CreateBucketInput) -> Answer<CreateBucketOutput> {
     let name = convert::bucket_name(&input.bucket)?;
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
-    if input.object_lock_enabled_for_bucket == Some(true) {
-        return Err(ApiError::not_implemented("Buckets with object lock are not implemented."));
-    }
     if let Some(ownership) = &input.object_ownership
         && ownership.as_str() != "BucketOwnerEnforced"
     {
@@ -39,6 +36,9 @@ pub(crate) async fn run(call: Call, input: CreateBucketInput) -> Answer<CreateBu
         ));
     }
     let request = CreateBucket { owner: call.identity()?.to_string(), settings: BucketSettings::default() };
-    call.objects().create_bucket(&name, request).await?;
+    match input.object_lock_enabled_for_bucket {
+        Some(true) => call.objects().create_locked_bucket(&name, request).await?,
+        _ => call.objects().create_bucket(&name, request).await?,
+    };
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
 }

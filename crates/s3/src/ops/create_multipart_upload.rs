@@ -4,7 +4,8 @@ use s3s::S3Response;
 use s3s::dto::{CreateMultipartUploadInput, CreateMultipartUploadOutput};
 use strongroom_objects::request::CreateUpload;
 
-use super::common::{refuse_acl, refuse_locks};
+use super::common::refuse_acl;
+use super::object_lock;
 use super::take::{meta_headers, write_headers};
 use crate::checksum;
 use crate::convert;
@@ -17,7 +18,7 @@ pub(crate) async fn run(
     input: CreateMultipartUploadInput,
 ) -> Answer<CreateMultipartUploadOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
-    refuse_locks(&call.headers)?;
+    let locks = object_lock::of_headers(&call.headers)?;
     let sse = write_headers!(input);
     let meta = meta_headers!(input);
     let kind = checksum::kind(input.checksum_type.as_ref())?;
@@ -34,7 +35,7 @@ pub(crate) async fn run(
     let request = CreateUpload {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,
-        meta: convert::object_meta(meta, &call.headers)?,
+        meta: convert::object_meta(meta, locks, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };

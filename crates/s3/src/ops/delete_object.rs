@@ -9,6 +9,7 @@ use crate::convert;
 use crate::face::{Answer, Call};
 
 pub(crate) async fn run(call: Call, input: DeleteObjectInput) -> Answer<DeleteObjectOutput> {
+    let bypass = call.bypasses_governance(&input.bucket, &input.key);
     let request = DeleteRequest {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
@@ -17,6 +18,7 @@ pub(crate) async fn run(call: Call, input: DeleteObjectInput) -> Answer<DeleteOb
             convert::if_match(input.if_match),
             input.if_match_size,
             input.if_match_last_modified_time,
+            bypass,
         )?,
     };
     let deleted = call.objects().delete(request).await?;

@@ -63,6 +63,7 @@ fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteIte
         _ => "s3:DeleteObject",
     };
     call.authorise(action, Resource::Object(bucket, &object.key))?;
+    let bypass = call.bypasses_governance(bucket, &object.key);
     let tags = |tag: String| match tag.as_str() {
         "*" => EntityTags::Any,
         _ => EntityTags::Tags(vec![tag]),
@@ -74,6 +75,7 @@ fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteIte
             object.e_tag.map(|tag| tags(tag.into_value())),
             object.size,
             object.last_modified_time,
+            bypass,
         )?,
     })
 }

@@ -8,6 +8,7 @@ use s3s::{Body, S3Response};
 use strongroom_objects::{ObjectBody, ObjectError};
 
 use super::common::{Asked, answer_info, expiration, further_headers, tag_count};
+use super::object_lock;
 use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer, log_failure};
@@ -19,13 +20,15 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
     let (with_checksums, range, read) = read_headers!(input);
     let request = read.into_request(&call)?;
     let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
-    let found = call
+    let named = (request.bucket.clone(), request.name.clone());
+    let mut found = call
         .objects()
         .get(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
     // Nothing has been sent yet.
     call.authorise_read(&found.info.sse)?;
+    object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
     let expiration = expiration(&call, current.as_ref(), &found.info);
     let headers = further_headers(&found.info, input.response_expires.is_none());

@@ -5,6 +5,7 @@ use s3s::S3Response;
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 
 use super::common::{Asked, answer_info, expiration, further_headers, tag_count};
+use super::object_lock;
 use super::take::read_headers;
 use crate::convert;
 use crate::error::{Subject, answer};
@@ -15,11 +16,13 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
     let (with_checksums, range, read) = read_headers!(input);
     let request = read.into_request(&call)?;
     let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
-    let found = call
+    let named = (request.bucket.clone(), request.name.clone());
+    let mut found = call
         .objects()
         .head(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
     let mut headers = further_headers(&found.info, input.response_expires.is_none());
     if let Some(count) = tag_count(&found.info.meta) {

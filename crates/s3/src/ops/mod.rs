@@ -23,6 +23,7 @@ pub(crate) mod list_object_versions;
 pub(crate) mod list_objects;
 pub(crate) mod list_objects_v2;
 pub(crate) mod list_parts;
+pub(crate) mod object_lock;
 pub(crate) mod object_tagging;
 pub(crate) mod put_object;
 mod take;

@@ -5,7 +5,8 @@ use s3s::dto::{PutObjectInput, PutObjectOutput};
 use strongroom_objects::request::PutRequest;
 
 use super::bucket_settings::lifecycle::expiration;
-use super::common::{refuse_acl, refuse_locks};
+use super::common::refuse_acl;
+use super::object_lock;
 use super::take::{meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
 use crate::convert;
@@ -16,7 +17,10 @@ use crate::wire::content::{content, content_of_form};
 
 pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObjectOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
-    refuse_locks(&call.headers)?;
+    let locks = object_lock::of_headers(&call.headers)?;
+    if !call.state().is_form() {
+        object_lock::require_digest(&call.headers)?;
+    }
     if input.write_offset_bytes.is_some() {
         return Err(ApiError::not_implemented("Appending to objects is not implemented."));
     }
@@ -30,7 +34,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
             true => content_of_form(input.body),
             false => content(input.body, input.content_length, &call.headers)?,
         },
-        meta: convert::object_meta(meta, &call.headers)?,
+        meta: convert::object_meta(meta, locks, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         conditions: convert::write_conditions(input.if_match, input.if_none_match),
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
