@@ -58,7 +58,7 @@ pub enum RetentionPeriod {
 
 impl DefaultRetention {
     /// The retention of a version that is written now.
-    fn from(self, now: Timestamp) -> Retention {
+    fn starting(self, now: Timestamp) -> Retention {
         let days = match self.period {
             RetentionPeriod::Days(days) => u64::from(days),
             RetentionPeriod::Years(years) => u64::from(years) * DAYS_OF_YEAR,
@@ -89,7 +89,7 @@ impl Bucket {
         if meta.retention.is_none()
             && let Some(default) = self.object_lock()?.and_then(|config| config.default)
         {
-            meta.retention = Some(default.from(now));
+            meta.retention = Some(default.starting(now));
         }
         Ok(())
     }
@@ -316,9 +316,9 @@ mod tests {
     #[test]
     fn default_retention_starts_with_the_write() {
         let days = DefaultRetention { mode: RetentionMode::Governance, period: RetentionPeriod::Days(2) };
-        assert_eq!(days.from(NOW).until, Timestamp(1000 + 2 * DAY_MS));
+        assert_eq!(days.starting(NOW).until, Timestamp(1000 + 2 * DAY_MS));
         let years = DefaultRetention { period: RetentionPeriod::Years(1), ..days };
-        assert_eq!(years.from(NOW).until, Timestamp(1000 + 365 * DAY_MS));
+        assert_eq!(years.starting(NOW).until, Timestamp(1000 + 365 * DAY_MS));
     }
 
     #[test]

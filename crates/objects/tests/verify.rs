@@ -200,3 +200,25 @@ async fn objects_on_damaged_index_pages_are_given_as_a_range_and_the_others_are_
     }
     assert!(told > 0, "a leaf of {} pages was hit", used.len());
 }
+
+#[tokio::test]
+async fn older_versions_are_checked_like_current_ones() {
+    let fixture = Fixture::new().await;
+    fixture.put("name", "null").await;
+    fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+    let large = fixture.put("name", noise(1, LENGTH)).await;
+    fixture.put("name", "newest").await;
+    fixture.delete("name").await;
+    let [blob] = fixture.files().try_into().unwrap();
+    let dir = closed(fixture).await;
+    let (counts, found, store) = check(dir.path(), false).await;
+    assert!(found.is_empty() && store.is_empty(), "{found:?} {store:?}");
+    assert_eq!((counts.objects, counts.delete_markers), (3, 1));
+    fs::remove_file(blob).unwrap();
+    let (_, found, _) = check(dir.path(), false).await;
+    let [ObjectFinding::Damaged { place, what: ObjectDamage::Of(Damaged::Missing) }] = found.as_slice()
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!((place.name.as_str(), place.version), ("name", large.version));
+}
