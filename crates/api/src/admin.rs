@@ -15,6 +15,8 @@
 //! | `POST /backup` | [`StartBackup`] | [`BackupStatus`] |
 //! | `GET /backup` | | [`BackupStatus`] |
 //! | `DELETE /backup` | | [`BackupStatus`] |
+//! | `GET /audit[?after=PLACE]` | | [`AuditPage`] |
+//! | `GET /events` | | [`EventsReport`] |
 //!
 //! Success is 200. Every field of a request is known or refused (400), a body is at most 64 KiB (413) and JSON (415), another
 //! method is 405 with `Allow`, another path 404.
@@ -28,6 +30,7 @@
 //!
 //! The paths of the REST API ([`crate::rest`]) are at the door as well, without tokens: who comes through it is root.
 
+mod audit;
 mod backup;
 mod checkpoint;
 mod door;
@@ -37,6 +40,7 @@ mod reseal;
 mod routes;
 mod serve;
 
+pub use audit::{AuditAct, AuditPage, AuditPlace, EventTarget, EventsReport};
 pub use backup::{BackupProgress, BackupState, BackupStatus, Snapshot, StartBackup};
 pub use checkpoint::Checkpoint;
 pub use door::{Admin, AdminDeps};

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use client::Answer;
 use strongroom_api::admin::{
-    Admin, AdminDeps, AdminError, BackupProgress, BackupState, BackupStatus, ChangeReseal, ChangeRootKey,
-    Checkpoint, Fault, GroupKey, KeyGroup, KeyReport, KeyState, ResealProgress, ResealStage, ResealStatus,
-    RootKey, RootKeyChange, RootKeyName, RootKeyUse, RotateKeys, RotatedKey, RotatedKeys, StartBackup, serve,
+    Admin, AdminDeps, AdminError, AuditPage, AuditPlace, BackupProgress, BackupState, BackupStatus,
+    ChangeReseal, ChangeRootKey, Checkpoint, EventsReport, Fault, GroupKey, KeyGroup, KeyReport, KeyState,
+    ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange, RootKeyName, RootKeyUse, RotateKeys,
+    RotatedKey, RotatedKeys, StartBackup, serve,
 };
 use strongroom_telemetry::RequestId;
 use tokio::net::{UnixListener, UnixStream};
@@ -123,6 +124,16 @@ impl Admin for Scripted {
     async fn stop_backup(&self) -> Result<BackupStatus, AdminError> {
         self.asked("stop the backup");
         Ok(backup(BackupState::Failed))
+    }
+
+    async fn audit(&self, after: AuditPlace) -> Result<AuditPage, AdminError> {
+        self.asked(&after);
+        Ok(AuditPage { acts: Vec::new(), next: after })
+    }
+
+    async fn events(&self) -> Result<EventsReport, AdminError> {
+        self.asked("who is told of events");
+        Ok(EventsReport { targets: Vec::new() })
     }
 }
 

@@ -9,6 +9,7 @@ use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Reading, S
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::documents::Documents;
+use crate::events::{self, AuditKind};
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::request::{BucketListing, CreateBucket};
@@ -218,22 +219,22 @@ impl Objects {
             state: GroupState::Active,
         };
         let key = rows::bucket_key(&bucket.name);
+        let turn = inner.audit_turn().await?;
+        let what = (AuditKind::BucketCreated, bucket.name.as_str(), "");
+        let audit = turn.writes(bucket.created, what, &events::current().principal);
         let made = inner.store.create_group(|group| {
             let row = BucketRow { group, ..bucket.row() };
-            Command {
-                group: GroupId::SYSTEM,
-                checks: vec![Check::Absent { key: key.clone() }],
-                writes: [Write::Put { key: key.clone(), value: row.encode() }]
-                    .into_iter()
-                    .chain(bucket.documents.writes(group))
-                    .collect(),
-            }
+            let mut writes = vec![Write::Put { key: key.clone(), value: row.encode() }];
+            writes.extend(bucket.documents.writes(group));
+            writes.extend(audit.iter().cloned());
+            Command { group: GroupId::SYSTEM, checks: vec![Check::Absent { key: key.clone() }], writes }
         });
         let (group, outcome) = made.await.map_err(|error| bucket.commit_error(error))?;
         if let Outcome::Refused { .. } = outcome {
             // Only another process on the same log could have been faster; its row is not in our map.
             return Err(ObjectError::BucketAlreadyExists { bucket: bucket.name });
         }
+        turn.done();
         bucket.group = group;
         // Until this row is there nothing can be written to the bucket; a crash in between is mended at opening.
         activate(&inner.store, &bucket).await?;
@@ -286,7 +287,7 @@ impl Objects {
         let mut writes: Vec<_> = keys.map(|key| Write::Delete { key }).collect();
         writes.push(Write::DropGroup { group: bucket.group });
         let command = Command { group: GroupId::SYSTEM, checks: vec![bucket.row_is_the_same()], writes };
-        self.commit_system(bucket, command).await?;
+        self.commit_audited(bucket, command, AuditKind::BucketDeleted, "").await?;
         inner.buckets.forget(&bucket.name);
         inner.sweeper.drop_group(bucket.group);
         Ok(())
@@ -414,8 +415,29 @@ impl Objects {
             checks: vec![old.row_is_the_same()],
             writes: vec![Write::Put { key: rows::bucket_key(&old.name), value: new.row().encode() }],
         };
-        self.commit_system(old, command).await?;
+        if old.settings == new.settings {
+            self.commit_system(old, command).await?;
+        } else {
+            self.commit_audited(old, command, AuditKind::BucketSettingsChanged, settings_changed(old, new))
+                .await?;
+        }
         self.0.buckets.set(new);
+        Ok(())
+    }
+
+    /// [`Self::commit_system`], with an entry of the audit trail.
+    pub(crate) async fn commit_audited(
+        &self,
+        bucket: &Bucket,
+        mut command: Command,
+        kind: AuditKind,
+        detail: &str,
+    ) -> Result<(), ObjectError> {
+        let turn = self.0.audit_turn().await?;
+        let what = (kind, bucket.name.as_str(), detail);
+        command.writes.extend(turn.writes(self.0.options.clock.now(), what, &events::current().principal));
+        self.commit_system(bucket, command).await?;
+        turn.done();
         Ok(())
     }
 
@@ -440,6 +462,11 @@ fn load_documents(reading: &Reading) -> Result<BTreeMap<GroupId, Documents>, Obj
         documents.entry(group).or_default().set(kind, Some(bytes));
     }
     Ok(documents)
+}
+
+/// What the audit trail says of a change.
+fn settings_changed(old: &Bucket, new: &Bucket) -> &'static str {
+    if old.settings.versioning != new.settings.versioning { "versioning" } else { "encryption" }
 }
 
 async fn activate(store: &Store, bucket: &Bucket) -> Result<(), ObjectError> {

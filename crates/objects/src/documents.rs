@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use strongroom_store::{Check, Command, GroupId, Write};
 
 use crate::buckets::Bucket;
+use crate::events::AuditKind;
 use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::rows;
@@ -336,7 +337,7 @@ impl Objects {
             checks: vec![bucket.row_is_the_same(), same],
             writes: vec![write],
         };
-        self.commit_system(bucket, command).await?;
+        self.commit_audited(bucket, command, AuditKind::BucketSettingsChanged, kind.name()).await?;
         self.0.buckets.set(&Arc::new(changed));
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::backup::Backups;
 use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::data_keys::DataKeys;
-use crate::events::{self, EVENT_QUEUE_MAX, Outbox};
+use crate::events::{self, AUDIT_ENTRIES_MAX, Audit, EVENT_QUEUE_MAX, Outbox};
 use crate::locks::{Leases, Locks};
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
@@ -50,6 +50,8 @@ pub struct ObjectsOptions {
     pub event_queue_max: u64,
     /// How keys of the KMS are kept in memory.
     pub data_keys: DataKeyOptions,
+    /// How many entries the audit trail keeps.
+    pub audit_entries_max: u64,
 }
 
 impl ObjectsOptions {
@@ -65,6 +67,7 @@ impl ObjectsOptions {
             event_targets: BTreeSet::new(),
             event_queue_max: EVENT_QUEUE_MAX,
             data_keys: DataKeyOptions::default(),
+            audit_entries_max: AUDIT_ENTRIES_MAX,
         }
     }
 }
@@ -88,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) sweeper: Sweeper,
     pub(crate) backups: Backups,
     pub(crate) outbox: Outbox,
+    pub(crate) audit: Audit,
 }
 
 impl Objects {
@@ -113,8 +117,21 @@ impl Objects {
         let backups = Backups::default();
         let outbox = Outbox::new(store.epoch(), options.event_queue_max);
         let keys = DataKeys::new(kms, Arc::clone(&options.clock), options.data_keys);
-        let inner =
-            Inner { store, keys, options, blobs, buckets, locks, wraps, leases, sweeper, backups, outbox };
+        let audit = Audit::new(options.audit_entries_max);
+        let inner = Inner {
+            store,
+            keys,
+            options,
+            blobs,
+            buckets,
+            locks,
+            wraps,
+            leases,
+            sweeper,
+            backups,
+            outbox,
+            audit,
+        };
         let objects = Self(Arc::new(inner));
         objects.finish_deletions().await?;
         objects.0.sweeper.sweep_earlier_runs();

@@ -12,7 +12,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
 use strongroom_objects::request::CopySource;
-use strongroom_objects::{BucketName, ObjectName, Objects, SseApplied, SseRequest, UploadId};
+use strongroom_objects::{BucketName, ObjectName, Objects, SseApplied, SseRequest, UploadId, events};
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
@@ -277,7 +277,8 @@ macro_rules! operations {
                 let (call, input) = self.split(request);
                 let (state, authority) = (call.state.clone(), self.0.authority.clone());
                 call.check_document().map_err(|error| fail(&state, error))?;
-                let run = Box::pin($operation(call, input));
+                let origin = state.origin();
+                let run = Box::pin(events::scope(origin, $operation(call, input)));
                 run.with_subscriber(state.logs())
                     .await
                     .map_err(|error| fail(&state, authority.without_secrets(error, &state)))

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use strongroom_iam::Identity;
+use strongroom_objects::events::{Cause, Origin};
 use strongroom_telemetry::RequestId;
 use tracing::{Dispatch, Span, dispatcher};
 
@@ -178,6 +179,26 @@ impl RequestState {
 
     pub(crate) fn set_sts(&self) {
         let _ = self.0.sts.set(());
+    }
+
+    /// What events and the audit trail are told of where a change comes from.
+    pub(crate) fn origin(&self) -> Origin {
+        let cause = match self.operation() {
+            "PostObject" => Cause::Post,
+            "CopyObject" => Cause::Copy,
+            "CompleteMultipartUpload" => Cause::CompleteMultipartUpload,
+            "PutObjectTagging" => Cause::PutTagging,
+            "DeleteObjectTagging" => Cause::DeleteTagging,
+            _ => Cause::Plain,
+        };
+        Origin {
+            cause,
+            principal: self
+                .asker()
+                .map_or_else(|| "anonymous".to_owned(), |asker| asker.identity().to_string()),
+            source: self.peer().map(|peer| peer.ip()),
+            request_id: self.id().as_str().to_owned(),
+        }
     }
 
     /// Keeps an error until the answer is written: the library's own errors have no room for all of it.

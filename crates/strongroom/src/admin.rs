@@ -1,6 +1,7 @@
 //! `strongroom admin`: telling a running server what to do, over the socket in its data directory, or over its API.
 
 mod answer;
+mod audit;
 mod backup;
 mod bucket;
 mod checkpoint;
@@ -69,6 +70,10 @@ enum AdminCommand {
     /// The background work that moves what older keys sealed under the newest ones
     #[command(subcommand)]
     Reseal(reseal::ResealCommand),
+    /// Show what was done to identities, buckets and keys, and by whom
+    Audit(audit::AuditArgs),
+    /// Show who is told of events, and how many wait
+    Events,
     /// Make the index durable in its pages and give back log that is not needed any more
     Checkpoint,
     /// Take a consistent snapshot of everything while the server serves, or look at the snapshots there are
@@ -117,6 +122,8 @@ async fn dispatch(server: &ServerArgs, output: Output, command: AdminCommand) ->
         AdminCommand::Keys(KeysCommand::Rotate(args)) => keys_rotate::run(&door, output, args).await,
         AdminCommand::Keys(KeysCommand::Root(command)) => root_key::run(&door, output, command).await,
         AdminCommand::Reseal(command) => reseal::run(&door, output, command).await,
+        AdminCommand::Audit(args) => audit::run(&door, output, &args).await,
+        AdminCommand::Events => audit::events(&door, output).await,
         AdminCommand::Checkpoint => checkpoint::run(&door, output).await,
         AdminCommand::Backup(args) => backup::run(&door, output, args).await,
         AdminCommand::Restore(args) => restore::run(&server.dir(), output, &args),

@@ -2,6 +2,7 @@
 
 mod check;
 mod file;
+mod webhooks;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(crate) use check::check;
+pub(crate) use webhooks::{FileSecret, Streams, Webhook};
 
 use crate::cli::ServerArgs;
 use file::{Api, File, Keys};
@@ -38,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) shutdown_grace_seconds: u64,
     pub(crate) key_limits: KeyLimits,
     pub(crate) reseal_workers: usize,
+    pub(crate) webhooks: Vec<Webhook>,
 }
 
 /// How connections are protected.
@@ -233,6 +236,7 @@ impl Config {
         }
         let key_limits = key_limits(&file.keys, &mut mistakes);
         let api_rate = api_rate(&file.api, &mut mistakes);
+        let webhooks = webhooks::resolve(file.webhooks, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
         }
@@ -259,6 +263,7 @@ impl Config {
             shutdown_grace_seconds: server.shutdown_grace_seconds.unwrap_or(defaults::SHUTDOWN_GRACE_SECONDS),
             key_limits,
             reseal_workers,
+            webhooks,
         })
     }
 }

@@ -7,6 +7,7 @@ mod admin;
 mod cli;
 mod client;
 mod config;
+mod events;
 mod inspect;
 mod server;
 

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_socket;
+mod audit;
 mod backup;
 mod banner;
 mod keys;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 
 use crate::cli::ServerArgs;
 use crate::config::{Config, LogFormat, PASSPHRASE_VARIABLE, UnlockSource};
+use crate::events::{Acts, Events};
 pub(crate) use kms_generation::of_image as kms_generation_of;
 pub(crate) use root_keys::KmsRootKeys;
 
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
     logs::init(&config.log_level, format)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("strongroom").build()?;
-    let result = runtime.block_on(serve(&config));
+    let result = runtime.block_on(serve(config));
     // Whatever still runs has had its grace period.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -66,7 +68,10 @@ fn forbid_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
-async fn serve(config: &Config) -> Result<(), Failure> {
+async fn serve(mut config: Config) -> Result<(), Failure> {
+    let webhooks = std::mem::take(&mut config.webhooks);
+    let event_targets: Vec<_> = webhooks.iter().map(|webhook| webhook.id.clone()).collect();
+    let config = &config;
     // Ports first: a busy one must not leave a half-made store behind.
     let s3_listener = listen("S3", config.s3_listen).await?;
     let api_listener = listen("API", config.api_listen).await?;
@@ -90,8 +95,11 @@ async fn serve(config: &Config) -> Result<(), Failure> {
             root.key_id
         );
     }
-    let mut options = ObjectsOptions::new(config.data_dir.join("blobs"));
-    options.data_keys = config.data_keys;
+    let options = ObjectsOptions {
+        data_keys: config.data_keys,
+        event_targets: event_targets.iter().cloned().collect(),
+        ..ObjectsOptions::new(config.data_dir.join("blobs"))
+    };
     let objects = Objects::open(store.clone(), Arc::clone(&kms), options).await?;
 
     banner::print(&banner::Facts {
@@ -109,6 +117,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     store.key_users_are_complete();
     let (admin_listener, admin_socket) = admin_socket::bind(&config.data_dir)?;
     let (stop, stopped) = watch::channel(false);
+    let acts = Acts { objects: objects.clone(), iam: iam.clone() };
     let checks = [strongroom_api::Check::kms(Arc::clone(&kms)), probe::store(store.clone())];
     let rest_options = RestOptions {
         rate: config.api_rate,
@@ -126,19 +135,21 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     let s3 = tokio::spawn(strongroom_s3::serve(
         s3_listener,
         tls.clone(),
-        s3_options(config),
+        s3_options(config, event_targets),
         objects.clone(),
         iam,
         on(stopped.clone()),
     ));
     let api = tokio::spawn(strongroom_api::serve(api_listener, tls, api_deps, on(stopped.clone())));
     let manager = tokio::spawn(manager::serve(manager_listener, on(stopped.clone())));
+    let (events, seen) = Events::new(webhooks, acts, &config.region)?;
     let admin_deps = AdminDeps {
-        admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms))),
+        admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms), seen)),
         rest,
         request_ids: Arc::new(request_id),
     };
     let lifecycle = tokio::spawn(lifecycle::run(objects.clone(), on(stopped.clone())));
+    let events = tokio::spawn(events.run(on(stopped.clone())));
     let watch = tokio::spawn(keys::watch(store.clone(), on(stopped.clone())));
     let admin = tokio::spawn(strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
 
@@ -153,6 +164,7 @@ async fn serve(config: &Config) -> Result<(), Failure> {
         admin_socket.remove();
         watch.await?;
         lifecycle.await?;
+        events.await?;
         objects.close().await;
         drop(objects);
         tokio::task::spawn_blocking(move || store.close()).await??;
@@ -178,11 +190,11 @@ fn request_id() -> RequestId {
     RequestId::from_random(random)
 }
 
-fn s3_options(config: &Config) -> S3Options {
+fn s3_options(config: &Config, event_targets: Vec<String>) -> S3Options {
     let defaults = S3Options::default();
     S3Options {
         domains: config.domains.clone(),
-        event_targets: defaults.event_targets,
+        event_targets,
         region: config.region.clone(),
         sse_c: if config.sse_c_over_http {
             SseCTransport::DangerousAnyTransport

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use strongroom_telemetry::RequestId;
 
 use super::{
-    AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, KeyReport, ResealStatus, RootKey,
-    RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
+    AdminError, AuditPage, AuditPlace, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, EventsReport,
+    KeyReport, ResealStatus, RootKey, RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
 };
 use crate::rest::Rest;
 
@@ -46,6 +46,12 @@ pub trait Admin: Send + Sync + 'static {
 
     /// Asks the backup that runs to stop.
     async fn stop_backup(&self) -> Result<BackupStatus, AdminError>;
+
+    /// What was done to identities, buckets and keys after this place, oldest first; nothing if that was all.
+    async fn audit(&self, after: AuditPlace) -> Result<AuditPage, AdminError>;
+
+    /// Who is told of events, and how far that is.
+    async fn events(&self) -> Result<EventsReport, AdminError>;
 }
 
 /// What the door works with.

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::{AdminDeps, AdminError, PREFIX, backup, checkpoint, keys, reseal};
+use super::{AdminDeps, AdminError, PREFIX, audit, backup, checkpoint, keys, reseal};
 pub(super) use crate::refusal::{Body, Parameters};
 use crate::refusal::{Refusal, explain, wrong_method};
 use crate::rest;
@@ -25,6 +25,8 @@ pub(super) fn router(deps: AdminDeps) -> Router {
         .route("/keys/root", get(keys::root))
         .route("/keys/root/change", post(keys::change_root))
         .route("/reseal", get(reseal::get).patch(reseal::patch))
+        .route("/audit", get(audit::get))
+        .route("/events", get(audit::events))
         .route("/checkpoint", post(checkpoint::post))
         .route("/backup", get(backup::get).post(backup::post).delete(backup::delete))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));

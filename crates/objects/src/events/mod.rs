@@ -3,11 +3,13 @@
 //! The command that changes an object also writes the row of its event, into the queue of the target that a rule of the
 //! bucket names. Who sends them reads the queues and removes what was delivered.
 
+mod audit;
 mod origin;
 mod outbox;
 mod row;
 mod rules;
 
+pub use audit::{AUDIT_ENTRIES_MAX, AuditEntry, AuditKind, AuditStream};
 pub use origin::{Cause, Origin, scope};
 pub use outbox::{EVENT_QUEUE_MAX, EventEnd, EventQueue, PendingEvent};
 pub use row::{Event, EventKey};
@@ -16,6 +18,9 @@ pub use rules::{
     RULE_FILTER_LEN_MAX, RULE_ID_LEN_MAX, RuleError, TARGET_ID_LEN_MAX, TargetArn, is_target_id,
 };
 
+pub(crate) use audit::Audit;
+#[cfg(feature = "fuzzing")]
+pub(crate) use audit::{decode_told, encode_told};
 pub(crate) use origin::{current, inherited};
 pub(crate) use outbox::{Happened, Outbox, What};
 #[cfg(feature = "fuzzing")]

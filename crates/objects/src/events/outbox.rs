@@ -33,6 +33,13 @@ pub struct EventQueue {
     group: GroupId,
 }
 
+impl EventQueue {
+    /// A queue that nobody looked for, for tests of who sorts events by their queues.
+    pub fn dangerous_of(bucket: BucketName, target: &str, group: u32) -> Self {
+        Self { bucket, target: target.to_owned(), group: GroupId(group) }
+    }
+}
+
 /// An event that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingEvent {

@@ -20,6 +20,13 @@ pub struct EventKey {
     pub(crate) count: u64,
 }
 
+impl EventKey {
+    /// A place that no queue gave, for tests of who shows it.
+    pub fn dangerous_from_parts(epoch: u32, count: u64) -> Self {
+        Self { epoch, count }
+    }
+}
+
 impl fmt::Display for EventKey {
     /// The `sequencer` of the event: comparing as text is comparing.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

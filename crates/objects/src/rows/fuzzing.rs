@@ -8,7 +8,10 @@ use super::{
     BlobId, Body, BucketRow, ContentAt, ContentId, GroupState, Head, HeadKind, ObjectHead, PartAt, PartRow,
     RowError, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
 };
-use crate::events::{Event, EventKey, EventKind, NotificationConfig, event_key, event_of_key};
+use crate::events::{
+    AuditEntry, AuditKind, Event, EventKey, EventKind, NotificationConfig, decode_told, encode_told,
+    event_key, event_of_key,
+};
 use crate::{
     BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
     DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId,
@@ -38,6 +41,10 @@ pub(crate) const DECODERS: &[Decoder] = &[
     }),
     Decoder::new("objects/event", event_seeds, |bytes| row(bytes, Event::decode, Event::encode)),
     Decoder::new("objects/event key", event_key_seeds, of_event),
+    Decoder::new("objects/audit", audit_seeds, |bytes| {
+        row(bytes, |bytes| AuditEntry::decode(1, bytes), AuditEntry::encode)
+    }),
+    Decoder::new("objects/told", told_seeds, |bytes| row(bytes, decode_told, |seq| encode_told(*seq))),
     Decoder::new("objects/notification", notification_seeds, of_notification),
     Decoder::new("objects/upload key", upload_key_seeds, of_upload),
     Decoder::new("objects/blob key", blob_key_seeds, of_blob),
@@ -281,4 +288,14 @@ fn of_notification(bytes: &[u8]) -> bool {
     let Ok(config) = NotificationConfig::from_document(bytes) else { return false };
     assert_eq!(NotificationConfig::from_document(&config.to_document()).as_ref(), Ok(&config));
     true
+}
+
+fn audit_seeds() -> Vec<Vec<u8>> {
+    let (by, subject, detail) = ("root".to_owned(), "photos".to_owned(), "policy".to_owned());
+    let kind = AuditKind::BucketSettingsChanged;
+    vec![AuditEntry { seq: 1, at: Timestamp(1), kind, by, subject, detail }.encode()]
+}
+
+fn told_seeds() -> Vec<Vec<u8>> {
+    vec![encode_told(3)]
 }

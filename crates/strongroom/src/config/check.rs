@@ -44,6 +44,12 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
             format!("{per_second} requests per second and identity, {} at once", config.api_rate.burst)
         }
     };
+    let webhooks: Vec<_> = config
+        .webhooks
+        .iter()
+        .map(|hook| format!("{} to {}", hook.id, hook.url.origin().ascii_serialization()))
+        .collect();
+    let webhooks = if webhooks.is_empty() { "none".to_owned() } else { webhooks.join(", ") };
     println!("The configuration is sound. A server would run with:");
     for (name, value) in [
         ("data directory", config.data_dir.display().to_string()),
@@ -62,6 +68,7 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
         ("keyring unlocked by", unlock),
         ("keys rotate", rotation),
         ("re-sealing", format!("{} groups at once", config.reseal_workers)),
+        ("webhooks", webhooks),
         ("index cache", format!("{} MiB", config.index_cache_bytes >> 20)),
         ("log", format!("{} as {:?}", config.log_level, config.log_format).to_lowercase()),
     ] {

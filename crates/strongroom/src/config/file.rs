@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::Mistake;
+use super::webhooks::WebhookEntry;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -16,6 +17,7 @@ pub(super) struct File {
     pub(super) monitoring: Monitoring,
     pub(super) store: Store,
     pub(super) keys: Keys,
+    pub(super) webhooks: Vec<WebhookEntry>,
 }
 
 #[derive(Debug, Default, Deserialize)]

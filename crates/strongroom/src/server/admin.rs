@@ -5,16 +5,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use strongroom_api::admin::{
-    Admin, AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, Fault, GroupKey, KeyGroup,
-    KeyReport, KeyState, NotRotated, ResealProgress, ResealStage, ResealStatus, RootKey, RootKeyChange,
-    RootKeyName, RootKeyUse, RotateKeys, RotatedKey, RotatedKeys, StartBackup,
+    Admin, AdminError, AuditPage, AuditPlace, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint,
+    EventsReport, Fault, GroupKey, KeyGroup, KeyReport, KeyState, NotRotated, ResealProgress, ResealStage,
+    ResealStatus, RootKey, RootKeyChange, RootKeyName, RootKeyUse, RotateKeys, RotatedKey, RotatedKeys,
+    StartBackup,
 };
 use strongroom_kms::{KmsError, Provider};
+use strongroom_objects::events::AuditKind;
 use strongroom_objects::{BucketName, Objects};
 use strongroom_store::{Clock, CommitError, GroupId, RootKeyChangeError, RootKeyError, Store, SystemClock};
 use tokio::sync::Mutex;
 
+use super::audit;
 use super::backup::BackupJob;
+use crate::events::EventsView;
 
 /// The server, as an administrator sees it.
 #[derive(Debug, Clone)]
@@ -24,12 +28,13 @@ pub(super) struct Administrator {
     kms: Arc<dyn Provider>,
     changing_reseal: Arc<Mutex<()>>,
     backup: BackupJob,
+    events: EventsView,
 }
 
 impl Administrator {
-    pub(super) fn new(store: Store, objects: Objects, kms: Arc<dyn Provider>) -> Self {
+    pub(super) fn new(store: Store, objects: Objects, kms: Arc<dyn Provider>, events: EventsView) -> Self {
         let (changing_reseal, backup) = (Arc::default(), BackupJob::default());
-        Self { store, objects, kms, changing_reseal, backup }
+        Self { store, objects, kms, changing_reseal, backup, events }
     }
 
     fn group_of(&self, bucket: &str) -> Result<GroupId, AdminError> {
@@ -41,6 +46,13 @@ impl Administrator {
 }
 
 impl Administrator {
+    /// Adds to the audit trail what was done through the socket, where the file permission is all that is known of who asks.
+    async fn record(&self, kind: AuditKind, subject: &str, detail: &str) {
+        if let Err(error) = self.objects.record("administrator", kind, subject, detail).await {
+            tracing::error!(%error, act = kind.name(), subject, "the audit trail does not have an act");
+        }
+    }
+
     async fn rotate(&self, groups: Vec<GroupId>) -> Result<RotatedKeys, AdminError> {
         let names = self.objects.bucket_names();
         let single = groups.len() == 1;
@@ -50,6 +62,8 @@ impl Administrator {
             match self.store.rotate_group_key(group).await {
                 Ok(key_id) => {
                     tracing::info!(%group, key_id, "a group has a new key, as an administrator asked");
+                    let subject = bucket.clone().unwrap_or_else(|| format!("group {group}"));
+                    self.record(AuditKind::GroupKeyRotated, &subject, &format!("key {key_id}")).await;
                     done.rotated.push(RotatedKey { group: group.0, bucket, key_id });
                 }
                 // Dropped while others had their turn.
@@ -86,6 +100,9 @@ impl Administrator {
         }
         let changed = self.store.change_root_key(key_id).await.map_err(root_change_failed)?;
         let (from, to) = (root_name(changed.from), root_name(changed.to));
+        let detail =
+            format!("from {} version {} to version {}", from.key_id, from.key_version, to.key_version);
+        self.record(AuditKind::RootKeyChanged, &to.key_id, &detail).await;
         Ok(RootKeyChange { from, to, keys: changed.keys })
     }
 
@@ -273,6 +290,14 @@ impl Admin for Administrator {
 
     async fn stop_backup(&self) -> Result<BackupStatus, AdminError> {
         self.backup.stop()
+    }
+
+    async fn audit(&self, after: AuditPlace) -> Result<AuditPage, AdminError> {
+        audit::page(&self.events, after).await
+    }
+
+    async fn events(&self) -> Result<EventsReport, AdminError> {
+        Ok(audit::events(&self.events))
     }
 }
 
