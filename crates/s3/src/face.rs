@@ -274,8 +274,10 @@ macro_rules! operations {
         #[async_trait::async_trait]
         impl S3 for Face {$(
             async fn $method(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                let meant = crate::subresource::check(stringify!($method), request.uri.query().unwrap_or_default());
                 let (call, input) = self.split(request);
                 let (state, authority) = (call.state.clone(), self.0.authority.clone());
+                meant.map_err(|error| fail(&state, error))?;
                 call.check_document().map_err(|error| fail(&state, error))?;
                 let origin = state.origin();
                 let run = Box::pin(events::scope(origin, $operation(call, input)));

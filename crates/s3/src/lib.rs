@@ -30,6 +30,7 @@ mod server;
 mod sigv4;
 mod sse;
 mod sts;
+mod subresource;
 mod wire;
 
 pub use options::{Limits, S3Options, SseCTransport};
