@@ -41,6 +41,7 @@ mod names;
 mod object_lock;
 mod objects;
 mod ops;
+mod patient;
 mod range;
 mod receive;
 pub mod request;
@@ -72,6 +73,7 @@ pub use object_lock::{
 };
 pub use objects::{Objects, ObjectsOptions};
 pub use sse::kms_key_id;
+pub use patient::{PatientDisk, patiently};
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, ObjectMeta,
     ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags,

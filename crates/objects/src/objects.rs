@@ -18,6 +18,7 @@ use crate::buckets::{Bucket, Buckets};
 use crate::data_keys::DataKeys;
 use crate::events::{self, AUDIT_ENTRIES_MAX, Audit, EVENT_QUEUE_MAX, Outbox};
 use crate::locks::{Leases, Locks};
+use crate::patient;
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
 use crate::{BucketName, Clock, DataKeyOptions, ObjectError, SystemClock};
@@ -169,6 +170,22 @@ impl Inner {
     pub(crate) fn read(&self, bucket: &Bucket) -> Result<Reading, ObjectError> {
         self.store.read(bucket.group).map_err(|error| bucket.read_error(error))
     }
+
+    /// Runs `work`, which reads a few rows of one group: on the thread that asks, if the group's page file is open.
+    /// Rows that are read again and again are in memory then, and reading those costs less than a job of its own.
+    /// What has to wait for the disk there makes room for others first ([`crate::PatientDisk`]).
+    pub(crate) async fn reading<T: Send + 'static>(
+        &self,
+        group: GroupId,
+        work: impl FnOnce(Place) -> Result<T, ObjectError> + Send + 'static,
+    ) -> Result<T, ObjectError> {
+        if patient::can_make_room()
+            && let Some(_kept) = self.store.keep_open(group)
+        {
+            return work(Place::Asking);
+        }
+        blocking(move || work(Place::Job)).await
+    }
 }
 
 impl Bucket {
@@ -187,6 +204,15 @@ impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Objects").field("options", &self.0.options).finish_non_exhaustive()
     }
+}
+
+/// Where work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On the thread that asks for it, which others need too.
+    Asking,
+    /// In a job that may block.
+    Job,
 }
 
 /// Runs `work` where it may block.

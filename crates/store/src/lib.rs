@@ -51,7 +51,7 @@ pub use log::{
     ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
 };
 pub use options::{Clock, KeyLimits, RootKeys, StoreOptions, SystemClock};
-pub use reading::{Range, Reading, Value};
+pub use reading::{KeptOpen, Range, Reading, Value};
 pub use recovery::Recovery;
 pub use reseal::{ResealProgress, ResealStage, ResealStatus};
 pub use store::{Status, Store, WeakStore};

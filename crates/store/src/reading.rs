@@ -16,6 +16,12 @@ pub struct Reading {
     group: Arc<OpenGroup>,
 }
 
+/// Keeps a group's page file open ([`crate::Store::keep_open`]).
+#[derive(Debug)]
+pub struct KeptOpen(
+    #[expect(dead_code, reason = "kept for what it keeps from happening")] pub(crate) Arc<OpenGroup>,
+);
+
 impl Reading {
     pub(crate) fn new(rows: pages::Reading, group: Arc<OpenGroup>) -> Self {
         Self { rows, group }

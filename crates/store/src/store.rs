@@ -22,8 +22,8 @@ use crate::registry::{GroupError, OpenGroup};
 use crate::reseal::{Board, Resealer};
 use crate::workers::Workers;
 use crate::{
-    Cause, Clock, Command, CommitError, GroupId, Lsn, OpenError, Outcome, ReadError, Reading, Recovery,
-    RootKeyError, StoreError, StoreOptions, Write, encode,
+    Cause, Clock, Command, CommitError, GroupId, KeptOpen, Lsn, OpenError, Outcome, ReadError, Reading,
+    Recovery, RootKeyError, StoreError, StoreOptions, Write, encode,
 };
 
 /// How the store is doing.
@@ -230,6 +230,12 @@ impl Store {
         let open = self.0.engine.registry.acquire(group)?;
         let rows = open.db()?.read().map_err(|error| GroupError::Pages { group, error })?;
         Ok(Reading::new(rows, open))
+    }
+
+    /// Keeps a group's page file open if it is open now; never waits for the disk. While it is kept, [`Self::read`]
+    /// opens nothing.
+    pub fn keep_open(&self, group: GroupId) -> Option<KeptOpen> {
+        self.0.engine.registry.acquire_open(group).ok().flatten().map(KeptOpen)
     }
 
     /// The groups that exist, in the order of their ids.

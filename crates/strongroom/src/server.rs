@@ -24,9 +24,10 @@ use strongroom_api::admin::AdminDeps;
 use strongroom_api::rest::{Rest, RestOptions};
 use strongroom_iam::{Credentials, FirstStart, Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock, WhenMissing};
-use strongroom_objects::{Objects, ObjectsOptions, lifecycle};
+use strongroom_objects::{Objects, ObjectsOptions, PatientDisk, lifecycle};
 use strongroom_s3::{Limits, S3Options, SseCTransport};
 use strongroom_seal::{OsRandom, Random};
+use strongroom_store::disk::OsDisk;
 use strongroom_store::{KeyLimits, Store, StoreOptions};
 use strongroom_telemetry::{Metrics, RequestId, logs, names};
 use tokio::net::TcpListener;
@@ -274,6 +275,7 @@ impl Opening {
             cache_bytes: self.cache_bytes,
             key_limits: self.key_limits,
             reseal_workers: self.reseal_workers,
+            disk: Arc::new(PatientDisk::new(Arc::new(OsDisk))),
             ..StoreOptions::new(&self.dir, root_keys)
         })?;
         kms_generation::check(&store, &kms)?;

@@ -16,7 +16,7 @@ use crate::data_keys::DataKeys;
 use crate::layers::{ContentKeys, open_all};
 use crate::locks::Lease;
 use crate::measure::counted;
-use crate::objects::{Inner, Objects, blocking};
+use crate::objects::{Inner, Objects, Place, blocking};
 use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
 use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
@@ -37,20 +37,23 @@ impl Objects {
 
     async fn get_uncounted(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
         let bucket = self.0.bucket(&request.bucket)?;
-        let inner = Arc::clone(&self.0);
-        let found = blocking(move || {
+        let (inner, group) = (Arc::clone(&self.0), bucket.group);
+        let found = self.0.reading(group, move |place| {
             let opened = inner.find_object(bucket, request, Purpose::Content)?;
             let (info, range) = (opened.info(), opened.wanted.range);
-            // One job is enough for all that needs no answer from the KMS.
-            match opened.local_unwrapper(&inner.keys) {
-                Some(unwrapper) => Ok((info, range, Found::Started(opened.start(&inner, &unwrapper)?))),
-                None => Ok((info, range, Found::NeedsKms(Box::new(opened)))),
-            }
+            // One job is enough for all that needs no answer from the KMS. Blobs are files, so they need a job.
+            let found = match opened.local_unwrapper(&inner.keys) {
+                Some(unwrapper) if place == Place::Job || opened.is_inline() => {
+                    Found::Started(opened.start(&inner, &unwrapper)?)
+                }
+                _ => Found::Later(Box::new(opened)),
+            };
+            Ok((info, range, found))
         });
         let (info, range, found) = found.await?;
         let body = match found {
             Found::Started(started) => started.into_body(),
-            Found::NeedsKms(opened) => opened.body(&self.0).await?,
+            Found::Later(opened) => opened.body(&self.0).await?,
         };
         Ok(GetResult { info, range, body })
     }
@@ -105,8 +108,8 @@ impl Inner {
         purpose: Purpose,
     ) -> Result<Opened, ObjectError> {
         let bucket = self.bucket(&request.bucket)?;
-        let inner = Arc::clone(self);
-        blocking(move || inner.find_object(bucket, request, purpose)).await
+        let (inner, group) = (Arc::clone(self), bucket.group);
+        self.reading(group, move |_| inner.find_object(bucket, request, purpose)).await
     }
 
     /// [`Self::open_object`] where it may block.
@@ -225,6 +228,10 @@ impl Opened {
         .await
     }
 
+    fn is_inline(&self) -> bool {
+        matches!(self.body.content, ContentAt::Inline(_))
+    }
+
     /// What unwraps the object key, if the KMS is not needed for it.
     fn local_unwrapper(&self, keys: &DataKeys) -> Option<Unwrapper> {
         self.body.sse.local_unwrapper(self.customer_key.as_ref(), &self.belongs, keys)
@@ -254,7 +261,8 @@ impl Opened {
 /// An object whose entry was found.
 enum Found {
     Started(Started),
-    NeedsKms(Box<Opened>),
+    /// Its content needs an answer from the KMS or a job of its own.
+    Later(Box<Opened>),
 }
 
 /// Content whose beginning is there.

@@ -1,11 +1,12 @@
 //! The store's root key, held by a KMS provider.
 //!
-//! The store asks from its own threads and waits; providers are asynchronous because most are remote.
+//! The store asks from threads of its own or its callers and waits; providers are asynchronous because most are remote.
 
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use strongroom_kms::{KmsError, Provider};
+use strongroom_objects::patiently;
 use strongroom_seal::{Context, Envelope};
 use strongroom_store::{RootKeyError, RootKeys};
 use tokio::runtime::Handle;
@@ -35,7 +36,8 @@ impl KmsRootKeys {
             // The receiver waits below for as long as this task lives.
             let _received = sender.send(call.await);
         });
-        match receiver.recv() {
+        // Also asked from tasks, whose thread the one above may need.
+        match patiently(|| receiver.recv()) {
             Ok(answer) => answer.map_err(|error| root_key_error(self.provider.name(), key_id, &error)),
             Err(mpsc::RecvError) => Err(RootKeyError::Unavailable {
                 provider: self.provider.name().to_owned(),
