@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { createPresignedPost } from "@aws-sdk/s3-presigned-post";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { bytes, data, freshBucket, s3 } from "./setup.mjs";
 
@@ -33,4 +34,26 @@ test("headers that were signed must come with the request", async () => {
   const right = await fetch(url, { method: "PUT", body: "x", headers: { "content-type": "text/x-signed" } });
   assert.equal(right.status, 200, await right.text());
   assert.equal((await s3.send(new HeadObjectCommand({ Bucket, Key: "k" }))).ContentType, "text/x-signed");
+});
+
+test("a form that was signed uploads within its conditions", async () => {
+  const Bucket = await freshBucket();
+  const { url, fields } = await createPresignedPost(s3, {
+    Bucket, Key: "uploads/${filename}", Expires: 60,
+    Conditions: [["content-length-range", 1, 1000], ["starts-with", "$Content-Type", "text/"]],
+    Fields: { "x-amz-meta-from": "form" },
+  });
+  const send = (body, type) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ ...fields, "Content-Type": type })) form.append(name, value);
+    form.append("file", new Blob([body]), "name.txt");
+    return fetch(url, { method: "POST", body: form });
+  };
+  const stored = await send("hello", "text/plain");
+  assert.equal(stored.status, 204, await stored.text());
+  const got = await s3.send(new GetObjectCommand({ Bucket, Key: "uploads/name.txt" }));
+  assert.equal(await got.Body.transformToString(), "hello");
+  assert.deepEqual([got.ContentType, got.Metadata], ["text/plain", { from: "form" }]);
+  assert.equal((await send("x".repeat(2000), "text/plain")).status, 400);
+  assert.equal((await send("hello", "image/png")).status, 403);
 });
