@@ -114,9 +114,10 @@ impl Objects {
             return Ok(run);
         };
         let needs = Needs::of(&config);
-        for (needed, uploads) in [(needs.objects, false), (needs.uploads, true)] {
+        let passes = [(needs.objects, false), (needs.uploads, true)];
+        for (_, uploads) in passes.into_iter().filter(|(needed, _)| *needed) {
             let mut after: Option<Vec<u8>> = None;
-            while needed {
+            loop {
                 let (inner, at, rules) = (Arc::clone(&self.0), Arc::clone(bucket), Arc::clone(&config));
                 let batch = blocking(move || {
                     let reading = inner.read(&at)?;

@@ -33,9 +33,10 @@ fn shown(rule: &NotificationRule) -> QueueConfiguration {
             Some(FilterRule { name: Some(FilterRuleName::from_static(name)), value: Some(value?.clone()) })
         })
         .collect();
+    let some_filter = !filters.is_empty();
     QueueConfiguration {
         events: rule.events.iter().map(|event| Event::from(event.to_string())).collect(),
-        filter: (!filters.is_empty()).then(|| NotificationConfigurationFilter {
+        filter: some_filter.then_some(NotificationConfigurationFilter {
             key: Some(S3KeyFilter { filter_rules: Some(filters) }),
         }),
         id: Some(rule.id.clone()),
