@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock};
+use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
 use strongroom_objects::events::{EventType, NotificationConfig, NotificationRule, TargetArn};
 use strongroom_objects::request::{CreateBucket, PutRequest};
 use strongroom_objects::{
@@ -121,8 +121,11 @@ async fn objects(dir: &std::path::Path) -> Objects {
         ..ObjectsOptions::new(dir.join("blobs"))
     };
     let opened = tokio::task::spawn_blocking(move || {
-        let kms = LocalKms::open(LocalKmsOptions::new(dir.join("kms"), Unlock::Generated)).unwrap();
-        let kms: Arc<dyn Provider> = Arc::new(kms);
+        let options = LocalKmsOptions {
+            when_missing: WhenMissing::Create,
+            ..LocalKmsOptions::new(dir.join("kms"), Unlock::Generated)
+        };
+        let kms: Arc<dyn Provider> = Arc::new(LocalKms::open(options).unwrap());
         let root_keys = Arc::new(KmsRootKeys::new(Arc::clone(&kms), runtime));
         (Store::create_or_open(StoreOptions::new(&dir, root_keys)).unwrap(), kms)
     });
