@@ -288,5 +288,4 @@ fn operator_named(name: &str) -> Option<(Kind, bool)> {
 }
 
 #[cfg(test)]
-#[path = "condition_tests.rs"]
 mod tests;

@@ -261,10 +261,8 @@ impl Scanned {
         }
         let (newest, end) = self.newest();
         let reader = SegmentReader::open(&self.around, newest)?;
-        if reader.len != end {
-            reader.file().set_len(end).map_err(LogError::io("cut", reader.path()))?;
-        }
-        // Frames, and names of segments, that only the caches of a killed process held begin to count now.
+        // Frames, the file's length, and names of segments, that only the caches of a killed process held begin to count now.
+        reader.file().set_len(end).map_err(LogError::io("cut", reader.path()))?;
         let proof = self.mark.proof();
         let from = if proof.segment == newest { proof.offset } else { 0 };
         write_again(&reader, from, end)?;

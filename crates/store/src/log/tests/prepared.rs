@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::log::{LOG_AHEAD, OutlineItem, outline};
+use crate::sim::{Call, Survival, Trouble};
 
 const AHEAD: LogOptions = LogOptions { segment_bytes: 1 << 20, ahead: LOG_AHEAD };
 
@@ -121,4 +122,23 @@ fn large_batches_are_written_once() {
     let mut log = Log::create(around, AHEAD, 1).unwrap();
     append(&mut log, &[(1, &[7; LOG_AHEAD])]);
     assert_eq!(len(&disk, 1), 140 + 108 + 1 + 4 + LOG_AHEAD);
+}
+
+#[test]
+fn a_cut_that_a_failed_sync_lost_is_made_again_by_the_opening() {
+    let (disk, _, around) = simulated(8);
+    let mut log = Log::create(around.clone(), AHEAD, 1).unwrap();
+    let mut expected = append(&mut log, &[(1, b"one")]);
+    log.sync().unwrap();
+    let error = std::io::ErrorKind::Other;
+    disk.plan(Trouble { call: Some(Call::Sync), after: 0, error, lasting: false });
+    log.rotate().unwrap_err();
+    // The caches have the cut, and the disk may not.
+    disk.kill();
+    disk.heal();
+    let mut log = scan(&around).unwrap().0.finish().unwrap();
+    expected.extend(append(&mut log, &[(2, b"two")]));
+    log.sync().unwrap();
+    disk.cut_power_keeping(Survival::Nothing);
+    assert_eq!(scan(&around).unwrap().1, expected);
 }
