@@ -12,36 +12,13 @@ use strongroom_iam::{
     ServiceAccountSpec, SessionSpec, State, Tag, Target, Thing, TokenSpec,
 };
 use strongroom_store::{Command, GroupId, Store, Write};
-use support::{NOW, identities, root, store};
+use support::{NOW, identities, open, root, session, store, to_user, token_spec, user};
 use tempfile::TempDir;
 
 const READ: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}"#;
 const WRITE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::b/*"}]}"#;
 
 const BY: &Identity = &Identity::Root;
-
-fn user(name: &str) -> Identity {
-    Identity::User { name: Name::parse(name).unwrap() }
-}
-
-fn open() -> (TempDir, Store, Iam, support::TestClock) {
-    let dir = TempDir::new().unwrap();
-    let store = store(dir.path());
-    let (iam, clock) = identities(&store);
-    (dir, store, iam, clock)
-}
-
-fn session(duration_seconds: u64) -> SessionSpec<'static> {
-    SessionSpec { name: "job", duration_seconds, policy: None }
-}
-
-fn token_spec() -> TokenSpec<'static> {
-    TokenSpec { scopes: vec![Scope::BucketsRead], expires_at: None, description: "tests" }
-}
-
-fn to_user(name: &str) -> Target {
-    Target::User(name.into())
-}
 
 #[tokio::test]
 async fn users_come_and_go_by_their_names() {

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use strongroom_iam::{Credentials, Iam, IamOptions};
+use strongroom_iam::{Credentials, Iam, IamOptions, Identity, Name, Scope, SessionSpec, Target, TokenSpec};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, SeededRandom, record};
 use strongroom_store::{Clock, RootKeyError, RootKeys, Store, StoreOptions};
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 #[derive(Debug)]
@@ -58,4 +59,27 @@ pub fn identities(store: &Store) -> (Iam, TestClock) {
 
 pub fn root(secret: &str) -> Credentials {
     Credentials::from_parts(Some("operator".into()), Some(secret.into())).unwrap().unwrap()
+}
+
+pub fn user(name: &str) -> Identity {
+    Identity::User { name: Name::parse(name).unwrap() }
+}
+
+pub fn open() -> (TempDir, Store, Iam, TestClock) {
+    let dir = TempDir::new().unwrap();
+    let store = store(dir.path());
+    let (iam, clock) = identities(&store);
+    (dir, store, iam, clock)
+}
+
+pub fn session(duration_seconds: u64) -> SessionSpec<'static> {
+    SessionSpec { name: "job", duration_seconds, policy: None }
+}
+
+pub fn token_spec() -> TokenSpec<'static> {
+    TokenSpec { scopes: vec![Scope::BucketsRead], expires_at: None, description: "tests" }
+}
+
+pub fn to_user(name: &str) -> Target {
+    Target::User(name.into())
 }
