@@ -87,7 +87,7 @@ def value(shape, name=""):
     if shape.type_name == "map":
         return {}
     if shape.type_name == "string":
-        return shape.enum[0] if getattr(shape, "enum", None) else "x"
+        return shape.enum[0] if getattr(shape, "enum", None) else "x" * shape.metadata.get("min", 1)
     return {"integer": 1, "long": 1, "boolean": False, "blob": b"x", "timestamp": 0, "float": 1.0, "double": 1.0}[shape.type_name]
 
 
