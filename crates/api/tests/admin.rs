@@ -127,7 +127,7 @@ impl Admin for Scripted {
     }
 
     async fn audit(&self, after: AuditPlace) -> Result<AuditPage, AdminError> {
-        self.asked(&after);
+        self.asked(after);
         Ok(AuditPage { acts: Vec::new(), next: after })
     }
 

@@ -176,8 +176,8 @@ struct NoAdmin;
 mod no_admin {
     use async_trait::async_trait;
     use strongroom_api::admin::{
-        Admin, AdminError, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, Fault, KeyReport,
-        ResealStatus, RootKey, RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
+        Admin, AdminError, AuditPage, AuditPlace, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, EventsReport,
+        Fault, KeyReport, ResealStatus, RootKey, RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
     };
 
     use super::NoAdmin;
@@ -216,6 +216,12 @@ mod no_admin {
             no()
         }
         async fn stop_backup(&self) -> Result<BackupStatus, AdminError> {
+            no()
+        }
+        async fn audit(&self, _: AuditPlace) -> Result<AuditPage, AdminError> {
+            no()
+        }
+        async fn events(&self) -> Result<EventsReport, AdminError> {
             no()
         }
     }
