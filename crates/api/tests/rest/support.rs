@@ -176,8 +176,9 @@ struct NoAdmin;
 mod no_admin {
     use async_trait::async_trait;
     use strongroom_api::admin::{
-        Admin, AdminError, AuditPage, AuditPlace, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint, EventsReport,
-        Fault, KeyReport, ResealStatus, RootKey, RootKeyChange, RotateKeys, RotatedKeys, StartBackup,
+        Admin, AdminError, AuditPage, AuditPlace, BackupStatus, ChangeReseal, ChangeRootKey, Checkpoint,
+        EventsReport, Fault, KeyReport, ResealStatus, RootKey, RootKeyChange, RotateKeys, RotatedKeys,
+        StartBackup,
     };
 
     use super::NoAdmin;
