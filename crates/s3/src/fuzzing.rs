@@ -6,11 +6,13 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{ETagCondition, Range, ServerSideEncryption};
 use strongroom_objects::{ChecksumValue, SseRequest};
 use strongroom_seal::fuzzing::Decoder;
 
+use crate::form::{self, Form};
 use crate::sse::{self, Channel, CustomerHeaders, WriteHeaders};
 use crate::wire::body::{BodyFault, Chunking};
 use crate::wire::chunks::ChunkWatch;
@@ -29,6 +31,9 @@ pub const DECODERS: &[Decoder] = &[
     Decoder::new("s3/cors rules", cors_seeds, cors).with_memory(4096, 80),
     // Four bytes are enough for a header, which takes a slot of a hash table that grows by doubling.
     Decoder::new("s3/signature", signature_seeds, signature).with_memory(16 << 10, 200),
+    // A form has room for its fields before the first of them is read.
+    Decoder::new("s3/form", form_seeds, form).with_memory(128 << 10, 400),
+    Decoder::new("s3/facts", fact_seeds, facts).with_memory(32 << 10, 400),
     Decoder::new("s3/checksum headers", checksum_seeds, checksums).with_memory(16 << 10, 200),
     Decoder::new("s3/encryption headers", sse_seeds, encryption).with_memory(16 << 10, 200),
     Decoder::new(
@@ -165,6 +170,50 @@ fn signature(bytes: &[u8]) -> bool {
     let headers = headers(lines.next().unwrap_or_default());
     let Some(signed) = sigv4::Signed::parse(query, &headers) else { return false };
     signed.check_scope("us-east-1", "s3").is_ok() && signed.check_coverage(&headers).is_ok()
+}
+
+fn form_seeds() -> Vec<Vec<u8>> {
+    let field = |name: &str, value: &str| {
+        format!("--xyz\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let file =
+        "--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a/b\"\r\n\r\nx\r\n--xyz--\r\n";
+    let policy = "eyJleHBpcmF0aW9uIjoiMjAzMC0wMS0wMVQwMDowMDowMFoiLCJjb25kaXRpb25zIjpbeyJidWNrZXQiOiJiIn0sWyJzdGFydHMtd2l0\
+                  aCIsIiRrZXkiLCIiXV19";
+    let tagging = "<Tagging><TagSet><Tag><Key>a</Key><Value>1</Value></Tag></TagSet></Tagging>";
+    vec![
+        [field("key", "${filename}"), field("tagging", tagging), field("x-amz-meta-a", "ü"), file.to_owned()]
+            .concat()
+            .into(),
+        [field("key", "k"), field("x-ignore-a", "1"), field("policy", policy), file.to_owned()]
+            .concat()
+            .into(),
+    ]
+}
+
+/// A form that comes at once, up to the request that it stands for.
+fn form(bytes: &[u8]) -> bool {
+    let body = s3s::Body::from(bytes.to_vec());
+    let read = Form::read("multipart/form-data; boundary=xyz", body).now_or_never();
+    let Some(Ok(form)) = read else { return false };
+    form::try_all(form)
+}
+
+fn fact_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"prefix=a%2Fb&max-keys=5&versionId=null\nx-amz-tagging: a=b&c=d\nuser-agent: x".to_vec(),
+        b"X-Amz-Signature=0&X-Amz-Date=20260102T030405Z\nx-amz-object-lock-retain-until-date: 2030-01-01T00:00:00Z".to_vec(),
+    ]
+}
+
+/// A query string, then headers: what conditions of policies are told.
+fn facts(bytes: &[u8]) -> bool {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let query = std::str::from_utf8(lines.next().unwrap_or_default()).ok();
+    let uri = query.and_then(|query| format!("/b/k?{query}").parse().ok());
+    let Some(uri) = uri else { return false };
+    let headers = headers(lines.next().unwrap_or_default());
+    crate::access::try_facts(&uri, &headers)
 }
 
 fn checksum_seeds() -> Vec<Vec<u8>> {

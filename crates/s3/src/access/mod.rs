@@ -127,6 +127,13 @@ fn refused(fault: CredentialFault, access_key: &str) -> ApiError {
     }
 }
 
+/// Reads the facts of a request, for tests with mangled ones.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn try_facts(uri: &http::Uri, headers: &http::HeaderMap) -> bool {
+    let state = RequestState::new(strongroom_telemetry::RequestId::from_random([0; 16]), true, None);
+    facts::of_request(uri, headers, &state, time::OffsetDateTime::UNIX_EPOCH).is_ok()
+}
+
 /// Secrets of access keys, for the library's signature check.
 #[derive(Debug)]
 pub(crate) struct Secrets(pub(crate) Iam);

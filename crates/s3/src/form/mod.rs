@@ -75,6 +75,18 @@ pub(crate) async fn as_put(
     Ok((put.map(|()| Body::http_body_unsync(StreamBody::new(body))), reply))
 }
 
+/// Reads all that stands in a form, for tests with mangled ones.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn try_all(form: Form) -> bool {
+    let Ok(uri) = "/bucket".parse() else { return false };
+    let Ok(target) = put::Target::of(&uri, &HeaderMap::new(), &[]) else { return false };
+    let policy = form.field("policy").map_or(Ok(FileSize::default()), |document| {
+        policy::check(document, &form, "b", OffsetDateTime::UNIX_EPOCH)
+    });
+    let (head, ()) = Request::new(()).into_parts();
+    policy.is_ok() && put::request(form, &target, &head).is_ok()
+}
+
 /// `InvalidPolicyDocument` and its relatives: what AWS says of forms that break their own rules.
 fn against_policy(what: impl std::fmt::Display) -> ApiError {
     ApiError::access_denied(format!("Invalid according to Policy: {what}"))

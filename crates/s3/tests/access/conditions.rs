@@ -2,8 +2,10 @@
 
 use super::{Call, Setup, denied, get};
 
-/// The name of a user's policy, an action, its resource, a condition, and requests with whether they are allowed.
-async fn check(setup: &Setup, rows: Vec<(&str, &str, &str, Vec<(Call, bool)>)>) {
+/// An action, its resource, a condition, and requests with whether they are allowed.
+type Row = (&'static str, &'static str, &'static str, Vec<(Call, bool)>);
+
+async fn check(setup: &Setup, rows: Vec<Row>) {
     let user = setup.user("u", &super::statement("Allow", &["s3:ListAllMyBuckets"], "*")).await;
     for (action, resource, condition, requests) in rows {
         let allow = format!(
