@@ -1,5 +1,5 @@
 //! A copy of an object onto itself: its key is wrapped anew, its content stays.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod support;
 

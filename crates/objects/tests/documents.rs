@@ -1,4 +1,5 @@
 //! Documents of buckets: durable, bounded, and gone with their bucket.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Lifecycle rules carried out, under a clock that the test turns.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
 
 mod support;
 

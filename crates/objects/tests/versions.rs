@@ -219,7 +219,8 @@ async fn versions_come_and_go_as_in_the_model() {
                 12 if step % 7 == 0 => fixture = fixture.crash().await,
                 _ => check_listings(&fixture.objects, &model, &dice).await,
             }
-            check_reads(&fixture.objects, &model, *dice.pick(&keys)).await;
+            let key = *dice.pick(&keys);
+            check_reads(&fixture.objects, &model, key).await;
         }
         check_listings(&fixture.objects, &model, &dice).await;
         let large = model.large();
