@@ -5,12 +5,16 @@ mod javascript;
 mod rust;
 
 use std::process::Command;
+use std::time::Duration;
 
 use clap::Args;
 
 use crate::counts::Counts;
 use crate::problem::Problem;
 use crate::process;
+
+/// No single test or crate to build is silent for so long, but one that hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(10 * 60);
 
 /// What to run.
 #[derive(Debug, Default, Clone, Args)]
@@ -84,6 +88,11 @@ impl Summary {
 impl Options {
     fn profile(&self) -> &str {
         self.profile.as_deref().unwrap_or("release")
+    }
+
+    /// After how much silence a run of tests is given up; never where tests are meant to take long.
+    fn silence(&self) -> Option<Duration> {
+        (!self.soak).then_some(SILENCE_MAX)
     }
 
     fn environment(&self, command: &mut Command) {

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_iam::{
-    ChangeKind, CredentialFault, Iam, IamError, IamOptions, Identity, Name, Policy, Scope,
-    ServiceAccountSpec, SessionSpec, State, Tag, Target, Thing, TokenSpec,
+    ChangeKind, CredentialFault, Iam, IamError, IamOptions, Identity, Policy, Scope, ServiceAccountSpec,
+    SessionSpec, State, Tag, Target, Thing, TokenSpec,
 };
-use strongroom_store::{Command, GroupId, Store, Write};
+use strongroom_store::{Command, GroupId, Write};
 use support::{NOW, identities, open, root, session, store, to_user, token_spec, user};
-use tempfile::TempDir;
 
 const READ: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*"}]}"#;
 const WRITE: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"arn:aws:s3:::b/*"}]}"#;

@@ -173,7 +173,8 @@ impl Inner {
 
     /// Runs `work`, which reads a few rows of one group: on the thread that asks, if the group's page file is open.
     /// Rows that are read again and again are in memory then, and reading those costs less than a job of its own.
-    /// What has to wait for the disk there makes room for others first ([`crate::PatientDisk`]).
+    /// What has to wait for the disk there makes room for others first ([`crate::PatientDisk`]), and who reads on and on
+    /// without ever having to wait gives its turn to others now and then.
     pub(crate) async fn reading<T: Send + 'static>(
         &self,
         group: GroupId,
@@ -182,7 +183,10 @@ impl Inner {
         if patient::can_make_room()
             && let Some(_kept) = self.store.keep_open(group)
         {
-            return work(Place::Asking);
+            let answer = work(Place::Asking);
+            // Without this a task that does nothing but read keeps its thread for itself: nothing in it ever waits.
+            tokio::task::consume_budget().await;
+            return answer;
         }
         blocking(move || work(Place::Job)).await
     }

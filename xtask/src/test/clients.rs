@@ -43,6 +43,9 @@ pub(super) fn run(options: &Options, python: &Path, binary: &Path) -> Result<Sum
     if let Some(only) = &options.only {
         command.args(["-k", only]);
     }
+    if options.soak {
+        command.arg("--timeout=0");
+    }
     command.args(options.client_files);
     command.args(options.without_client_files.iter().map(|file| format!("--ignore={file}")));
     command.env("STRONGROOM_BINARY", binary).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
@@ -50,7 +53,7 @@ pub(super) fn run(options: &Options, python: &Path, binary: &Path) -> Result<Sum
     let mut summary = Summary::default();
     let mut part = (String::new(), Counts::default());
     let mut closed = None;
-    let ok = process::lines(&mut command, |line| {
+    let ok = process::lines_within(&mut command, options.silence(), |line| {
         if let Some((file, outcome)) = test_line(line) {
             if part.0 != file {
                 close(&mut part, file);

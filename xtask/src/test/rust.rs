@@ -19,7 +19,7 @@ pub(super) fn run(options: &Options) -> Result<Summary, Problem> {
     options.environment(&mut command);
     let mut summary = Summary::default();
     let mut part = String::new();
-    let ok = process::lines(&mut command, |line| {
+    let ok = process::lines_within(&mut command, options.silence(), |line| {
         if let Some(counts) = Counts::of_cargo_line(line) {
             summary.counts += counts;
             if counts.passed + counts.failed > 0 {
