@@ -108,9 +108,20 @@ fn test_line(line: &str) -> Option<(&str, Counts)> {
 
 fn worth_showing(line: &str) -> bool {
     let noise = line.trim().is_empty()
-        || ["platform ", "rootdir: ", "plugins: ", "collecting ", "collected ", "cachedir: ", "configfile: "]
-            .iter()
-            .any(|start| line.starts_with(start))
+        || [
+            "platform ",
+            "rootdir: ",
+            "plugins: ",
+            "collecting ",
+            "collected ",
+            "cachedir: ",
+            "configfile: ",
+            "testpaths: ",
+            "timeout",
+            "hypothesis profile",
+        ]
+        .iter()
+        .any(|start| line.starts_with(start))
         || line.starts_with("====") && line.contains("test session starts")
         || line.contains("short test summary info");
     !noise
