@@ -61,6 +61,14 @@ pub(crate) fn open(options: &StoreOptions) -> Result<Opened, OpenError> {
     Ok(opened)
 }
 
+/// What reading the log showed by the way.
+struct Seen {
+    /// An id above all that were given out in it.
+    next_group: u32,
+    /// The last command of the system group.
+    system: Lsn,
+}
+
 struct Opening<'a> {
     options: &'a StoreOptions,
     directory: Arc<Directory>,
@@ -83,7 +91,7 @@ impl Opening<'_> {
         self.directory.settle()?;
         let keyring = Arc::new(Keyring::open(&self.directory, id, &self.means())?);
         let keys = Arc::new(KeySource::new(Arc::clone(&keyring)));
-        let (scanned, next_group) = self.scan(&keyring, &keys)?;
+        let (scanned, seen) = self.scan(&keyring, &keys)?;
         let record = self.checkpoint_record(&scanned)?;
         self.check_keyring(&keyring, &scanned, &record)?;
         self.check_log(&keyring, &scanned)?;
@@ -92,7 +100,9 @@ impl Opening<'_> {
         let from = Lsn(record.reached.0 + 1);
         let replay =
             Replay { opening: &self, scanned: &scanned, keyring: &keyring, registry: &registry, from };
-        let replayed = replay.system_group()? + replay.other_groups()?;
+        // What was shown above need not be looked for again.
+        let of_system = if seen.system < from { 0 } else { replay.system_group()? };
+        let replayed = of_system + replay.other_groups()?;
         // The group that is used by everything: whether its rows go with this log is known before anyone comes.
         registry.acquire(GroupId::SYSTEM)?;
         self.directory.remove_strays(|group| keyring.contents().groups.contains_key(&group))?;
@@ -111,7 +121,7 @@ impl Opening<'_> {
         keyring
             .replace(|contents| {
                 contents.epoch = contents.epoch.saturating_add(1);
-                contents.next_group = contents.next_group.max(next_group);
+                contents.next_group = contents.next_group.max(seen.next_group);
                 contents.floor = floor;
                 contents.set_until(&contents.until_unknown(), newest);
             })
@@ -123,20 +133,20 @@ impl Opening<'_> {
         Ok(Opened { keyring, registry, poison, log, recovery })
     }
 
-    /// Reads and checks the log. Keys whose making is in it are made known to `keys` on the way. The answer's second
-    /// part is an id above all that were given out in it.
-    fn scan(&self, keyring: &Keyring, keys: &Arc<KeySource>) -> Result<(Scanned, u32), OpenError> {
+    /// Reads and checks the log. Keys whose making is in it are made known to `keys` on the way.
+    fn scan(&self, keyring: &Keyring, keys: &Arc<KeySource>) -> Result<(Scanned, Seen), OpenError> {
         let applied = keyring.contents().applied;
-        let mut next_group = 0;
+        let mut seen = Seen { next_group: 0, system: Lsn(0) };
         let source = Arc::clone(keys);
         let scanned = Scanned::scan(self.surroundings(source), self.log_options(), |record: Logged<'_>| {
             if record.group != GroupId::SYSTEM || record.kind != Kind::Command {
                 return Ok(());
             }
+            seen.system = record.lsn;
             for write in self.decode(&record)?.writes {
                 let (group, key_id, wrapped_key) = match write {
                     Write::CreateGroup { group, wrapped_key, .. } => {
-                        next_group = next_group.max(group.0.saturating_add(1));
+                        seen.next_group = seen.next_group.max(group.0.saturating_add(1));
                         (group, 1, wrapped_key)
                     }
                     Write::RotateKey { group, key_id, wrapped_key, .. } => (group, key_id, wrapped_key),
@@ -154,7 +164,7 @@ impl Opening<'_> {
             Some(source) => OpenError::NoRootKey { source },
             None => error,
         })?;
-        Ok((scanned, next_group))
+        Ok((scanned, seen))
     }
 
     fn checkpoint_record(&self, scanned: &Scanned) -> Result<Record, OpenError> {
@@ -274,8 +284,8 @@ impl Replay<'_> {
         let mut replayed = 0;
         let mut gathered = Gathered::new();
         let mut bytes = 0;
-        self.scanned.replay(self.from, |record: Logged<'_>| {
-            if record.kind == Kind::Command && wanted(record.group) {
+        self.scanned.replay(self.from, wanted, |record: Logged<'_>| {
+            if record.kind == Kind::Command {
                 let command = self.opening.decode(&record)?;
                 gathered.entry(record.group).or_default().push((record.lsn, command));
                 bytes += record.payload.len();

@@ -42,7 +42,7 @@ pub(crate) struct Cursor {
 /// What stands at a cursor.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// A good frame. Its records are in the reader, unless its keys were forgotten.
+    /// A good frame. Its records are in the reader, unless its keys were forgotten or it was not wanted.
     Frame { header: FrameHeader, end: Cursor, opened: bool },
     /// The file ends here.
     End,
@@ -107,6 +107,18 @@ impl SegmentReader {
     /// # Errors
     /// A read that fails, a key that nobody knows, and a frame that is authentic but malformed.
     pub(crate) fn read(&mut self, at: &Cursor) -> Result<Read, LogError> {
+        self.read_if(at, |_| true)
+    }
+
+    /// [`Self::read`] that passes over the bodies of frames that are not `wanted`, as if their keys were forgotten.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_if(
+        &mut self,
+        at: &Cursor,
+        wanted: impl FnOnce(&FrameHeader) -> bool,
+    ) -> Result<Read, LogError> {
         if at.offset == self.len {
             return Ok(Read::End);
         }
@@ -120,6 +132,9 @@ impl SegmentReader {
         let end = Cursor { offset: at.offset + header.frame_len(), next: Lsn(header.last().0 + 1), link };
         if end.offset > self.len {
             return Ok(Read::Bad(LogFault::Short));
+        }
+        if !wanted(&header) {
+            return Ok(Read::Frame { header, end, opened: false });
         }
         let cipher = match self.keys.by_id(header.group, header.key_id) {
             Ok(cipher) => cipher,

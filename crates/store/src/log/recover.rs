@@ -44,6 +44,8 @@ pub(crate) struct Scanned {
     mark: MarkFile,
     /// All segments of the log with where they end; the newest last.
     segments: Vec<(SegmentId, u64)>,
+    /// For each of them the LSN of the next record behind it.
+    nexts: Vec<Lsn>,
     leftovers: Vec<PathBuf>,
     end: Cursor,
     cut_bytes: u64,
@@ -77,6 +79,7 @@ impl Scanned {
             options,
             mark,
             segments: Vec::new(),
+            nexts: Vec::new(),
             leftovers,
             end,
             cut_bytes: 0,
@@ -121,6 +124,7 @@ impl Scanned {
                 return Err(LogError::Unchained { segment: next.segment }.into());
             }
             self.segments.push((id, end.offset));
+            self.nexts.push(end.next);
             self.end = end;
             before = Some((id, end));
         }
@@ -185,21 +189,26 @@ impl Scanned {
         })
     }
 
-    /// Shows the records from LSN `from` on, to be applied. They are durable by then, so whoever applies them may make
-    /// that durable, too: the torn tail is cut first, and what a cache may have held is written and synced.
+    /// Shows the records of `wanted` groups from LSN `from` on, to be applied; what is not shown is not opened once more. They
+    /// are durable by then, so whoever applies them may make that durable, too: the torn tail is cut first, and what a
+    /// cache may have held is written and synced.
     pub(crate) fn replay<E: From<LogError>>(
         &self,
         from: Lsn,
+        wanted: impl Fn(GroupId) -> bool,
         mut visit: impl FnMut(Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         self.secure()?;
-        for &(id, end) in &self.segments {
+        for (&(id, end), &next) in self.segments.iter().zip(&self.nexts) {
+            if next <= from {
+                continue;
+            }
             let mut reader = SegmentReader::open(&self.around, id)?;
             let mut at = reader.start();
             while at.offset < end {
-                match reader.read(&at)? {
+                match reader.read_if(&at, |header| header.last() >= from && wanted(header.group))? {
                     Read::Frame { header, end, opened } => {
-                        if opened && header.last() >= from {
+                        if opened {
                             show(&reader, &header, &mut |record: Record<'_>| {
                                 if record.lsn < from { Ok(()) } else { visit(record) }
                             })?;

@@ -205,10 +205,14 @@ fn what_was_replayed_survives_a_power_cut_before_the_opening_has_finished() {
         let mut replayed = Vec::new();
         let (scanned, _) = scan(&around).unwrap();
         scanned
-            .replay(Lsn(1), |record| {
-                replayed.push(owned(record));
-                Ok::<_, LogError>(())
-            })
+            .replay(
+                Lsn(1),
+                |_| true,
+                |record| {
+                    replayed.push(owned(record));
+                    Ok::<_, LogError>(())
+                },
+            )
             .unwrap();
         assert_eq!(replayed.len(), 2);
         disk.cut_power();

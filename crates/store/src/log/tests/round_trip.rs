@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::disk::OsDisk;
 use crate::log::{LOG_AHEAD, LogFault, OutlineItem, outline};
+use crate::sim::Call;
 
 #[test]
 fn records_come_back_in_order_over_segments_and_openings() {
@@ -29,15 +30,54 @@ fn records_come_back_in_order_over_segments_and_openings() {
         assert_eq!(scanned.checkpoint().unwrap().payload, [opening; 9]);
         let mut again = Vec::new();
         scanned
-            .replay(Lsn(30), |record| {
-                again.push(owned(record));
-                Ok::<_, LogError>(())
-            })
+            .replay(
+                Lsn(30),
+                |_| true,
+                |record| {
+                    again.push(owned(record));
+                    Ok::<_, LogError>(())
+                },
+            )
             .unwrap();
         assert_eq!(again, expected[29..]);
         log = scanned.finish().unwrap();
     }
     assert!(log.segment().0 > 6, "several segments were needed");
+}
+
+#[test]
+fn a_replay_opens_only_what_it_shows() {
+    let (disk, _, around) = simulated(3);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let mut records = Vec::new();
+    for round in 0..200_u8 {
+        records.extend(append(&mut log, &[(1, &[round; 300]), (2, b"two")]));
+    }
+    log.close_clean().unwrap();
+    let (scanned, _) = scan(&around).unwrap();
+    let shown = |from: u64, wanted: fn(GroupId) -> bool| {
+        let before = disk.calls(Call::Read);
+        let mut shown = Vec::new();
+        let visit = |record: Record<'_>| {
+            shown.push(owned(record));
+            Ok::<_, LogError>(())
+        };
+        scanned.replay(Lsn(from), wanted, visit).unwrap();
+        (shown, disk.calls(Call::Read) - before)
+    };
+    let (all, of_all) = shown(1, |_| true);
+    assert_eq!(all, records);
+    let (second, of_second) = shown(1, |group| group == GroupId(2));
+    assert!(second.iter().eq(records.iter().filter(|record| record.1 == 2)));
+    assert!(
+        of_second + 200 <= of_all,
+        "{of_second} reads and {of_all}: the other group's bodies are passed over"
+    );
+    let (late, of_late) = shown(397, |_| true);
+    assert_eq!(late, records[396..]);
+    assert!(of_late * 10 < of_all, "{of_late} reads and {of_all}: earlier segments are passed over");
+    let (none, of_none) = shown(401, |_| true);
+    assert_eq!((none.len(), of_none), (0, 0));
 }
 
 #[test]
