@@ -187,8 +187,11 @@ pub enum OpenError {
     /// A group's pages cannot be read.
     #[error(transparent)]
     Group(#[from] ReadError),
-    /// No space is left.
-    #[error("no space is left on the disk of {}", path.display())]
+    /// No space is left for what opening writes.
+    #[error(
+        "no space is left for {}: starting needs a few MiB; make room on that disk and start again, nothing is lost",
+        path.display()
+    )]
     NoSpace {
         /// What was being written.
         path: PathBuf,

@@ -82,6 +82,46 @@ fn no_space_refuses_commands_and_the_store_goes_on_when_there_is_space() {
     assert_eq!(found, [Some("kept".into()), None, Some("kept".into())]);
 }
 
+#[test]
+fn a_store_that_was_killed_on_a_full_disk_names_it_and_opens_when_there_is_space() {
+    let keys = OneKey::named("root");
+    let disk = SimDisk::from_seed(6);
+    let store = Store::create_or_open(simulated(disk.clone(), &keys, 1)).unwrap();
+    let group = make_group(&store, "photos");
+    store.commit_blocking(put(group, "row", "kept")).unwrap();
+    drop(store);
+    disk.kill();
+    let opens = |what: &str| {
+        let opened = Store::create_or_open(simulated(disk.clone(), &keys, 2));
+        if let Err(error) = &opened {
+            assert!(
+                matches!(error, OpenError::NoSpace { path } if path.starts_with("/store")),
+                "{what}: {error}"
+            );
+            assert!(error.to_string().contains("make room"), "{error}");
+        }
+        let opens = opened.is_ok();
+        drop(opened);
+        disk.kill();
+        opens
+    };
+    disk.limit(Some(0));
+    assert!(!opens("full"));
+    // Whichever new file has no space: of pages, of the log, of the keyring.
+    let made = (0..).find(|after| {
+        disk.heal();
+        let error = io::ErrorKind::StorageFull;
+        disk.plan(Trouble { call: Some(Call::Create), after: *after, error, lasting: true });
+        opens(&format!("{after} files were made"))
+    });
+    assert!(made.is_some_and(|made| made >= 2), "{made:?}");
+    disk.heal();
+    let store = Store::create_or_open(simulated(disk.clone(), &keys, 3)).unwrap();
+    assert_eq!(get(&store, group, "row").as_deref(), Some("kept"));
+    store.commit_blocking(put(group, "row", "newer")).unwrap();
+    store.close().unwrap();
+}
+
 /// Wherever the space runs out: the command is refused, or it waits and counts when there is space again. Nothing stops.
 #[test]
 fn no_space_for_the_system_group_lets_its_commands_wait() {
