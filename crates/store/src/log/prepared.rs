@@ -1,4 +1,4 @@
-//! Zeros that are written ahead of the frames (`docs/spec/log.md` §4).
+//! Zeros that are written ahead of the frames (`docs/spec/log.md` §7).
 //!
 //! A sync of a file that grew has to make the file's new length durable too, which is a second write at another place and
 //! costs a small batch as much as its own. So the newest segment is kept longer than its frames, a step at a time.

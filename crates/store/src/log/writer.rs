@@ -26,7 +26,7 @@ const BUFFER_LEN_KEPT: usize = 4 << 20;
 pub(crate) struct LogOptions {
     /// Past how many bytes a segment is followed by the next.
     pub(crate) segment_bytes: u64,
-    /// How many zeros are written ahead of small batches (§4).
+    /// How many zeros are written ahead of small batches (§7).
     pub(crate) ahead: usize,
 }
 
