@@ -146,8 +146,12 @@ impl Checkpointer {
         let (reached, barrier) = mpsc::channel();
         self.tell_log(ToLog::Pin { pinned, reached })?;
         let pin = answer.recv().map_err(|_| self.gone("log"))?;
-        barrier.recv().map_err(|_| self.gone("apply"))?;
+        let reached = barrier.recv().map_err(|_| self.gone("apply"))?;
         self.check_poison()?;
+        // Whoever pins the log reads the keyring and the rows next, which lack what waits.
+        if reached.system_waits {
+            return Err(StoreError::NoSpace);
+        }
         Ok(pin)
     }
 

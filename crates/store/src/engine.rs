@@ -1,10 +1,11 @@
 //! What the threads of an open store share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::RwLock;
 
+use crate::CommitError;
 use crate::issue::Issued;
 use crate::keyring::Keyring;
 use crate::poison::Poison;
@@ -32,6 +33,16 @@ pub(crate) struct Engine {
     /// Read while a key is made that is not in the keyring yet, written while the root key is changed.
     pub(crate) making: Arc<RwLock<()>>,
     pub(crate) issued: Issued,
+}
+
+impl Engine {
+    /// Refuses a command of the system group while earlier ones wait for space: it would have to wait behind them.
+    pub(crate) fn check_system(&self) -> Result<(), CommitError> {
+        match self.system_waits.load(Ordering::Acquire) {
+            true => Err(CommitError::NoSpace),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Counts since the store opened, and places in the log.

@@ -77,6 +77,7 @@ impl Keeper {
             return Err(CommitError::KeysExhausted { group, needed });
         }
         let fresh = keyring.fresh_key(group, key_id)?;
+        self.engine.check_system()?;
         let at = self.clock.now_seconds();
         let write = Write::RotateKey { group, key_id, at, wrapped_key: fresh.wrapped.encode() };
         let command = Command { group: GroupId::SYSTEM, checks: Vec::new(), writes: vec![write] };
@@ -86,7 +87,9 @@ impl Keeper {
             // Whatever else failed fails again, where it counts.
             _ => {}
         }
-        // In memory before anyone can ask for it: who uses the new key need not wait for the provider.
+        // In memory before anyone can ask for it, and kept there until those who use the group have it: none of them waits
+        // for the provider.
+        let _pin = keyring.pin(group);
         keyring.remember(group, key_id, fresh.key);
         let system = self.engine.registry.acquire(GroupId::SYSTEM)?;
         let submitted = block_on(async {
@@ -118,6 +121,8 @@ impl Keeper {
         self.wrap_anew(&to, &stays, &mut wrapped)?;
         // Who makes a group now has its key from the old root key; the others wait for the new one.
         let making = block_on(self.engine.making.write());
+        // A group whose making waited until the store gave up is in the log, with a key from the old root key.
+        self.entrance.check_open()?;
         self.wrap_anew(&to, &stays, &mut wrapped)?;
         let keys = wrapped.len() as u64;
         if from == to && to.key_version != 0 && keys == 0 {

@@ -39,17 +39,29 @@ impl KeySource {
         self.lock().failure.take()
     }
 
-    fn key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), KeyError> {
-        let error = match self.keyring.key(group, key_id) {
+    fn find(&self, group: GroupId, key_id: u32) -> Result<GroupKey, KeyError> {
+        let error = match self.keyring.key(group, Some(key_id)) {
             Err(error @ (KeyError::NoSuchGroup { .. } | KeyError::NoSuchKey { .. })) => error,
-            answer => return answer,
+            answer => return answer.map(|(_, key)| key),
         };
-        let wanted = key_id.map_or(0..=u32::MAX, |id| id..=id);
-        let wanted = (group, *wanted.start())..=(group, *wanted.end());
-        let newest = self.lock().made.range(wanted).next_back().map(|((_, id), key)| (*id, key.clone()));
-        match newest {
-            Some((id, wrapped)) => Ok((id, self.keyring.unwrap(group, id, &wrapped)?)),
+        let made = self.lock().made.get(&(group, key_id)).cloned();
+        match made {
+            Some(wrapped) => Ok(self.keyring.unwrap(group, key_id, &wrapped)?),
             None => Err(error),
+        }
+    }
+
+    fn log_error(&self, group: GroupId, key_id: Option<u32>, error: KeyError) -> LogKeyError {
+        match error {
+            KeyError::NoSuchGroup { dropped: true } => LogKeyError::Forgotten { group },
+            KeyError::NoSuchGroup { dropped: false } | KeyError::NoSuchKey { .. } => {
+                LogKeyError::Unknown { group, key_id }
+            }
+            KeyError::RootKey(error) => {
+                self.lock().failure = Some(error);
+                LogKeyError::Locked { group, key_id }
+            }
+            KeyError::NotInMemory { .. } => LogKeyError::Locked { group, key_id },
         }
     }
 
@@ -68,15 +80,10 @@ impl LogKeys for KeySource {
     }
 
     fn log_key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), LogKeyError> {
-        self.key(group, key_id).map_err(|error| match error {
-            KeyError::NoSuchGroup { dropped: true } => LogKeyError::Forgotten { group },
-            KeyError::NoSuchGroup { dropped: false } | KeyError::NoSuchKey { .. } => {
-                LogKeyError::Unknown { group, key_id }
-            }
-            KeyError::RootKey(error) => {
-                self.lock().failure = Some(error);
-                LogKeyError::Unknown { group, key_id }
-            }
-        })
+        let found = match key_id {
+            None => self.keyring.active_in_memory(group),
+            Some(id) => self.find(group, id).map(|key| (id, key)),
+        };
+        found.map_err(|error| self.log_error(group, key_id, error))
     }
 }

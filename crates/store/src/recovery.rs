@@ -102,6 +102,7 @@ impl Opening<'_> {
             Replay { opening: &self, scanned: &scanned, keyring: &keyring, registry: &registry, from };
         // What was shown above need not be looked for again.
         let of_system = if seen.system < from { 0 } else { replay.system_group()? };
+        registry.unlock_system()?;
         let replayed = of_system + replay.other_groups()?;
         // The group that is used by everything: whether its rows go with this log is known before anyone comes.
         registry.acquire(GroupId::SYSTEM)?;

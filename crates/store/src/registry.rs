@@ -8,12 +8,12 @@
 //! every row is durable, nothing is lost by opening the file again: so whoever wants the group next does that, as soon
 //! as nobody else uses it. What is damaged fails again, by name; all else is readable.
 
+mod error;
 mod group;
 mod mend;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ use strongroom_telemetry::names;
 
 use crate::directory::{Directory, Lock};
 use crate::disk::Disk;
-use crate::keyring::{KeyError, Keyring};
+use crate::keyring::{KeyError, Keyring, KeysPin, Usable};
 use crate::log::Surroundings;
 use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq, journal_path};
 use crate::poison::Poison;
-use crate::{CommitError, Damage, GroupId, Lsn, OpenError, Place, ReadError};
+use crate::{Damage, GroupId, Lsn, Place};
 
 /// A page file with less cache than this would read each page again and again.
 const CACHE_BYTES_MIN: usize = 1 << 20;
@@ -55,6 +55,7 @@ impl From<Checkpointed> for Known {
     }
 }
 
+pub(crate) use self::error::GroupError;
 pub(crate) use self::group::OpenGroup;
 pub(crate) use self::mend::{ApplyError, FlushError};
 
@@ -96,6 +97,9 @@ struct State {
 
 #[derive(Debug)]
 enum Slot {
+    /// About to be opened by one thread, which asks for its keys; others that want it wait. Nothing of the group is open,
+    /// so who applies commands to it need not wait for a provider.
+    Unwrapping,
     /// Being opened by one thread; the others wait.
     Opening,
     /// Being closed by one thread; the others wait. What was applied is durable when it is done.
@@ -106,24 +110,6 @@ enum Slot {
     },
     /// Closing failed, so rows that are applied may be missing in the file. Nobody gets to see it without them.
     Failed,
-}
-
-/// Why a group is not to be had.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum GroupError {
-    #[error("there is no group {group}")]
-    NoSuchGroup { group: GroupId },
-    #[error("the store is closed")]
-    Closed,
-    #[error("the pages of group {group} failed earlier")]
-    Failed { group: GroupId },
-    /// A page file has rows of a command that the log does not have: the log was put back, or lost its end.
-    #[error("{} ends at command {last}, and group {group} has command {applied}", log.display())]
-    LogBehind { group: GroupId, log: PathBuf, last: Lsn, applied: Lsn },
-    #[error("{error}")]
-    Key { group: GroupId, error: KeyError },
-    #[error("{error}")]
-    Pages { group: GroupId, error: PagesError },
 }
 
 impl Registry {
@@ -164,17 +150,31 @@ impl Registry {
         if !self.setting.keyring.contents().groups.contains_key(&id) {
             return Err(GroupError::NoSuchGroup { group: id });
         }
-        let known = state.known.get(&id).copied();
-        let lock = state.lock.clone();
-        state.slots.insert(id, Slot::Opening);
+        state.slots.insert(id, Slot::Unwrapping);
         drop(state);
         if let Some(stale) = stale {
             tracing::warn!(group = %id, error = ?stale.fault(), "a group's pages are opened again after a failed read");
             // Its locks have to be gone before.
             drop(stale);
         }
-        let opened = self.open(id, known, lock);
+        let pin = self.setting.keyring.pin(id);
+        let unwrapped = self.keys(id, Keyring::usable);
         let mut state = self.lock();
+        let opened = match unwrapped {
+            _ if state.closed => Err(GroupError::Closed),
+            // Dropped meanwhile, and its slot with it.
+            _ if !state.slots.contains_key(&id) => Err(GroupError::NoSuchGroup { group: id }),
+            Err(error) => Err(error),
+            Ok(_) => {
+                let known = state.known.get(&id).copied();
+                let lock = state.lock.clone();
+                state.slots.insert(id, Slot::Opening);
+                drop(state);
+                let opened = self.open(id, known, lock, pin);
+                state = self.lock();
+                opened
+            }
+        };
         let answer = match opened {
             // Closed meanwhile: nobody gets to see the group any more, and dropping it lets go of the directory.
             Ok(_) if state.closed => Err(GroupError::Closed),
@@ -206,16 +206,29 @@ impl Registry {
         Ok(state.find(id)?.filter(|group| !group.is_worth_mending()))
     }
 
-    fn open(&self, id: GroupId, known: Option<Known>, lock: Option<Lock>) -> Result<OpenGroup, GroupError> {
-        // What this process closed itself may have later rows than the log had when it was opened.
-        let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
-        Ok(OpenGroup::new(id, self.open_db(id, known, last)?, lock))
+    /// Whether opening the group, which may be open already, asks nobody for a key.
+    pub(crate) fn has_keys_in_memory(&self, id: GroupId) -> bool {
+        !matches!(self.setting.keyring.usable_in_memory(id), Err(KeyError::NotInMemory { .. }))
     }
 
-    /// `last` is the last command that its rows may have.
+    /// Opens a group whose keys are in memory and stay there with `pin`.
+    fn open(
+        &self,
+        id: GroupId,
+        known: Option<Known>,
+        lock: Option<Lock>,
+        pin: KeysPin,
+    ) -> Result<OpenGroup, GroupError> {
+        // What this process closed itself may have later rows than the log had when it was opened.
+        let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
+        Ok(OpenGroup::new(id, self.open_db(id, known, last)?, lock, pin))
+    }
+
+    /// `last` is the last command that its rows may have. Asks nobody for keys: whoever has the group, or is about to, has
+    /// them pinned.
     fn open_db(&self, id: GroupId, known: Option<Known>, last: Lsn) -> Result<GroupDb, GroupError> {
         let Setting { directory, disk, random, .. } = &self.setting;
-        let keys = self.keys(id)?;
+        let keys = self.keys(id, Keyring::usable_in_memory)?;
         let path = directory.page_file(id);
         let random = Arc::clone(random);
         let cache_bytes =
@@ -340,13 +353,23 @@ impl Registry {
         let Some(Slot::Open { group, .. }) = state.slots.get(&id) else { return Ok(()) };
         let group = Arc::clone(group);
         drop(state);
-        let keys = self.keys(id)?;
+        let keys = self.keys(id, Keyring::usable_in_memory)?;
         group.db()?.use_keys(&keys).map_err(|error| GroupError::Pages { group: id, error })
     }
 
-    fn keys(&self, id: GroupId) -> Result<PageKeys, GroupError> {
+    /// Unwraps what a replayed command gave the system group: log and pages are sealed with that next, and its pages were
+    /// open before.
+    pub(crate) fn unlock_system(&self) -> Result<(), GroupError> {
+        self.keys(GroupId::SYSTEM, Keyring::usable).map(drop)
+    }
+
+    fn keys(
+        &self,
+        id: GroupId,
+        usable: impl Fn(&Keyring, GroupId) -> Result<Usable, KeyError>,
+    ) -> Result<PageKeys, GroupError> {
         let keyring = &self.setting.keyring;
-        let (active, keys) = keyring.usable(id).map_err(|error| match error {
+        let (active, keys) = usable(keyring, id).map_err(|error| match error {
             KeyError::NoSuchGroup { .. } => GroupError::NoSuchGroup { group: id },
             error => GroupError::Key { group: id, error },
         })?;
@@ -423,7 +446,7 @@ impl State {
                 Ok(Some(Arc::clone(group)))
             }
             Some(Slot::Failed) => Err(GroupError::Failed { group: id }),
-            Some(Slot::Opening | Slot::Closing) | None => Ok(None),
+            Some(Slot::Unwrapping | Slot::Opening | Slot::Closing) | None => Ok(None),
         }
     }
 
@@ -446,7 +469,7 @@ impl State {
     fn open(&self) -> impl Iterator<Item = &Arc<OpenGroup>> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Open { group, .. } => Some(group),
-            Slot::Opening | Slot::Closing | Slot::Failed => None,
+            Slot::Unwrapping | Slot::Opening | Slot::Closing | Slot::Failed => None,
         })
     }
 
@@ -471,98 +494,4 @@ impl State {
             _ => None,
         }
     }
-}
-
-impl From<GroupError> for ReadError {
-    fn from(error: GroupError) -> Self {
-        match error {
-            GroupError::NoSuchGroup { group } => Self::NoSuchGroup { group },
-            GroupError::Closed => Self::Closed,
-            GroupError::Failed { group } => Self::Failed { group },
-            GroupError::LogBehind { log, last, applied, .. } => {
-                Self::RolledBack { file: log, found: last.0, expected: applied.0 }
-            }
-            GroupError::Key { group, error } => Self::key(group, error),
-            GroupError::Pages { group, error } => match error {
-                PagesError::Missing { path } => Self::Damage(missing(path)),
-                error => error.into_read(group),
-            },
-        }
-    }
-}
-
-impl ReadError {
-    pub(crate) fn key(group: GroupId, error: KeyError) -> Self {
-        match error {
-            KeyError::NoSuchGroup { .. } => Self::NoSuchGroup { group },
-            KeyError::NoSuchKey { key_id } => Self::NoSuchKey { group, key_id },
-            KeyError::RootKey(error) => Self::RootKey(error),
-        }
-    }
-}
-
-impl From<GroupError> for CommitError {
-    fn from(error: GroupError) -> Self {
-        match error {
-            GroupError::NoSuchGroup { group } => Self::NoSuchGroup { group },
-            GroupError::Closed => Self::Closed,
-            GroupError::Pages { error: PagesError::NoSpace { .. }, .. } => Self::NoSpace,
-            GroupError::Pages { error: PagesError::Damage(damage), .. } => Self::Damage(damage),
-            GroupError::Key { error: KeyError::RootKey(error), .. } => Self::RootKey(error),
-            error => Self::Unreadable(error.into()),
-        }
-    }
-}
-
-impl From<GroupError> for OpenError {
-    fn from(error: GroupError) -> Self {
-        match error {
-            GroupError::Pages { error, .. } => error.into(),
-            GroupError::Key { error: KeyError::RootKey(source), .. } => Self::NoRootKey { source },
-            GroupError::LogBehind { log, last, applied, .. } => {
-                Self::RolledBack { file: log, found: last.0, expected: applied.0 }
-            }
-            error => Self::Group(error.into()),
-        }
-    }
-}
-
-impl From<PagesError> for OpenError {
-    fn from(error: PagesError) -> Self {
-        match error {
-            PagesError::Missing { path } => Self::Missing { file: path },
-            PagesError::Damage(damage) => Self::Damage(damage),
-            PagesError::RolledBack { path, found, expected } => {
-                Self::RolledBack { file: path, found: found.0, expected: expected.0 }
-            }
-            PagesError::TooNew { path, found, supported } => Self::TooNew { dir: path, found, supported },
-            PagesError::Misplaced { path, .. } => Self::Damage(Damage {
-                file: path,
-                at: Place::Whole,
-                why: "it is the page file of another group",
-            }),
-            PagesError::NoSpace { path } => Self::NoSpace { path },
-            PagesError::Io { path, source } => Self::Io { path, source },
-            PagesError::Database { path, .. } => {
-                let why = "the database inside its pages does not add up";
-                Self::Damage(Damage { file: path, at: Place::Whole, why })
-            }
-            PagesError::InUse { path } => Self::InUse { dir: path },
-            PagesError::KeyMissing { path, .. } => {
-                let why = "it needs a key that the keyring does not have";
-                Self::Damage(Damage { file: path, at: Place::Whole, why })
-            }
-            PagesError::Exists { path }
-            | PagesError::KeysExhausted { path }
-            | PagesError::Full { path }
-            | PagesError::Closed { path } => {
-                let source = Arc::new(io::Error::other("the page file takes no more"));
-                Self::Io { path, source }
-            }
-        }
-    }
-}
-
-fn missing(file: std::path::PathBuf) -> Damage {
-    Damage { file, at: Place::Whole, why: "it is missing" }
 }

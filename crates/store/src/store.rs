@@ -20,7 +20,7 @@ use crate::log::Pin;
 use crate::recovery::{self, Opened};
 use crate::registry::{GroupError, OpenGroup};
 use crate::reseal::{Board, Resealer};
-use crate::workers::Workers;
+use crate::workers::{DISK_THREADS, PROVIDER_THREADS, Workers};
 use crate::{
     Cause, Clock, Command, CommitError, GroupId, KeptOpen, Lsn, OpenError, Outcome, ReadError, Reading,
     Recovery, RootKeyError, StoreError, StoreOptions, Write, encode,
@@ -85,6 +85,8 @@ struct Handle {
     entrance: Entrance,
     resealer: Resealer,
     workers: Workers,
+    /// For what asks the root key's provider.
+    askers: Workers,
     /// Taken by whoever ends them.
     threads: Mutex<Option<Threads>>,
 }
@@ -162,7 +164,7 @@ impl Store {
         fresh: impl FnOnce() -> Result<FreshKey, RootKeyError> + Send + 'static,
     ) -> Result<Outcome, CommitError> {
         let making = Arc::clone(&self.0.engine.making).read_owned().await;
-        let fresh = self.0.workers.run(fresh);
+        let fresh = self.0.askers.run(fresh);
         let fresh = fresh.await.map_err(|_| self.0.entrance.gone())??;
         command.writes.push(Write::CreateGroup {
             group,
@@ -187,8 +189,9 @@ impl Store {
     ) -> Result<Outcome, CommitError> {
         let entrance = &self.0.entrance;
         entrance.check_open()?;
-        let permit = entrance.permit(&payload).await?;
+        // First: who waits for a group's key takes nothing from those that have theirs.
         let group = self.acquire(command.group).await?;
+        let permit = entrance.permit(&payload).await?;
         if command.group == GroupId::SYSTEM {
             self.check_space(&command, payload.len()).await?;
         }
@@ -197,9 +200,7 @@ impl Store {
 
     /// Refuses, before it is logged, a command of the system group for which the keyring has no space.
     async fn check_space(&self, command: &Command, bytes: usize) -> Result<(), CommitError> {
-        if self.0.engine.system_waits.load(Ordering::Acquire) {
-            return Err(CommitError::NoSpace);
-        }
+        self.0.engine.check_system()?;
         if !crate::groups::touches_keyring(command) {
             return Ok(());
         }
@@ -219,7 +220,9 @@ impl Store {
             Some(open) => Ok(open),
             None => {
                 let engine = Arc::clone(&self.0.engine);
-                let opened = self.0.workers.run(move || engine.registry.acquire(group));
+                let asks = !engine.registry.has_keys_in_memory(group);
+                let threads = if asks { &self.0.askers } else { &self.0.workers };
+                let opened = threads.run(move || engine.registry.acquire(group));
                 Ok(opened.await.map_err(|_| self.0.entrance.gone())??)
             }
         }
@@ -431,7 +434,8 @@ impl Handle {
             clock: Arc::clone(&options.clock),
             entrance,
             resealer,
-            workers: Workers::start()?,
+            workers: Workers::start("store-work", DISK_THREADS)?,
+            askers: Workers::start("store-ask", PROVIDER_THREADS)?,
             threads: Mutex::new(Some(threads)),
         })
     }

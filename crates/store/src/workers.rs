@@ -1,5 +1,6 @@
 //! A few threads for what may wait for a disk or a key management service and is not on the way of every command:
-//! opening a group's pages, wrapping a new group's key.
+//! opening a group's pages, wrapping a new group's key. What waits for a service has threads of its own, so that one that
+//! hangs keeps nobody waiting who has his keys.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +10,10 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// As many as may wait at once for a slow provider before others wait for them.
-const THREADS: usize = 4;
+/// As many as may wait for the disk at once.
+pub(crate) const DISK_THREADS: usize = 4;
+/// As many as may wait for a slow provider at once before others that need it wait for them.
+pub(crate) const PROVIDER_THREADS: usize = 8;
 
 /// The threads. Dropping this ends them after what was begun.
 #[derive(Debug)]
@@ -20,13 +23,14 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) fn start() -> std::io::Result<Self> {
+    /// So many threads of this name.
+    pub(crate) fn start(name: &str, count: usize) -> std::io::Result<Self> {
         let (jobs, waiting) = mpsc::channel::<Job>();
         let waiting = Arc::new(Mutex::new(waiting));
-        let mut threads = Vec::with_capacity(THREADS);
-        for index in 0..THREADS {
+        let mut threads = Vec::with_capacity(count);
+        for index in 0..count {
             let waiting = Arc::clone(&waiting);
-            let thread = std::thread::Builder::new().name(format!("store-work-{index}"));
+            let thread = std::thread::Builder::new().name(format!("{name}-{index}"));
             threads.push(thread.spawn(move || work(&waiting))?);
         }
         Ok(Self { jobs: Some(jobs), threads })

@@ -166,6 +166,7 @@ impl Restoring<'_> {
             self.load(registry, part)?;
         }
         let mut replayed = self.replay(keyring, registry, |group| group == GroupId::SYSTEM)?;
+        registry.unlock_system()?;
         let there = keyring.contents();
         let mut bare: BTreeSet<GroupId> = there.groups.keys().copied().collect();
         for part in others.into_iter().filter(|part| there.groups.contains_key(&part.group)) {

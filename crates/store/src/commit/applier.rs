@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge};
 use strongroom_telemetry::names;
 
-use super::{Request, ToApply, ToLog};
+use super::{Reached, Request, ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
@@ -68,18 +68,20 @@ const RETRY: Duration = Duration::from_millis(20);
 impl ApplyThread {
     /// Works until told to end.
     pub(crate) fn run(self) {
-        // Only what this thread applies can wait, so it alone need look.
-        let mut waits = false;
+        // When it is looked whether what waits has its space. Only what this thread applies can wait, so it alone looks.
+        let mut next_try: Option<Instant> = None;
         loop {
-            let message = match waits {
-                false => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                true => self.messages.recv_timeout(RETRY),
+            let message = match next_try {
+                None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(at) => self.messages.recv_timeout(at.saturating_duration_since(Instant::now())),
             };
             let mut applier = self.applier.turn();
             let counts = matches!(&message, Ok(ToApply::Batch(_) | ToApply::Barrier(_)));
             match message {
                 Ok(ToApply::Batch(batch)) => applier.batch(batch),
-                Ok(ToApply::Barrier(reached)) => drop(reached.send(())),
+                Ok(ToApply::Barrier(reached)) => {
+                    let _ = reached.send(Reached { system_waits: applier.waiting.is_some() });
+                }
                 Ok(ToApply::Hold(group, held)) => {
                     // What the keyring does not have yet must not become durable in the system group's rows.
                     let free = group != GroupId::SYSTEM || applier.waiting.is_none();
@@ -89,10 +91,16 @@ impl ApplyThread {
                     let _ = held.send(free);
                 }
                 Ok(ToApply::Release(group)) => applier.release(group),
-                Err(RecvTimeoutError::Timeout) => applier.try_again(),
+                Err(RecvTimeoutError::Timeout) => {}
                 Ok(ToApply::Stop) | Err(RecvTimeoutError::Disconnected) => return applier.give_up(),
             }
-            waits = applier.waiting.is_some();
+            // After any message: others may send theirs without a pause.
+            if next_try.is_some_and(|at| at <= Instant::now()) {
+                applier.try_again();
+                next_try = None;
+            }
+            let waits = applier.waiting.is_some();
+            next_try = waits.then(|| next_try.unwrap_or_else(|| Instant::now() + RETRY));
             drop(applier);
             if counts {
                 self.applier.done.fetch_add(1, Ordering::AcqRel);
@@ -111,7 +119,8 @@ impl SharedApplier {
     }
 
     /// Applies a command at once if it can come to nothing but rows and nothing of the log is still to be applied before it:
-    /// if the apply thread is through with all `sent` batches and barriers. Otherwise it is given back.
+    /// if the apply thread is through with all `sent` batches and barriers. Otherwise it is given back, and so it is if
+    /// the group has to be made whole first: that takes its time, and the other groups wait for this thread.
     pub(super) fn alone(&self, batch: Run, sent: u64) -> Result<(), Run> {
         let only_rows =
             matches!(batch.as_slice(), [(_, request)] if request.command.group != GroupId::SYSTEM);
@@ -119,10 +128,7 @@ impl SharedApplier {
             return Err(batch);
         }
         match self.turn.try_lock() {
-            Ok(mut applier) => {
-                applier.batch(batch);
-                Ok(())
-            }
+            Ok(applier) => applier.alone(batch),
             Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => Err(batch),
         }
     }
@@ -158,7 +164,8 @@ impl Applier {
         }
     }
 
-    /// The store ends while commands wait. They are in the log, and the next opening makes rows and keyring of them.
+    /// The store ends while commands wait. They are in the log, and the next opening makes rows and keyring of them. So
+    /// are those behind them, whose callers wait as well: some of these are threads that have to end before this one.
     fn give_up(&mut self) {
         let Some(Waiting { run, outcomes }) = self.waiting.take() else { return };
         freeze(&run);
@@ -168,7 +175,10 @@ impl Applier {
             None => Cause::Pages { group: GroupId::SYSTEM, error },
         };
         let cause = self.engine.poison.set(cause);
-        self.answer(run, Err(CommitError::Poisoned { cause }));
+        self.answer(run, Err(CommitError::Poisoned { cause: cause.clone() }));
+        for run in self.held.remove(&GroupId::SYSTEM).unwrap_or_default() {
+            self.answer(run, Err(CommitError::Poisoned { cause: cause.clone() }));
+        }
     }
 
     fn batch(&mut self, batch: Run) {
@@ -183,6 +193,25 @@ impl Applier {
                 Some(waiting) => waiting.push(run),
                 None => self.apply(group, run),
             }
+        }
+    }
+
+    fn alone(&self, run: Run) -> Result<(), Run> {
+        let engine = &*self.engine;
+        let Some((_, first)) = run.first() else { return Ok(()) };
+        let group = first.command.group;
+        if self.held.contains_key(&group)
+            || engine.poison.get().is_some()
+            || !engine.keyring.contents().groups.contains_key(&group)
+        {
+            return Err(run);
+        }
+        match engine.registry.apply_if_whole(&first.group, &commands(&run)) {
+            Some(outcomes) => {
+                self.answer(run, Ok(outcomes));
+                Ok(())
+            }
+            None => Err(run),
         }
     }
 
@@ -250,9 +279,7 @@ impl Applier {
         else {
             return Err(NotDone::Failed(CommitError::NoSuchGroup { group }));
         };
-        let commands: Vec<(Lsn, &Command)> =
-            run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
-        let applied = engine.registry.apply(&first.group, &commands);
+        let applied = engine.registry.apply(&first.group, &commands(run));
         let outcomes = applied.map_err(|error| match error {
             ApplyError::Later(GroupError::Pages {
                 group: GroupId::SYSTEM,
@@ -268,9 +295,7 @@ impl Applier {
 
     /// The keyring as the system group's commands with these outcomes want it.
     fn with_keyring(&self, run: &Run, outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, NotDone> {
-        let commands: Vec<(Lsn, &Command)> =
-            run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect();
-        match self.change_groups(&commands, &outcomes) {
+        match self.change_groups(&commands(run), &outcomes) {
             Ok(true) => Ok(outcomes),
             Ok(false) => Err(NotDone::Waits(Some(outcomes))),
             Err(error) => {
@@ -334,6 +359,10 @@ impl Applier {
         };
         CommitError::Poisoned { cause: self.engine.poison.set(Cause::Pages { group, error }) }
     }
+}
+
+fn commands(run: &Run) -> Vec<(Lsn, &Command)> {
+    run.iter().map(|(lsn, request)| (*lsn, &request.command)).collect()
 }
 
 /// Rows of the system group that the keyring does not go with never become durable.

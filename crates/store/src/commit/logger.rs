@@ -13,7 +13,7 @@ use crate::checkpoint::ToCheckpoint;
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::log::{Entry, Log, WriteError};
-use crate::{Cause, CommitError, GroupId, Lsn};
+use crate::{Cause, CommitError, GroupId, LogKeyError, Lsn, RootKeyError};
 
 /// A batch is what waits, up to this many bytes: enough to make the sync's cost small, little enough that the first
 /// in it does not wait long for the last.
@@ -176,8 +176,7 @@ impl Logger {
                 .collect();
             match self.log.append(&entries) {
                 Ok(()) => return Some((first..).map(Lsn).zip(batch).collect()),
-                // The group was dropped after the command was let in.
-                Err(WriteError::Key { group, .. }) => batch = without(batch, group),
+                Err(WriteError::Key { group, source }) => batch = without(batch, group, source),
                 Err(WriteError::NotWritten { source }) if is_no_space(&source) => {
                     refuse(batch, &CommitError::NoSpace);
                     return None;
@@ -267,10 +266,18 @@ fn refuse(batch: Vec<Request>, error: &CommitError) {
     }
 }
 
-/// The batch without the commands of a group that is gone; they are answered.
-fn without(batch: Vec<Request>, gone: GroupId) -> Vec<Request> {
-    let (of_gone, rest): (Vec<_>, _) = batch.into_iter().partition(|request| request.command.group == gone);
-    refuse(of_gone, &CommitError::NoSuchGroup { group: gone });
+/// The batch without the commands of a group that has no key; they are answered.
+fn without(batch: Vec<Request>, group: GroupId, why: LogKeyError) -> Vec<Request> {
+    let (without, rest): (Vec<_>, _) = batch.into_iter().partition(|request| request.command.group == group);
+    let error = match why {
+        // Dropped after the command was let in.
+        LogKeyError::Forgotten { .. } | LogKeyError::Unknown { .. } => CommitError::NoSuchGroup { group },
+        LogKeyError::Locked { .. } => CommitError::RootKey(RootKeyError::Unavailable {
+            provider: "root key".to_owned(),
+            reason: why.to_string(),
+        }),
+    };
+    refuse(without, &error);
     rest
 }
 

@@ -66,7 +66,7 @@ pub(crate) enum ToLog {
     /// Continue in a new segment, and let `reached` know when everything before it is applied.
     Rotate {
         rotated: mpsc::Sender<Result<Rotated, WriteError>>,
-        reached: mpsc::Sender<()>,
+        reached: mpsc::Sender<Reached>,
     },
     /// Make this checkpoint record durable, then give back the segments before `keep`, if any may go.
     Checkpoint {
@@ -77,7 +77,7 @@ pub(crate) enum ToLog {
     /// Keep the log from here on, and let `reached` know when everything that was logged before is applied.
     Pin {
         pinned: mpsc::Sender<Pin>,
-        reached: mpsc::Sender<()>,
+        reached: mpsc::Sender<Reached>,
     },
     /// The keyring has this generation, durably, and these groups have another active key in it.
     KeyringChanged {
@@ -100,13 +100,20 @@ pub(crate) struct Rotated {
     pub(crate) last: Lsn,
 }
 
+/// A barrier was reached.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    /// Commands of the system group from before it wait for space.
+    pub(crate) system_waits: bool,
+}
+
 /// What the apply thread is told.
 #[derive(Debug)]
 pub(crate) enum ToApply {
     /// Durable commands in log order; those of one group stand together.
     Batch(Vec<(Lsn, Request)>),
-    /// Everything sent before is applied.
-    Barrier(mpsc::Sender<()>),
+    /// Everything sent before is applied, or waits for what the answer says.
+    Barrier(mpsc::Sender<Reached>),
     /// Keep this group's commands until it is released; the others go on. The answer is `false`, and nothing is held, while
     /// the group's rows must not become durable.
     Hold(GroupId, mpsc::Sender<bool>),

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use strongroom_seal::{Context, Envelope, GroupKey, KeyringKey, Label, Random};
 
-use self::cache::Cache;
+use self::cache::{Cache, Pin};
 use self::file::Header;
 use crate::directory::{Directory, StoreId};
 use crate::disk::{Disk, DiskFile};
@@ -24,6 +24,7 @@ use crate::keys::{KeyState, ResealSettings, RootKeyName};
 use crate::uses::{Ahead, KeyUses};
 use crate::{Clock, Damage, GroupId, KeyLimits, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
+pub(crate) use self::cache::Pin as KeysPin;
 #[cfg(test)]
 pub(crate) use self::contents::UNTIL_UNKNOWN;
 pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
@@ -50,7 +51,9 @@ pub(crate) struct Keyring {
     turn: Mutex<u64>,
     /// How many bytes of `keyring.new` have their place on the disk. Looked at by whoever has the turn.
     prepared: Mutex<usize>,
-    unwrapped: Mutex<Cache>,
+    unwrapped: Arc<Mutex<Cache>>,
+    /// The system group's key is needed at any moment.
+    _system: Pin,
     uses: Arc<KeyUses>,
 }
 
@@ -66,7 +69,13 @@ pub(crate) enum KeyError {
     /// The root key did not unwrap it.
     #[error(transparent)]
     RootKey(#[from] RootKeyError),
+    /// It is not in memory, and who asked does not wait for a provider.
+    #[error("key {key_id} is not in memory")]
+    NotInMemory { provider: String, key_id: u32 },
 }
+
+/// Keys of a group with their ids, and which of them is the active one.
+pub(crate) type Usable = (u32, Vec<(u32, GroupKey)>);
 
 /// A group's key, fresh and wrapped, before any command names it.
 #[derive(Debug)]
@@ -152,6 +161,7 @@ impl Keyring {
     ) -> Self {
         let Means { disk, random, root_keys, clock, key_limits } = means.clone();
         let uses = Arc::new(KeyUses::new(&contents, clock, key_limits));
+        let unwrapped = Arc::default();
         Self {
             dir: directory.root().to_owned(),
             path: directory.keyring(),
@@ -164,7 +174,8 @@ impl Keyring {
             turn: Mutex::new(contents.generation),
             prepared: Mutex::new(0),
             contents: RwLock::new(Arc::new(contents)),
-            unwrapped: Mutex::default(),
+            _system: Pin::new(&unwrapped, GroupId::SYSTEM),
+            unwrapped,
             uses,
         }
     }
@@ -348,6 +359,22 @@ impl Keyring {
         Arc::clone(&self.header.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A group's active key. Never waits: who uses the group has pinned its keys.
+    pub(crate) fn active_in_memory(&self, group: GroupId) -> Result<(u32, GroupKey), KeyError> {
+        let contents = self.contents();
+        let Some(keys) = contents.groups.get(&group) else {
+            return Err(KeyError::NoSuchGroup { dropped: group.0 < contents.next_group });
+        };
+        let active = keys.active();
+        let wrapped = active.wrapped.as_ref().ok_or(KeyError::NoSuchKey { key_id: active.id })?;
+        Ok((active.id, self.in_memory(group, active.id, wrapped)?))
+    }
+
+    fn in_memory(&self, group: GroupId, id: u32, wrapped: &Envelope) -> Result<GroupKey, KeyError> {
+        let not_there = || KeyError::NotInMemory { provider: wrapped.provider.clone(), key_id: id };
+        self.cache().get(group, id).ok_or_else(not_there)
+    }
+
     /// A key of a group, the active one if none is named. Asks the root key's provider when it is not in memory.
     pub(crate) fn key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), KeyError> {
         let contents = self.contents();
@@ -376,8 +403,22 @@ impl Keyring {
         Ok(key)
     }
 
-    /// All keys of a group that open something, the active one marked: `(active id, keys)`.
-    pub(crate) fn usable(&self, group: GroupId) -> Result<(u32, Vec<(u32, GroupKey)>), KeyError> {
+    /// All keys of a group that open something, the active one marked. Asks the root key's provider for those that are not
+    /// in memory.
+    pub(crate) fn usable(&self, group: GroupId) -> Result<Usable, KeyError> {
+        self.usable_by(group, |id, wrapped| Ok(self.unwrap(group, id, wrapped)?))
+    }
+
+    /// [`Self::usable`] if all of them are in memory. Never waits.
+    pub(crate) fn usable_in_memory(&self, group: GroupId) -> Result<Usable, KeyError> {
+        self.usable_by(group, |id, wrapped| self.in_memory(group, id, wrapped))
+    }
+
+    fn usable_by(
+        &self,
+        group: GroupId,
+        key: impl Fn(u32, &Envelope) -> Result<GroupKey, KeyError>,
+    ) -> Result<Usable, KeyError> {
         let contents = self.contents();
         let Some(group_keys) = contents.groups.get(&group) else {
             return Err(KeyError::NoSuchGroup { dropped: group.0 < contents.next_group });
@@ -385,10 +426,15 @@ impl Keyring {
         let mut keys = Vec::with_capacity(group_keys.keys.len());
         for entry in &group_keys.keys {
             if let Some(wrapped) = &entry.wrapped {
-                keys.push((entry.id, self.unwrap(group, entry.id, wrapped)?));
+                keys.push((entry.id, key(entry.id, wrapped)?));
             }
         }
         Ok((group_keys.active().id, keys))
+    }
+
+    /// Keeps a group's keys in memory until the answer is dropped, those too that come meanwhile.
+    pub(crate) fn pin(&self, group: GroupId) -> Pin {
+        Pin::new(&self.unwrapped, group)
     }
 
     /// Keeps an unwrapped key in memory.

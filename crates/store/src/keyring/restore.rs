@@ -49,7 +49,9 @@ impl Keyring {
         self.key(GroupId::SYSTEM, None).map(drop).map_err(|error| {
             let source = match error {
                 KeyError::RootKey(source) => source,
-                KeyError::NoSuchGroup { .. } | KeyError::NoSuchKey { .. } => none(),
+                KeyError::NoSuchGroup { .. } | KeyError::NoSuchKey { .. } | KeyError::NotInMemory { .. } => {
+                    none()
+                }
             };
             no_root_key(self.contents().groups[&GroupId::SYSTEM].active().wrapped.as_ref(), source)
         })

@@ -19,8 +19,8 @@ pub(crate) trait LogKeys: Send + Sync + fmt::Debug {
     /// The store's id.
     fn store_id(&self) -> [u8; STORE_ID_LEN];
 
-    /// The group's key with this id, or with its id the one that seals new records. Must answer without input
-    /// or output: it is asked for each run of a group's records.
+    /// The group's key with this id, or with its id the one that seals new records. The latter must come without input
+    /// or output, since all commits wait for it; the former, to read with, may be asked of whoever holds the root key.
     fn log_key(&self, group: GroupId, key_id: Option<u32>) -> Result<(u32, GroupKey), LogKeyError>;
 
     /// This key, or one derived from it, sealed so often and so much. Who only reads need not listen.
@@ -42,6 +42,14 @@ pub enum LogKeyError {
     /// The keyring never heard of this key, though the log was sealed with it.
     #[error("the keyring has no key {key_id:?} of group {group}")]
     Unknown {
+        /// Which group.
+        group: GroupId,
+        /// Which of its keys; `None` for the active one.
+        key_id: Option<u32>,
+    },
+    /// The keyring has this key, and it was not unwrapped: its root key's provider did not do that, or was not asked.
+    #[error("key {key_id:?} of group {group} was not unwrapped")]
+    Locked {
         /// Which group.
         group: GroupId,
         /// Which of its keys; `None` for the active one.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::{GroupError, Known};
 use crate::directory::Lock;
+use crate::keyring::KeysPin;
 use crate::pages::{GroupDb, PagesError, RootSeq};
 use crate::{Command, GroupId, Lsn, Outcome};
 
@@ -25,6 +26,8 @@ pub(crate) struct OpenGroup {
     held_back: AtomicU64,
     /// Held by whoever makes the group whole.
     pub(super) mending: Mutex<()>,
+    /// Who seals this group's commands, applies them or makes the group whole asks nobody for its keys.
+    _keys: KeysPin,
     /// The data directory stays locked while one of its files is open.
     _lock: Option<Lock>,
 }
@@ -42,18 +45,24 @@ enum Body {
 }
 
 impl OpenGroup {
-    pub(super) fn new(id: GroupId, db: GroupDb, lock: Option<Lock>) -> Self {
+    pub(super) fn new(id: GroupId, db: GroupDb, lock: Option<Lock>, keys: KeysPin) -> Self {
         let applied = db.applied().0;
-        Self::with(id, Body::Whole(Arc::new(db)), applied, lock)
+        Self::with(id, Body::Whole(Arc::new(db)), applied, lock, keys)
     }
 
     /// A group whose file could not be opened, or not brought up to date.
-    pub(super) fn broken(id: GroupId, error: PagesError, known: Known, lock: Option<Lock>) -> Self {
+    pub(super) fn broken(
+        id: GroupId,
+        error: PagesError,
+        known: Known,
+        lock: Option<Lock>,
+        keys: KeysPin,
+    ) -> Self {
         let body = Body::Broken { error, root: known.root, in_use: None };
-        Self::with(id, body, known.applied.0, lock)
+        Self::with(id, body, known.applied.0, lock, keys)
     }
 
-    fn with(id: GroupId, body: Body, durable: u64, lock: Option<Lock>) -> Self {
+    fn with(id: GroupId, body: Body, durable: u64, lock: Option<Lock>, keys: KeysPin) -> Self {
         Self {
             id,
             body: RwLock::new(body),
@@ -62,6 +71,7 @@ impl OpenGroup {
             taken: durable.into(),
             held_back: u64::MAX.into(),
             mending: Mutex::new(()),
+            _keys: keys,
             _lock: lock,
         }
     }

@@ -51,6 +51,29 @@ impl From<FlushError> for OpenError {
 }
 
 impl Registry {
+    /// Applies commands that the log has if the group is whole and stays so. Otherwise nothing is applied, and it takes
+    /// [`Self::apply`], which may have to read the log and wait for those who still read the pages.
+    pub(crate) fn apply_if_whole(
+        &self,
+        open: &OpenGroup,
+        commands: &[(Lsn, &Command)],
+    ) -> Option<Vec<Outcome>> {
+        let db = open.db().ok()?;
+        match open.apply(&db, commands) {
+            Ok(outcomes) => {
+                open.hold_back(None);
+                Some(outcomes)
+            }
+            Err(error) => {
+                // If nothing will help, the next call says so again.
+                if !failed_for_good(&db) {
+                    open.break_with(error);
+                }
+                None
+            }
+        }
+    }
+
     /// Applies commands that the log has. If the pages fail, they are made again from the log at once.
     pub(crate) fn apply(
         &self,
@@ -191,11 +214,13 @@ impl Registry {
         })
     }
 
-    /// Notes at an opening that a group's pages cannot take what the log has for it. The other groups go on.
+    /// Notes at an opening that a group's pages cannot take what the log has for it. The other groups go on. Its keys were
+    /// unwrapped when that was found out.
     pub(crate) fn set_broken(&self, id: GroupId, error: PagesError) -> Arc<OpenGroup> {
         let mut state = self.lock();
         let known = state.known.get(&id).copied().unwrap_or(Known::NOTHING);
-        let group = Arc::new(OpenGroup::broken(id, error, known, state.lock.clone()));
+        let group =
+            Arc::new(OpenGroup::broken(id, error, known, state.lock.clone(), self.setting.keyring.pin(id)));
         state.slots.insert(id, Slot::Open { group: Arc::clone(&group), used: 0 });
         group
     }

@@ -1,13 +1,14 @@
-//! A disk on which one file's syncs wait until they are let through: what happens meanwhile is then no matter of luck.
+//! A disk on which one file's syncs, and its openings, wait until they are let through: what happens meanwhile is then no
+//! matter of luck.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::disk::DiskFile;
-use crate::sim::SimDisk;
+use crate::sim::{Call, SimDisk, Trouble};
 
 #[derive(Debug, Clone)]
 struct GateDisk {
@@ -63,6 +64,7 @@ impl GateDisk {
 
 impl Disk for GateDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.gate.pass(&path.file_name().unwrap().to_string_lossy());
         Ok(self.gated(path, self.inner.open(path)?))
     }
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -177,4 +179,42 @@ fn other_groups_go_on_while_one_is_made_durable() {
         checkpoint.join().unwrap().unwrap();
     });
     assert_eq!([get(&store, a, "row"), get(&store, b, "row")], [Some("new".into()), Some("new".into())]);
+}
+
+#[test]
+fn the_log_goes_on_while_a_group_is_made_whole() {
+    let keys = OneKey::named("root");
+    let disk = GateDisk { inner: SimDisk::from_seed(3), gate: Arc::default() };
+    let store = Store::create_or_open(simulated(disk.clone(), &keys, 1)).unwrap();
+    let (a, b) = (make_group(&store, "a"), make_group(&store, "b"));
+    for row in 0..300 {
+        store.commit_blocking(put(a, &format!("row {row:03}"), &"value ".repeat(50))).unwrap();
+    }
+    store.close().unwrap();
+    let store = Store::create_or_open(simulated(disk.clone(), &keys, 2)).unwrap();
+    store.commit_blocking(put(b, "row", "old")).unwrap();
+    drop(store.read(a).unwrap());
+    // The command comes alone, and its page cannot be read; the file is opened again for that.
+    let error = io::ErrorKind::Other;
+    disk.inner.plan(Trouble { call: Some(Call::Read), after: 0, error, lasting: false });
+    disk.gate.close_for(a.to_string());
+    let shared = store.clone();
+    std::thread::scope(|scope| {
+        let mending = scope.spawn(|| store.commit_blocking(put(a, "zz", "kept")));
+        disk.gate.wait_for_someone();
+        let before = store.status().durable;
+        let other = scope.spawn(move || shared.commit_blocking(put(b, "row", "new")));
+        let began = Instant::now();
+        while store.status().durable == before && began.elapsed() < Duration::from_secs(60) {
+            std::thread::yield_now();
+        }
+        let durable = store.status().durable;
+        disk.gate.open();
+        assert!(durable > before, "b's command is durable by then");
+        other.join().unwrap().unwrap();
+        mending.join().unwrap().unwrap();
+    });
+    assert_eq!(get(&store, a, "zz").as_deref(), Some("kept"));
+    assert_eq!(store.status().groups_failed.len(), 0);
+    store.close().unwrap();
 }

@@ -14,6 +14,7 @@ mod simulation;
 mod speed;
 mod tamper;
 mod trouble;
+mod waiting;
 
 use std::path::Path;
 use std::sync::Arc;

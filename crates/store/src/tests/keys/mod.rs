@@ -2,6 +2,7 @@
 
 mod counting;
 mod issuing;
+mod memory;
 mod root;
 mod rotation;
 
