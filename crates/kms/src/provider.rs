@@ -43,6 +43,12 @@ pub trait Provider: Send + Sync + Debug {
     /// Enables, disables, schedules a deletion, or cancels one by enabling or disabling the key.
     async fn set_state(&self, key_id: &str, state: KeyState) -> Result<KeyInfo, KmsError>;
 
+    /// This key wraps the store's own keys. As long as the process runs, it is neither disabled nor deleted through this
+    /// provider, as [`ROOT_KEY_ID`] never is. A provider elsewhere has its own rules.
+    fn guard(&self, key_id: &str) {
+        let _ = key_id;
+    }
+
     /// All keys, ascending by id.
     async fn list(&self) -> Result<Vec<KeyInfo>, KmsError>;
 

@@ -338,6 +338,29 @@ async fn root_key_is_neither_disabled_nor_deleted() {
     kms.probe().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_key_that_wraps_the_stores_own_is_neither_disabled_nor_deleted() {
+    let dir = TempDir::new().unwrap();
+    let kms = create(dir.path(), passphrase(PASSPHRASE));
+    kms.create_key("store-2026").await.unwrap();
+    let away = [KeyState::Disabled, KeyState::PendingDeletion { delete_after: 1_800_000_000 }];
+    for guarded in ["store-2026", "not there"] {
+        kms.guard(guarded);
+    }
+    for state in away {
+        let error = kms.set_state("store-2026", state).await.unwrap_err();
+        assert!(matches!(error, KmsError::Protected { .. }), "{error:?}");
+        assert!(matches!(kms.set_state("not there", state).await, Err(KmsError::NotFound { .. })));
+    }
+    kms.set_state("store-2026", KeyState::Enabled).await.unwrap();
+    kms.rotate("store-2026").await.unwrap();
+    kms.set_state(DEFAULT_KEY_ID, KeyState::Disabled).await.unwrap();
+    drop(kms);
+    // Whoever opens the store next guards what the store needs by then.
+    let kms = open(dir.path(), passphrase(PASSPHRASE)).unwrap();
+    kms.set_state("store-2026", KeyState::Disabled).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_changes_are_all_kept() {
     let dir = TempDir::new().unwrap();

@@ -69,10 +69,15 @@ impl Keys {
         Ok(number(key.versions.len()))
     }
 
-    /// Changes a key's state.
-    pub(super) fn set_state(&mut self, id: &str, state: KeyState) -> Result<KeyInfo, KmsError> {
+    /// Changes a key's state; a guarded one stays enabled.
+    pub(super) fn set_state(
+        &mut self,
+        id: &str,
+        state: KeyState,
+        guarded: bool,
+    ) -> Result<KeyInfo, KmsError> {
         let key = self.0.get_mut(id).ok_or_else(|| not_found(id))?;
-        if id == ROOT_KEY_ID && state != KeyState::Enabled {
+        if (guarded || id == ROOT_KEY_ID) && state != KeyState::Enabled {
             return Err(KmsError::Protected { key_id: id.to_owned() });
         }
         key.state = state;
@@ -225,7 +230,7 @@ mod tests {
             }
             let state =
                 [KeyState::Enabled, KeyState::Disabled, KeyState::PendingDeletion { delete_after: 5 }];
-            keys.set_state(&id, state[at % 3]).unwrap();
+            keys.set_state(&id, state[at % 3], false).unwrap();
         }
         keys
     }

@@ -8,10 +8,11 @@ mod header;
 mod keys;
 mod unlock;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -91,6 +92,8 @@ struct Inner {
     header: Mutex<Header>,
     /// Only keys that are durable.
     keys: RwLock<Keys>,
+    /// Ids of keys that wrap the store's own.
+    guarded: Mutex<BTreeSet<String>>,
     /// How often they were changed since they were opened.
     changes: AtomicU64,
     random: Arc<dyn Random>,
@@ -122,7 +125,16 @@ impl LocalKms {
         let LocalKmsOptions { random, now, .. } = options;
         let (header, keys) = (Mutex::new(header), RwLock::new(keys));
         let changes = AtomicU64::new(0);
-        Ok(Self(Arc::new(Inner { paths, file_key, header, keys, changes, random, now })))
+        Ok(Self(Arc::new(Inner {
+            paths,
+            file_key,
+            header,
+            keys,
+            guarded: Mutex::default(),
+            changes,
+            random,
+            now,
+        })))
     }
 
     /// The keyring's id and how often its file was replaced. Who remembers the generation elsewhere can tell that an
@@ -213,6 +225,10 @@ fn generated_secret(paths: &Paths, random: &dyn Random) -> Result<Zeroizing<Vec<
 }
 
 impl Inner {
+    fn guarded(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn keys(&self) -> RwLockReadGuard<'_, Keys> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -336,9 +352,19 @@ impl Provider for LocalKms {
         measured(NAME, "rotate", rotate).await
     }
 
+    fn guard(&self, key_id: &str) {
+        let mut guarded = self.0.guarded();
+        if !guarded.contains(key_id) {
+            guarded.insert(key_id.to_owned());
+        }
+    }
+
     async fn set_state(&self, key_id: &str, state: KeyState) -> Result<KeyInfo, KmsError> {
         let id = key_id.to_owned();
-        let set = self.blocking(move |inner| inner.change(|keys| keys.set_state(&id, state)));
+        let set = self.blocking(move |inner| {
+            // Looked at during the change: whoever guards a key before using it finds it usable from then on, or not at all.
+            inner.change(|keys| keys.set_state(&id, state, inner.guarded().contains(&id)))
+        });
         measured(NAME, "set_state", set).await
     }
 
