@@ -33,6 +33,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod layers;
+mod leases;
 pub mod lifecycle;
 mod locks;
 mod measure;
