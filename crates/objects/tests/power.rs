@@ -119,7 +119,7 @@ impl Step {
             }
             Self::Complete(nth) => {
                 let Upload { id, name, part } = &known.uploads[nth];
-                let etag = part.as_ref().unwrap().2.clone();
+                let etag = part.as_ref().unwrap().2;
                 drop(objects.complete_upload(complete(name, *id, &[(1, etag)])).await?);
             }
             Self::Abort(nth) => {
@@ -220,8 +220,8 @@ async fn check(objects: &Objects, possible: &Possible, what: &str) -> Known {
     for upload in &mut now.uploads {
         let parts = objects.list_parts(parts(upload.name, upload.id)).await;
         let parts = parts.unwrap_or_else(|error| panic!("{what}: {upload:?}: {error}")).parts;
-        let etag = parts.first().map(|part| part.etag.clone());
-        if etag != upload.part.as_ref().map(|(_, _, etag)| etag.clone()) {
+        let etag = parts.first().map(|part| part.etag);
+        if etag != upload.part.as_ref().map(|(_, _, etag)| *etag) {
             let Some((Step::Part(nth, (seed, length)), _)) = unanswered else {
                 panic!("{what}: {upload:?} has {parts:?}")
             };
