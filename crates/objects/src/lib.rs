@@ -50,6 +50,9 @@ mod rewrap;
 mod rows;
 mod scan;
 mod sse;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod sweep;
 mod types;
 mod uploads;

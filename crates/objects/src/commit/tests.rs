@@ -1,13 +1,10 @@
 //! Writers on other nodes, who do not take turns with those here: what decides are the checks of the commands. And
 //! rows that nobody can read.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::*;
 use strongroom_store::{GroupId, Store};
-use support::*;
 
 use super::*;
 use crate::object_lock::check_removal;

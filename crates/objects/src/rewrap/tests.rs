@@ -1,14 +1,11 @@
 //! Operations that have an older wrap in hand while keys change, held still at the worst moment.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use crate::support::*;
 use strongroom_store::{GroupId, KeyUserError};
-use support::*;
 
 use crate::buckets::Bucket;
 use crate::commit::{Action, Replace};

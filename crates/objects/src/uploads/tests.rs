@@ -1,10 +1,7 @@
 //! The largest object there can be, by its number of parts: everything that is done to it is one command.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
+use crate::support::*;
 use strongroom_store::{Command, Write};
-use support::*;
 
 use crate::request::{CompleteUpload, CompletedPart, CreateUpload};
 use crate::rows::{self, BlobId, PartRow};

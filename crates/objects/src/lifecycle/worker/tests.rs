@@ -1,9 +1,6 @@
 //! What happens between a look at a bucket and the deletion of what it found.
 
-#[path = "../../../tests/support/mod.rs"]
-mod support;
-
-use support::*;
+use crate::support::*;
 
 use super::super::{Expiration, LifecycleFilter, LifecycleRule, NoncurrentExpiration};
 use super::*;
