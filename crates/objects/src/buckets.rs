@@ -1,6 +1,8 @@
 //! Buckets: made, listed, set, deleted. All that is known of them goes through here, so that the map in memory is always
 //! what the system group says.
 
+mod delete;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,9 +13,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::documents::Documents;
 use crate::events::{self, AuditKind};
 use crate::measure::counted;
-use crate::objects::{Objects, blocking, carried_out};
+use crate::objects::{Objects, carried_out};
 use crate::request::{BucketListing, CreateBucket};
-use crate::rows::{self, BucketRow, GroupState, table};
+use crate::rows::{self, BucketRow, GroupState};
 use crate::{
     BucketInfo, BucketName, BucketSettings, DefaultEncryption, DocumentKind, ObjectError, Timestamp,
 };
@@ -203,11 +205,15 @@ impl Objects {
         let inner = &self.0;
         let _changing = inner.buckets.changing.lock().await;
         if let Some(bucket) = inner.buckets.find(&name) {
-            return Err(if bucket.owner == request.owner {
-                ObjectError::BucketAlreadyOwnedByYou { bucket: name }
-            } else {
-                ObjectError::BucketAlreadyExists { bucket: name }
-            });
+            if bucket.owner != request.owner {
+                return Err(ObjectError::BucketAlreadyExists { bucket: name });
+            }
+            // What an attempt before left half made is made whole, and this is the answer which that one did not give.
+            let asked = bucket.settings == request.settings && bucket.documents == documents;
+            if bucket.state == GroupState::Active && activate(&inner.store, &bucket).await? && asked {
+                return Ok(bucket.info());
+            }
+            return Err(ObjectError::BucketAlreadyOwnedByYou { bucket: name });
         }
         let mut bucket = Bucket {
             name,
@@ -236,89 +242,13 @@ impl Objects {
         }
         turn.done();
         bucket.group = group;
-        // Until this row is there nothing can be written to the bucket; a crash in between is mended at opening.
-        activate(&inner.store, &bucket).await?;
         let bucket = Arc::new(bucket);
+        // It exists from here on, whatever becomes of the next step, and everybody shall see that it does.
         inner.buckets.set(&bucket);
+        // The first write to the bucket's own pages, which makes their file. If it fails, whoever writes first or makes
+        // the bucket once more does it (`Inner::refused`).
+        activate(&inner.store, &bucket).await?;
         Ok(bucket.info())
-    }
-
-    /// Deletes a bucket that has no objects and no versions, and forgets its key. Uploads that nobody completed do not
-    /// keep it, as on AWS; their parts go with it.
-    ///
-    /// # Errors
-    /// [`ObjectError::NoSuchBucket`], [`ObjectError::BucketNotEmpty`].
-    pub async fn delete_bucket(&self, name: &BucketName) -> Result<(), ObjectError> {
-        counted("delete_bucket", async {
-            let (this, name) = (self.clone(), name.clone());
-            carried_out(async move { this.delete_bucket_now(&name).await }).await
-        })
-        .await
-    }
-
-    async fn delete_bucket_now(&self, name: &BucketName) -> Result<(), ObjectError> {
-        let inner = &self.0;
-        let _changing = inner.buckets.changing.lock().await;
-        let bucket = inner.bucket(name)?;
-        let marked = Arc::new(Bucket { state: GroupState::Deleting, ..(*bucket).clone() });
-        self.replace_row(&bucket, &marked).await?;
-        self.finish_deletion(&marked).await
-    }
-
-    /// Goes on from the mark in the system group: empty and gone, or not empty and active again.
-    async fn finish_deletion(&self, bucket: &Arc<Bucket>) -> Result<(), ObjectError> {
-        let inner = &self.0;
-        let empty = |table: u8| Check::RangeEmpty { from: vec![table], to: vec![table + 1] };
-        let command = Command {
-            group: bucket.group,
-            checks: [table::HEAD, table::VERSION].map(empty).to_vec(),
-            writes: vec![Write::Put { key: rows::STATE.to_vec(), value: GroupState::Deleting.encode() }],
-        };
-        match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
-            Outcome::Applied { .. } => {}
-            Outcome::Refused { .. } => {
-                let active = Arc::new(Bucket { state: GroupState::Active, ..(**bucket).clone() });
-                self.replace_row(bucket, &active).await?;
-                return Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone() });
-            }
-        }
-        let documents = bucket.documents.kinds().map(|kind| rows::document_key(kind, bucket.group));
-        let keys = documents.chain([rows::bucket_key(&bucket.name)]);
-        let mut writes: Vec<_> = keys.map(|key| Write::Delete { key }).collect();
-        writes.push(Write::DropGroup { group: bucket.group });
-        let command = Command { group: GroupId::SYSTEM, checks: vec![bucket.row_is_the_same()], writes };
-        self.commit_audited(bucket, command, AuditKind::BucketDeleted, "").await?;
-        inner.buckets.forget(&bucket.name);
-        inner.sweeper.drop_group(bucket.group);
-        Ok(())
-    }
-
-    /// Finishes what a crash interrupted: deletions, and buckets whose group has no state row yet.
-    pub(crate) async fn finish_deletions(&self) -> Result<(), ObjectError> {
-        let inner = &self.0;
-        for bucket in inner.buckets.being_deleted() {
-            match self.finish_deletion(&bucket).await {
-                Ok(()) | Err(ObjectError::BucketNotEmpty { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let newest = {
-            let by_name = inner.buckets.by_name.read().unwrap_or_else(PoisonError::into_inner);
-            by_name.values().max_by_key(|bucket| bucket.group).cloned()
-        };
-        // Buckets are made one after the other, so only the newest can lack its state row.
-        if let Some(bucket) = newest {
-            let (store, group) = (inner.store.clone(), bucket.group);
-            let state = blocking(move || {
-                let row = store.read(group)?.get(rows::STATE)?;
-                row.map(|row| GroupState::decode(&row).map_err(|error| error.of("state"))).transpose()
-            })
-            .await?;
-            if state.is_none() {
-                activate(&inner.store, &bucket).await?;
-            }
-        }
-        Ok(())
     }
 
     /// What is known of a bucket.
@@ -469,12 +399,13 @@ fn settings_changed(old: &Bucket, new: &Bucket) -> &'static str {
     if old.settings.versioning != new.settings.versioning { "versioning" } else { "encryption" }
 }
 
-async fn activate(store: &Store, bucket: &Bucket) -> Result<(), ObjectError> {
+/// Lets a bucket take writes whose group has no state row yet: the second step of making it. `false` if there is one.
+async fn activate(store: &Store, bucket: &Bucket) -> Result<bool, ObjectError> {
     let command = Command {
         group: bucket.group,
         checks: vec![Check::Absent { key: rows::STATE.to_vec() }],
         writes: vec![Write::Put { key: rows::STATE.to_vec(), value: GroupState::Active.encode() }],
     };
-    store.commit(command).await.map_err(|error| bucket.commit_error(error))?;
-    Ok(())
+    let outcome = store.commit(command).await.map_err(|error| bucket.commit_error(error))?;
+    Ok(matches!(outcome, Outcome::Applied { .. }))
 }

@@ -5,7 +5,7 @@ mod command;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use strongroom_store::{Check, CommitError, Outcome, Reading, Write};
+use strongroom_store::{Check, Command, CommitError, Outcome, Reading, Value, Write};
 
 use crate::buckets::Bucket;
 use crate::conditions;
@@ -90,7 +90,7 @@ impl Inner {
         let Replace { bucket, name, conditions } = what;
         // From the first reading to the commit: a body may be moved with its key as it was read, and a change of the
         // bucket's versioning waits for those who read the one before.
-        let _held = self.wraps.hold();
+        let _held = self.wraps.hold(bucket.group);
         let row: Arc<[u8]> = rows::head_key(name).into();
         let plan = Arc::new(plan);
         let origin = events::current();
@@ -115,7 +115,7 @@ impl Inner {
             });
             let Some((prepared, told)) = prepared.await? else { return Ok(None) };
             let command::Prepared { command, dropped, done, .. } = prepared;
-            match self.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+            match self.commit(bucket, command).await? {
                 Outcome::Applied { .. } => {
                     let moment = self.leases.now();
                     let garbage = |blob| Garbage { group: bucket.group, blob, row: Arc::clone(&row), moment };
@@ -125,11 +125,21 @@ impl Inner {
                     }
                     return Ok(Some(done));
                 }
-                Outcome::Refused { check: 0 } => return Err(bucket.gone()),
+                Outcome::Refused { check: 0 } => self.refused(bucket).await?,
                 Outcome::Refused { .. } => {}
             }
         }
         Err(ObjectError::ConditionalConflict)
+    }
+
+    /// Carries out a command that may bring or drop blobs.
+    pub(crate) async fn commit(&self, bucket: &Bucket, command: Command) -> Result<Outcome, ObjectError> {
+        let outcome = self.store.commit(command).await.map_err(|error| bucket.commit_error(error));
+        if outcome.as_ref().is_err_and(outcome_unknown) {
+            // If it counts in the end, nobody is told of what it dropped.
+            self.blobs.set_unclean();
+        }
+        outcome
     }
 
     /// The bucket as it is set now.
@@ -171,12 +181,37 @@ pub(crate) fn body(
     version: VersionId,
     object: &ObjectHead,
 ) -> Result<Body, ObjectError> {
-    let row =
-        reading.get(&rows::body_key(name, &object.content)).map_err(|error| bucket.read_error(error))?;
+    body_and_check(reading, bucket, name, version, object).map(|(body, _)| body)
+}
+
+/// The body of an object, and the check that it is as it was read: a head does not change with the tags and locks of
+/// its body.
+pub(crate) fn body_and_check(
+    reading: &Reading,
+    bucket: &Bucket,
+    name: &ObjectName,
+    version: VersionId,
+    object: &ObjectHead,
+) -> Result<(Body, BodyCheck), ObjectError> {
+    let key = rows::body_key(name, &object.content);
+    let row = reading.get(&key).map_err(|error| bucket.read_error(error))?;
     let row = row.ok_or_else(|| damaged(bucket, name, version, 0, Damaged::Entry))?;
     let mut body = Body::decode(&row).map_err(|error| damaged_row(error, bucket, name, version))?;
     body.meta.system.storage_class.clone_from(&object.storage_class);
-    Ok(body)
+    Ok((body, BodyCheck { key, row }))
+}
+
+/// A body's row as it was read.
+pub(crate) struct BodyCheck {
+    key: Vec<u8>,
+    row: Value,
+}
+
+impl BodyCheck {
+    /// The check that it is still the same.
+    pub(crate) fn is_the_same(&self) -> Check {
+        Check::Equals { key: self.key.clone(), value: self.row.to_vec() }
+    }
 }
 
 /// The error that names a damaged place.
@@ -219,3 +254,6 @@ pub(crate) fn damaged_row(
         RowError::Malformed(_) => damaged(bucket, name, version, 0, Damaged::Entry),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod layers;
+mod leases;
 pub mod lifecycle;
 mod locks;
 mod measure;
@@ -49,6 +50,9 @@ mod rewrap;
 mod rows;
 mod scan;
 mod sse;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod sweep;
 mod types;
 mod uploads;

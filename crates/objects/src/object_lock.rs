@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::buckets::Bucket;
-use crate::commit::{Action, Replace, body};
+use crate::commit::{Replace, body};
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::ops::{find, tags::amended};
@@ -165,17 +165,18 @@ impl Objects {
     ) -> Result<(), ObjectError> {
         counted("set_object_lock", async {
             let (this, bucket) = (self.clone(), bucket.clone());
-            carried_out(async move {
+            let group = carried_out(async move {
                 let _changing = this.0.buckets.changing().await;
                 let bucket = this.0.bucket(&bucket)?;
                 if bucket.settings.versioning != Versioning::Enabled {
                     return Err(ObjectError::VersioningOff);
                 }
                 let bytes = crate::documents::to_json(&config);
-                this.replace_document(&bucket, DocumentKind::ObjectLock, Some(bytes)).await
+                this.replace_document(&bucket, DocumentKind::ObjectLock, Some(bytes)).await?;
+                Ok(bucket.group)
             })
             .await?;
-            self.settled().await;
+            self.settled(group).await;
             Ok(())
         })
         .await
@@ -267,9 +268,7 @@ impl Objects {
                     if seen.bucket.object_lock()?.is_none() {
                         return Err(ObjectError::ObjectLockOff);
                     }
-                    let (version, mut body) = amended(seen, version)?;
-                    change(&mut body.meta, clock.now())?;
-                    Ok(Some(Action::Amend { version, body: Box::new(body) }.into()))
+                    amended(seen, version, |meta| change(meta, clock.now())).map(Some)
                 });
                 done.await.map(drop)
             })

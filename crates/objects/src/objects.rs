@@ -17,7 +17,8 @@ use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::data_keys::DataKeys;
 use crate::events::{self, AUDIT_ENTRIES_MAX, Audit, EVENT_QUEUE_MAX, Outbox};
-use crate::locks::{Leases, Locks};
+use crate::leases::Leases;
+use crate::locks::Locks;
 use crate::patient;
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
@@ -134,7 +135,7 @@ impl Objects {
             audit,
         };
         let objects = Self(Arc::new(inner));
-        objects.finish_deletions().await?;
+        objects.settle_buckets().await;
         objects.0.sweeper.sweep_earlier_runs();
         tokio::spawn(purge(Arc::downgrade(&objects.0)));
         Ok(objects)

@@ -7,10 +7,11 @@
 //!
 //! The old key may go once no row has anything that it wraps, *and none will have*. A row can still get such a wrap
 //! from an operation that made it before the rotation, or that read it from another row (a completion takes it from the
-//! upload, a change of tags puts a body back as it was read). Both hold a [`WrapHeld`](crate::wraps::WrapHeld) from before
-//! they make or read it until their command was carried out, and so does a reader until it has unwrapped.
+//! upload, a change of tags puts a body back as it was read). Both hold a [`WrapHeld`](crate::wraps::WrapHeld) of the group
+//! from before they make or read it until their command was carried out, and so does a reader until it has unwrapped. A
+//! reader that finds a row whose key the group's does not wrap has nothing of it in hand, and lets go.
 //!
-//! So passes are made until one finds nothing. Each first waits for all that held a wrap when it began, and then
+//! So passes are made until one finds nothing. Each first waits for all that held one of the group when it began, and then
 //! looks at uploads, and at bodies after them. Let a pass have found nothing, and let *X* be the first operation to commit
 //! an old wrap to a row after the pass looked at it. *X* was not waited for, so it began after the rotation and did not
 //! make the wrap: it read it, from a row that was old then. As *X* is the first, that was before the pass looked at
@@ -43,6 +44,9 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCH_ROWS: usize = 4096;
 /// How often it is looked whether those who hold a wrap are done. They are about to commit, so it is soon.
 const WAIT: Duration = Duration::from_millis(2);
+/// How often at most: some seconds, which is more than a commit takes. The next call waits for those who hold one then, so a
+/// shorter wait might not come to its end where writers never pause.
+const WAITS_MAX: u32 = 2500;
 
 impl Objects {
     /// What wraps object keys anew when their bucket has a new key. The store is told of it once it is open.
@@ -69,7 +73,7 @@ impl KeyUser for Rewrap {
     ) -> Result<bool, KeyUserError> {
         // Whoever closed the objects closes the store next.
         let Some(inner) = self.0.upgrade() else { return Ok(false) };
-        inner.rewrap(group, pace).map_err(KeyUserError::new)
+        inner.rewrap(group, pace, WAITS_MAX).map_err(KeyUserError::new)
     }
 }
 
@@ -102,8 +106,8 @@ struct Found {
 }
 
 impl Inner {
-    /// Makes passes until none finds anything. `false` if it was told to stop.
-    fn rewrap(&self, group: GroupId, pace: Pace<'_>) -> Result<bool, ObjectError> {
+    /// Makes passes until none finds anything. `false` if it was told to stop, or somebody holds a wrap for too long.
+    fn rewrap(&self, group: GroupId, pace: Pace<'_>, waits_max: u32) -> Result<bool, ObjectError> {
         if group == GroupId::SYSTEM {
             return Ok(true);
         }
@@ -113,11 +117,14 @@ impl Inner {
         };
         let Some(_alone) = self.wraps.renew(group) else { return Ok(false) };
         loop {
-            let earlier = self.wraps.earlier();
+            let earlier = self.wraps.earlier(group);
+            let mut waits = 0;
             while !earlier.are_done() {
-                if !pace(0) {
+                // Others need the thread: whoever holds one for so long is waited for at the next call.
+                if waits == waits_max || !pace(0) {
                     return Ok(false);
                 }
+                waits += 1;
                 thread::sleep(WAIT);
             }
             let pass = match self.pass(&bucket, pace) {

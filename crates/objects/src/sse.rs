@@ -310,6 +310,11 @@ impl SseRow {
         }
     }
 
+    /// Whether the key of the object's group is what wraps the object key.
+    pub(crate) fn is_wrapped_by_group(&self) -> bool {
+        matches!(self, Self::Group { .. })
+    }
+
     /// How many layers the content has.
     pub(crate) fn layers(&self) -> Layers {
         match self {

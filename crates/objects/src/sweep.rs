@@ -1,5 +1,7 @@
 //! Removing blobs: those that were dropped, and those that a crash left behind (`docs/spec/blobs.md` §4–5).
 
+mod waiting;
+
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +13,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ObjectError;
 use crate::blobs::{Blobs, fault};
-use crate::locks::Leases;
+use crate::leases::{Ended, Leases};
 use crate::objects::blocking;
 use crate::rows::{self, BlobId, table};
+
+use waiting::{Things, Waiting};
 
 /// Rows removed by one command at most.
 const BATCH: usize = 512;
@@ -49,9 +53,8 @@ impl Sweeper {
         let worker = Worker {
             store,
             blobs,
+            waiting: Waiting::new(Arc::clone(&leases)),
             leases,
-            waiting: Vec::new(),
-            waiting_groups: Vec::new(),
             earlier: None,
             stop: Arc::default(),
             complete: true,
@@ -90,10 +93,8 @@ struct Worker {
     store: Store,
     blobs: Arc<Blobs>,
     leases: Arc<Leases>,
-    /// Dropped, and not yet removed because of a reader.
-    waiting: Vec<Garbage>,
-    /// Groups that are gone and whose blobs a hold keeps, with the moment when they were gone.
-    waiting_groups: Vec<(GroupId, u64)>,
+    /// Dropped, and not yet removed because of a reader or a backup.
+    waiting: Waiting,
     /// The sweep of earlier runs, and whether it came to its end.
     earlier: Option<tokio::task::JoinHandle<Result<(), ObjectError>>>,
     stop: Arc<AtomicBool>,
@@ -107,19 +108,19 @@ impl Worker {
         loop {
             let task = tokio::select! {
                 task = todo.recv() => task,
-                () = leases.ended.notified() => {
-                    self.remove_ready().await;
+                () = leases.told.notified() => {
+                    self.remove_ended(leases.ended()).await;
                     continue;
                 }
             };
             match task {
                 Some(Task::Dropped(garbage)) => {
-                    self.waiting.extend(garbage);
-                    self.remove_ready().await;
+                    let blobs = self.waiting.dropped(garbage);
+                    self.remove(Things { blobs, groups: Vec::new() }).await;
                 }
                 Some(Task::GroupDropped(group)) => {
-                    self.waiting_groups.push((group, leases.now()));
-                    self.remove_ready().await;
+                    let groups = self.waiting.group_dropped(group, leases.now()).into_iter().collect();
+                    self.remove(Things { blobs: Vec::new(), groups }).await;
                 }
                 Some(Task::EarlierRuns) => {
                     let (store, blobs) = (self.store.clone(), Arc::clone(&self.blobs));
@@ -140,26 +141,30 @@ impl Worker {
         }
     }
 
-    /// Removes what no reader needs any more.
-    async fn remove_ready(&mut self) {
-        // Said before looking: a lease that ends after the look is then told.
-        self.await_leases();
-        let (groups, kept) = std::mem::take(&mut self.waiting_groups)
-            .into_iter()
-            .partition(|(_, moment)| self.leases.unheld(*moment));
-        self.waiting_groups = kept;
-        let groups: Vec<(GroupId, u64)> = groups;
-        for (group, _) in groups {
+    /// Removes what no reader needs any more now that these have ended.
+    async fn remove_ended(&mut self, ended: Ended) {
+        // There may be a great many when a backup ends.
+        let mut waiting = std::mem::replace(&mut self.waiting, Waiting::new(Arc::clone(&self.leases)));
+        let looked = blocking(move || {
+            let ready = waiting.ended(ended);
+            Ok((waiting, ready))
+        });
+        let Ok((waiting, ready)) = looked.await else {
+            // What waited is the next opening's.
+            self.complete = false;
+            return;
+        };
+        self.waiting = waiting;
+        self.remove(ready).await;
+    }
+
+    async fn remove(&mut self, ready: Things) {
+        let Things { blobs: mut ready, groups } = ready;
+        for group in groups {
             let blobs = Arc::clone(&self.blobs);
             let left = blocking(move || Ok(blobs.remove_group(group))).await;
             self.complete &= matches!(left, Ok(0));
         }
-        let (ready, waiting) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|garbage: &Garbage| self.leases.over(garbage.group, &garbage.row, garbage.moment));
-        self.waiting = waiting;
-        self.await_leases();
-        let mut ready: Vec<Garbage> = ready;
         ready.sort_by_key(|garbage| garbage.group);
         for batch in ready.chunk_by(|one, next| one.group == next.group).flat_map(|group| group.chunks(BATCH))
         {
@@ -171,21 +176,16 @@ impl Worker {
         }
     }
 
-    /// Whether the end of a lease is to be told.
-    fn await_leases(&self) {
-        let waiting = !self.waiting.is_empty() || !self.waiting_groups.is_empty();
-        self.leases.awaited.store(waiting, Ordering::Release);
-    }
-
     async fn finish(&mut self) {
-        self.remove_ready().await;
+        self.remove_ended(self.leases.ended()).await;
         self.stop.store(true, Ordering::Release);
         let swept = match self.earlier.take() {
             Some(sweep) => matches!(sweep.await, Ok(Ok(()))),
             None => false,
         };
-        let waiting = !self.waiting.is_empty() || !self.waiting_groups.is_empty();
-        if swept && self.complete && !waiting && self.blobs.pending() == 0 {
+        // Said even if something else stands in the way: from here on nobody places a blob.
+        let settled = self.blobs.close();
+        if swept && self.complete && self.waiting.is_empty() && settled {
             let (store, epoch) = (self.store.clone(), self.blobs.epoch());
             // If it fails, the next opening has something to look through.
             drop(blocking(move || mark_swept(&store, epoch)).await);

@@ -99,3 +99,6 @@ impl Inner {
         blocking(move || upload(&inner.read(&bucket)?, &bucket, &name, id)).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,8 +6,11 @@ use strongroom_store::{Check, Reading};
 
 use crate::buckets::Bucket;
 use crate::commit::damaged_row;
-use crate::rows::{self, Head, HeadKind, ObjectHead, end_of_prefix};
-use crate::{ObjectError, ObjectName, VersionId, Versioning};
+use crate::rows::{self, ContentId, Head, HeadKind, ObjectHead, end_of_prefix};
+use crate::{ETag, ObjectError, ObjectName, Timestamp, VersionId, Versioning};
+
+/// What listings call a current version whose row cannot be read. Its order is above all others of the name.
+pub(crate) const UNKNOWN: VersionId = VersionId::Id([0xff; 16]);
 
 /// A version of a name and its row as it is.
 #[derive(Debug, Clone)]
@@ -80,6 +83,24 @@ pub(crate) fn noncurrent(
     at(reading, bucket, name, rows::version_key(name, order, id))
 }
 
+/// The order of a name's null version, if there is one.
+pub(crate) fn order_of_null(
+    reading: &Reading,
+    bucket: &Bucket,
+    name: &ObjectName,
+) -> Result<Option<u64>, ObjectError> {
+    match current(reading, bucket, name) {
+        Ok(Some(current)) if current.head.version == VersionId::Null => return Ok(Some(current.head.order)),
+        Ok(None) => return Ok(None),
+        // One that cannot be read is listed all the same, and under another id.
+        Ok(Some(_)) | Err(ObjectError::Damaged(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let row = reading.get(&rows::null_version_key(name)).map_err(|error| bucket.read_error(error))?;
+    let order = row.map(|row| rows::decode_order(&row)).transpose();
+    order.map_err(|error| damaged_row(error, bucket, name, VersionId::Null))
+}
+
 /// The newest version of a name that is not current.
 pub(crate) fn newest_noncurrent(
     reading: &Reading,
@@ -111,6 +132,23 @@ fn at(
 fn decoded(bucket: &Bucket, name: &ObjectName, key: Vec<u8>, row: Vec<u8>) -> Result<Version, ObjectError> {
     let head = Head::decode(&row).map_err(|error| damaged_row(error, bucket, name, VersionId::Null))?;
     Ok(Version { head, row, key })
+}
+
+/// A head for a listing: where its row cannot be read, what its key says, with no size and no time. One such row does not
+/// keep others from being listed, and its object is not missing in the list: what else is known of it, a read says.
+pub(crate) fn listed_head(row: &[u8], version: VersionId, order: u64) -> Head {
+    Head::decode(row).unwrap_or_else(|_| {
+        metrics::counter!(strongroom_telemetry::names::STORE_DAMAGE, "what" => "entry").increment(1);
+        tracing::error!("the row of an object that is listed cannot be read");
+        let unknown = ObjectHead {
+            size: 0,
+            etag: ETag::Opaque([0; 16]),
+            content: ContentId([0; 16]),
+            storage_class: None,
+            checksums: Vec::new(),
+        };
+        Head { version, order, mtime: Timestamp(0), kind: HeadKind::Object(unknown) }
+    })
 }
 
 /// The version as answers name it: not at all where there never were versions.

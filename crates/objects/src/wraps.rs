@@ -2,8 +2,10 @@
 //!
 //! An operation that reads or makes a wrapped object key, and then unwraps it or commits a row with it, holds on to a
 //! [`WrapHeld`] in between. So it can be waited for that nobody has one that was wrapped under an older key of the group.
+//! It is held over the disk, and never over a call of the KMS or the reading of content: whoever holds one keeps an older
+//! key of the bucket, and changes of its settings, waiting. Keys that the group's key does not wrap need none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use strongroom_store::GroupId;
@@ -11,7 +13,8 @@ use strongroom_store::GroupId;
 /// All that are held.
 #[derive(Debug, Default)]
 pub(crate) struct Wraps {
-    held: Mutex<Held>,
+    /// By group.
+    held: Mutex<HashMap<GroupId, Held>>,
     /// The groups whose wraps are being renewed.
     renewed: Mutex<BTreeSet<GroupId>>,
 }
@@ -40,14 +43,15 @@ pub(crate) struct WrapHeld(#[expect(dead_code, reason = "held for what its drop 
 pub(crate) struct Earlier(Vec<Weak<()>>);
 
 impl Wraps {
-    /// Holds one.
-    pub(crate) fn hold(&self) -> WrapHeld {
-        WrapHeld(Arc::clone(&self.held().now))
+    /// Holds one of this group.
+    pub(crate) fn hold(&self, group: GroupId) -> WrapHeld {
+        WrapHeld(Arc::clone(&self.held().entry(group).or_default().now))
     }
 
-    /// Those that hold one at this moment; who comes later is not among them.
-    pub(crate) fn earlier(&self) -> Earlier {
-        let mut held = self.held();
+    /// Those that hold one of this group at this moment; who comes later is not among them.
+    pub(crate) fn earlier(&self, group: GroupId) -> Earlier {
+        let mut table = self.held();
+        let held = table.entry(group).or_default();
         held.earlier.retain(|earlier| earlier.strong_count() > 0);
         let now = std::mem::take(&mut held.now);
         held.earlier.push(Arc::downgrade(&now));
@@ -61,7 +65,12 @@ impl Wraps {
         first.then(|| Renewing { wraps: self, group })
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
+    /// The group is gone for good.
+    pub(crate) fn forget(&self, group: GroupId) {
+        self.held().remove(&group);
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<GroupId, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -90,19 +99,21 @@ mod tests {
     #[test]
     fn those_who_came_before_are_waited_for_by_everybody_who_looks_and_those_who_come_after_by_nobody() {
         let wraps = Wraps::default();
-        let first = wraps.hold();
-        let looked = wraps.earlier();
-        let second = wraps.hold();
-        let looked_again = wraps.earlier();
-        let third = wraps.hold();
+        let group = GroupId(1);
+        let _other = wraps.hold(GroupId(2));
+        let first = wraps.hold(group);
+        let looked = wraps.earlier(group);
+        let second = wraps.hold(group);
+        let looked_again = wraps.earlier(group);
+        let third = wraps.hold(group);
         assert!(!looked.are_done() && !looked_again.are_done());
         drop(first);
         assert!(looked.are_done() && !looked_again.are_done());
         drop(second);
         assert!(looked_again.are_done());
-        assert!(!wraps.earlier().are_done());
+        assert!(!wraps.earlier(group).are_done());
         drop(third);
-        assert!(wraps.earlier().are_done());
+        assert!(wraps.earlier(group).are_done());
     }
 
     #[test]

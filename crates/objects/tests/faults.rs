@@ -158,29 +158,6 @@ async fn content_that_is_short_long_or_broken_off_becomes_nothing() {
     assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchKey { .. })));
 }
 
-#[tokio::test]
-async fn an_interrupted_deletion_of_a_bucket_is_finished_or_taken_back_at_opening() {
-    use strongroom_store::{Command, GroupId, Write};
-    let fixture = with_old_content().await;
-    // What a crash leaves between the mark and the drop: the bucket's row says that it is being deleted.
-    let key = b"bucket/bucket".to_vec();
-    let mut row = fixture.store.read(GroupId::SYSTEM).unwrap().get(&key).unwrap().unwrap().to_vec();
-    assert_eq!(row[5], 1);
-    row[5] = 2;
-    let mark = |row: Vec<u8>| Command {
-        group: GroupId::SYSTEM,
-        checks: Vec::new(),
-        writes: vec![Write::Put { key: key.clone(), value: row }],
-    };
-    fixture.store.commit(mark(row.clone())).await.unwrap();
-    let fixture = fixture.crash().await;
-    assert!(fixture.read("name").await.unwrap() == noise(OLD, LENGTH), "it was not empty, so it stays");
-    fixture.delete("name").await;
-    fixture.store.commit(mark(row)).await.unwrap();
-    let fixture = fixture.crash().await;
-    assert!(matches!(fixture.read("name").await, Err(ObjectError::NoSuchBucket { .. })));
-}
-
 /// A store whose log and pages fail when told to; blobs do not.
 async fn with_failing_store(dead_after: bool, kind: ErrorKind) -> (Fixture, TestDisk) {
     let disk = if dead_after { TestDisk::dies_after(-1) } else { TestDisk::fails_after(-1, kind) };

@@ -125,3 +125,39 @@ async fn buckets_without_lock_take_none() {
     fixture.put("k", "newer").await;
     assert!(matches!(remove(&fixture, Some(VersionId::Null), true).await, Err(ObjectError::Locked)));
 }
+
+#[tokio::test]
+async fn lifecycle_leaves_versions_under_retention_or_legal_hold() {
+    use strongroom_objects::lifecycle::{
+        LifecycleConfig, LifecycleFilter, LifecycleRule, NoncurrentExpiration,
+    };
+    let (fixture, clock) = locked().await;
+    let objects = &fixture.objects;
+    let until = Timestamp(clock.now().0 + 30 * DAY);
+    let mut retained = put("retained", "1");
+    retained.meta.retention = Some(Retention { mode: RetentionMode::Governance, until });
+    let mut held = put("held", "1");
+    held.meta.legal_hold = true;
+    for request in [retained, held, put("free", "1")] {
+        let key = request.name.as_str().to_owned();
+        objects.put(request).await.unwrap();
+        objects.put(put(&key, "2")).await.unwrap();
+    }
+    let rule = LifecycleRule {
+        id: "a".into(),
+        enabled: true,
+        filter: LifecycleFilter::default(),
+        expiration: None,
+        noncurrent: Some(NoncurrentExpiration { days: 1, newer: None }),
+        abort_uploads_after_days: None,
+    };
+    let bytes = serde_json::to_vec(&LifecycleConfig { rules: vec![rule] }).unwrap();
+    objects.set_bucket_document(&bucket(), DocumentKind::Lifecycle, Some(bytes)).await.unwrap();
+    clock.0.fetch_add(3 * DAY, Ordering::Relaxed);
+    let run = objects.run_lifecycle(&bucket()).await.unwrap();
+    assert_eq!((run.noncurrent, run.locked, run.failed), (1, 2, 0));
+    // The retention ends, the hold does not.
+    clock.0.store(until.0 + DAY, Ordering::Relaxed);
+    let run = objects.run_lifecycle(&bucket()).await.unwrap();
+    assert_eq!((run.noncurrent, run.locked, run.failed), (1, 1, 0));
+}

@@ -186,3 +186,45 @@ fn look_for(canary: &str, fixture: &Fixture) {
         assert!(!bytes.windows(canary.len()).any(|window| window == canary.as_bytes()), "{}", file.display());
     }
 }
+
+#[tokio::test]
+async fn blobs_of_two_versions_of_one_name_do_not_open_in_each_others_place_whatever_key_they_have() {
+    let kms = SseRequest::Kms { key_id: None, context: None, bucket_key: None };
+    let bucket_key = SseRequest::Kms { key_id: None, context: None, bucket_key: Some(true) };
+    let dsse = SseRequest::Dsse { key_id: None, context: None };
+    for sse in [SseRequest::Default, kms, bucket_key, dsse] {
+        let fixture = Fixture::new().await;
+        fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+        let mut versions = Vec::new();
+        for seed in [1, 2] {
+            let before = fixture.files();
+            let request = request::PutRequest { sse: sse.clone(), ..put("name", noise(seed, LENGTH)) };
+            let version = fixture.objects.put(request).await.unwrap().version;
+            let file = fixture.files().into_iter().find(|file| !before.contains(file)).unwrap();
+            versions.push((version, seed, fs::read(&file).unwrap(), file));
+        }
+        let read = async |version| {
+            let request = request::GetRequest { version, ..get("name") };
+            fixture.objects.get(request).await?.body.collect().await
+        };
+        for ((version, seed, own, file), (.., other, _)) in versions.iter().zip(versions.iter().rev()) {
+            assert_eq!(own.len(), other.len());
+            let mut flipped = own.clone();
+            flipped[LENGTH / 2] ^= 1;
+            // Of two layers the inner one's chunk is named, which ends in the outer one's next.
+            let chunk = u64::from(!matches!(sse, SseRequest::Dsse { .. }));
+            for bytes in [other, &flipped] {
+                fs::write(file, bytes).unwrap();
+                match read(*version).await {
+                    Err(ObjectError::Damaged(place)) => {
+                        let what = if bytes == other { Damaged::Header } else { Damaged::Chunk(chunk) };
+                        assert_eq!((place.version, place.what), (version.unwrap(), what), "{sse:?}");
+                    }
+                    other => panic!("{sse:?}: {:?}", other.map(|bytes| bytes.len())),
+                }
+            }
+            fs::write(file, own).unwrap();
+            assert!(read(*version).await.unwrap() == noise(*seed, LENGTH), "{sse:?}");
+        }
+    }
+}

@@ -12,6 +12,8 @@
 //! * A file's length is one it had since its last sync. Bytes within it that never arrived are zero.
 //! * Of the creations, renames and removals since a directory's last sync, any happened, in any order between names;
 //!   those of one name happen in their order.
+//! * A file that was renamed into another directory is there under its new name once that one was synced; the old name
+//!   may come back until the old one was.
 //! * What was synced is there. Directories themselves are never lost.
 //! * After a failed sync nothing is pending any more, although an unknown part never reached the disk: another sync
 //!   succeeds and proves nothing. A directory's changes stay pending: a file system whose journal fails stops for good,

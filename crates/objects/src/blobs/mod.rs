@@ -6,11 +6,11 @@ mod buffers;
 mod read;
 mod write;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::counter;
 use strongroom_seal::Random;
@@ -33,10 +33,14 @@ pub(crate) struct Blobs {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     epoch: u32,
-    /// Groups whose directory of this epoch is there and durable.
-    made: Mutex<HashSet<GroupId>>,
-    /// Blobs in their place whose command has no known outcome yet.
+    /// By group, whether the directory of this epoch is there and durable.
+    made: Mutex<HashMap<GroupId, Arc<Mutex<bool>>>>,
+    /// Blobs in their place, or about to be, whose command has no known outcome yet.
     pending: AtomicUsize,
+    /// Nobody places a blob any more.
+    closed: AtomicBool,
+    /// Something of this run stays that the next opening has to look for.
+    unclean: AtomicBool,
     /// For what is read of the files.
     batches: Arc<Buffers>,
     /// For what is handed out.
@@ -66,8 +70,17 @@ impl Blobs {
 
     fn at(disk: Arc<dyn Disk>, dir: &Path, epoch: u32) -> Self {
         let (batches, windows) = read::buffers();
-        let (made, pending) = (Mutex::default(), AtomicUsize::new(0));
-        Self { disk, dir: dir.to_owned(), epoch, made, pending, batches, windows }
+        Self {
+            disk,
+            dir: dir.to_owned(),
+            epoch,
+            made: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            unclean: AtomicBool::new(false),
+            batches,
+            windows,
+        }
     }
 
     /// The run of the store that new blobs are of.
@@ -122,7 +135,7 @@ impl Blobs {
         let dir = self.group_dir(group);
         for epoch in self.disk.list(&dir).unwrap_or_default().iter().filter_map(|name| hex32(name)) {
             if epoch < self.epoch {
-                drop(std::fs::remove_dir(self.epoch_dir(group, epoch)));
+                drop(self.disk.remove_dir(&self.epoch_dir(group, epoch)));
             }
         }
     }
@@ -140,31 +153,56 @@ impl Blobs {
                     Err(_) => left += 1,
                 }
             }
-            drop(std::fs::remove_dir(&epoch));
+            drop(self.disk.remove_dir(&epoch));
         }
-        drop(std::fs::remove_dir(&dir));
+        drop(self.disk.remove_dir(&dir));
         left
     }
 
-    /// How many blobs are in their place without a known outcome of their command.
-    pub(crate) fn pending(&self) -> usize {
-        self.pending.load(Ordering::Acquire)
+    /// Something of this run may stay that nothing refers to, or nothing knows of: a clean close does not say otherwise.
+    pub(crate) fn set_unclean(&self) {
+        self.unclean.store(true, Ordering::Release);
     }
 
-    /// Makes the directory for new blobs of a group, durably.
-    fn make_dir(&self, group: GroupId) -> io::Result<()> {
-        // Held throughout, so that nobody renames into a directory whose own name is not durable yet.
-        let mut made = self.made();
-        if !made.contains(&group) {
-            self.disk.create_dir_all(&self.epoch_dir(group, self.epoch))?;
-            self.disk.sync_dir(&self.group_dir(group))?;
-            self.disk.sync_dir(&self.dir)?;
-            made.insert(group);
+    /// Lets nobody place a blob any more. Whether the command of each that was placed has had a known outcome, and
+    /// nothing stays that the next opening has to look for.
+    pub(crate) fn close(&self) -> bool {
+        // Whoever places a blob counts it first and then looks whether this is set, so one of both sees the other.
+        self.closed.store(true, Ordering::SeqCst);
+        self.pending.load(Ordering::SeqCst) == 0 && !self.unclean.load(Ordering::Acquire)
+    }
+
+    /// Counts a blob that is about to be placed.
+    fn begin_placing(&self) -> Result<(), ObjectError> {
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        if self.closed.load(Ordering::SeqCst) {
+            self.placing_ended();
+            return Err(ObjectError::Stopping);
         }
         Ok(())
     }
 
-    fn made(&self) -> std::sync::MutexGuard<'_, HashSet<GroupId>> {
+    /// The command of a blob had an outcome, or there will be none.
+    fn placing_ended(&self) {
+        self.pending.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Makes the directory for new blobs of a group, durably.
+    fn make_dir(&self, group: GroupId) -> io::Result<()> {
+        let dir = Arc::clone(self.made().entry(group).or_default());
+        // Held throughout, so that nobody renames into a directory whose own name is not durable yet. Blobs of other groups
+        // do not wait for that.
+        let mut made = dir.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*made {
+            self.disk.create_dir_all(&self.epoch_dir(group, self.epoch))?;
+            self.disk.sync_dir(&self.group_dir(group))?;
+            self.disk.sync_dir(&self.dir)?;
+            *made = true;
+        }
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<GroupId, Arc<Mutex<bool>>>> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -194,3 +232,6 @@ pub(crate) fn fault(doing: &'static str, source: io::Error) -> ObjectError {
         _ => ObjectError::Io { doing, source },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,12 +9,14 @@ use metrics::{counter, histogram};
 use strongroom_seal::stream::{HEADER_LEN, Last, Sealer, StreamError, StreamSpec};
 use strongroom_seal::{Context, ObjectKey, Random, TAG_LEN};
 use strongroom_store::GroupId;
-use strongroom_store::disk::{Disk, DiskFile};
+use strongroom_store::disk::DiskFile;
 use strongroom_telemetry::names;
 
 use super::{Blobs, TEMP, fault};
 use crate::ObjectError;
+use crate::commit::outcome_unknown;
 use crate::layers::{ContentKeys, Places, inner_spec};
+use crate::patient::patiently;
 use crate::rows::BlobId;
 
 /// Sealed bytes are handed to the file in runs of about this length.
@@ -41,7 +42,7 @@ impl BlobWriter {
     ) -> Result<Self, ObjectError> {
         let path = blobs.dir.join(TEMP).join(hex::encode(id.id));
         let file = blobs.disk.create_new(&path).map_err(|error| fault("creating a blob", error))?;
-        let temp = Temp { disk: Arc::clone(&blobs.disk), path, armed: true };
+        let temp = Temp { blobs: Arc::clone(blobs), path, armed: true };
         let outer = keys.outer.as_ref().map(|key| Layer::new(key, &places.outer, spec, random));
         let inner_spec = if outer.is_some() { inner_spec(spec) } else { spec };
         let layer = Layer::new(&keys.inner, &places.inner, inner_spec, random);
@@ -162,23 +163,25 @@ pub(crate) struct WrittenBlob {
 
 impl WrittenBlob {
     /// Gives the blob its name, durably.
-    pub(crate) fn place(mut self) -> Result<NewBlob, ObjectError> {
+    pub(crate) fn place(self) -> Result<NewBlob, ObjectError> {
         let placing = |error| fault("naming a blob", error);
-        self.blobs.make_dir(self.group).map_err(placing)?;
-        let path = self.blobs.path(self.group, &self.id);
-        self.blobs.disk.rename(&self.temp.path, &path).map_err(placing)?;
-        self.temp.path.clone_from(&path);
-        self.blobs.pending.fetch_add(1, Ordering::AcqRel);
-        let blob = NewBlob { blobs: Arc::clone(&self.blobs), temp: self.temp, id: self.id };
-        let dir = self.blobs.epoch_dir(self.group, self.id.epoch);
-        self.blobs.disk.sync_dir(&dir).map_err(placing)?;
+        let Self { blobs, temp, group, id, .. } = self;
+        blobs.begin_placing()?;
+        // From here on its drop ends what was begun.
+        let mut blob = NewBlob { blobs: Arc::clone(&blobs), temp, id };
+        blobs.make_dir(group).map_err(placing)?;
+        let path = blobs.path(group, &id);
+        // One that answers with an error may have happened: then the removal of the old name finds that out.
+        blobs.disk.rename(&blob.temp.path, &path).map_err(placing)?;
+        blob.temp.path = path;
+        blobs.disk.sync_dir(&blobs.epoch_dir(group, id.epoch)).map_err(placing)?;
         counter!(names::BLOBS_WRITTEN).increment(1);
         counter!(names::BLOBS_WRITTEN_BYTES).increment(self.length);
         Ok(blob)
     }
 }
 
-/// A blob in its place that no row names yet. Dropping it removes the file, unless [`Self::keep`] was called.
+/// A blob in its place that no row names yet. Dropping it removes the file, unless [`Self::end`] knew better.
 pub(crate) struct NewBlob {
     blobs: Arc<Blobs>,
     temp: Temp,
@@ -190,33 +193,48 @@ impl NewBlob {
         self.id
     }
 
-    /// A row names it now, or may: then the sweep decides at the next opening.
-    pub(crate) fn keep(mut self) {
-        self.temp.armed = false;
+    /// Its command succeeded, or failed so. If a row names it now, or may, the file stays: in the latter case the sweep
+    /// decides at the next opening.
+    pub(crate) fn end(mut self, failed: Option<&ObjectError>) {
+        let unknown = failed.is_some_and(outcome_unknown);
+        if unknown {
+            self.blobs.set_unclean();
+        }
+        self.temp.armed = failed.is_some() && !unknown;
     }
 }
 
 impl Drop for NewBlob {
     fn drop(&mut self) {
-        self.blobs.pending.fetch_sub(1, Ordering::AcqRel);
+        // Before it is said to have ended, so that a close which sees that knows whether anything stayed.
+        self.temp.remove();
+        self.blobs.placing_ended();
     }
 }
 
 /// A file that goes when this does.
 struct Temp {
-    disk: Arc<dyn Disk>,
+    blobs: Arc<Blobs>,
     path: PathBuf,
     armed: bool,
 }
 
+impl Temp {
+    fn remove(&mut self) {
+        if !std::mem::take(&mut self.armed) {
+            return;
+        }
+        // This may be the drop of a request that was given up, on a thread that others need.
+        if let Err(error) = patiently(|| self.blobs.disk.remove(&self.path)) {
+            tracing::debug!(%error, "an unfinished blob stays until the next start");
+            self.blobs.set_unclean();
+        }
+    }
+}
+
 impl Drop for Temp {
     fn drop(&mut self) {
-        if self.armed {
-            // What cannot be removed now is an orphan of this run, which the next opening sweeps.
-            if let Err(error) = self.disk.remove(&self.path) {
-                tracing::debug!(%error, "an unfinished blob stays until the next start");
-            }
-        }
+        self.remove();
     }
 }
 

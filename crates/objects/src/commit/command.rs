@@ -185,7 +185,15 @@ impl Draft<'_> {
         let Some(object) = version.object().filter(|object| Some(object.content) != keeps) else {
             return Ok(());
         };
-        self.dropped.extend(body(reading, bucket, name, version.head.version, object)?.content.blobs());
+        match body(reading, bucket, name, version.head.version, object) {
+            Ok(body) => self.dropped.extend(body.content.blobs()),
+            // What cannot be read any more can still be replaced and removed. Which blobs it had nobody knows, so they stay:
+            // their owner rows say that somebody has them.
+            Err(error @ ObjectError::Damaged(_)) => {
+                tracing::error!(group = %bucket.group, %error, "a damaged object goes; blobs of it may be left");
+            }
+            Err(error) => return Err(error),
+        }
         self.writes.push(Write::Delete { key: rows::body_key(name, &object.content) });
         Ok(())
     }

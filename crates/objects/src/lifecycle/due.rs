@@ -8,7 +8,7 @@ use super::{LifecycleConfig, Subject};
 use crate::buckets::Bucket;
 use crate::commit::{body, damaged_row};
 use crate::rows::{self, Head, HeadKind, end_of_prefix, table};
-use crate::{ObjectError, ObjectName, Tags, Timestamp, UploadId, VersionId};
+use crate::{ObjectError, ObjectName, Tags, Timestamp, UploadId, VersionId, versions};
 
 /// Heads that one reading looks at: a few milliseconds.
 const HEADS: usize = 512;
@@ -24,8 +24,8 @@ pub(super) enum Due {
     Marker(ObjectName, VersionId),
     /// A version that is not current.
     Noncurrent(ObjectName, VersionId),
-    /// An upload.
-    Upload(ObjectName, UploadId),
+    /// An upload, and when it was begun.
+    Upload(ObjectName, UploadId, Timestamp),
 }
 
 /// What a batch found, and the key after which the next one begins.
@@ -113,9 +113,43 @@ impl Look<'_> {
         Ok(expires.is_some_and(|(at, _)| at <= self.now))
     }
 
-    fn marker_is_due(&self, name: &ObjectName, head: &Head) -> bool {
+    /// Whether a delete marker that hides nothing is due.
+    pub(super) fn marker_is_due(&self, name: &ObjectName, head: &Head) -> bool {
         let expires = self.config.lone_marker_expires(&subject(name, head, &Tags::new()));
         expires.is_some_and(|at| at <= self.now)
+    }
+
+    /// Whether a version that is not current is due. Asked again when it is to be deleted; reads no more versions than rules
+    /// keep.
+    pub(super) fn noncurrent_is_due(
+        &self,
+        name: &ObjectName,
+        current: &Head,
+        id: VersionId,
+    ) -> Result<bool, ObjectError> {
+        let Some(version) = versions::noncurrent(self.reading, self.bucket, name, id)? else {
+            return Ok(false);
+        };
+        let from = rows::versions_of(name.as_bytes());
+        let newer = || {
+            let range = self.reading.range(Bound::Included(&from), Bound::Excluded(&version.key));
+            range.map_err(|error| self.bucket.read_error(error))
+        };
+        let since = match newer()?.next_back() {
+            None => current.order,
+            Some(row) => {
+                let (_, value) = row.map_err(|error| self.bucket.read_error(error))?;
+                let head = Head::decode(&value);
+                head.map_err(|error| damaged_row(error, self.bucket, name, VersionId::Null))?.order
+            }
+        };
+        let kept = self.config.noncurrent_kept_max();
+        let newer = newer()?.take(kept as usize).count();
+        let tags = self.tags(name, &version.head)?;
+        let newer = u32::try_from(newer).unwrap_or(u32::MAX);
+        let subject = subject(name, &version.head, &tags);
+        let expires = self.config.noncurrent_expires(&subject, Timestamp(since), newer);
+        Ok(expires.is_some_and(|at| at <= self.now))
     }
 
     /// The versions of a name that are not current. Whether there are any.
@@ -169,7 +203,7 @@ impl Look<'_> {
                 rows::upload_of_key(&key).ok_or(ObjectError::DamagedRow { table: "uploads" })?;
             let row = rows::UploadRow::decode(&value).map_err(|error| error.of("upload"))?;
             if self.config.upload_expires(&name, row.begun).is_some_and(|(at, _)| at <= self.now) {
-                batch.due.push(Due::Upload(name, upload));
+                batch.due.push(Due::Upload(name, upload, row.begun));
             }
             batch.seen += 1;
             if batch.seen >= HEADS as u64 {

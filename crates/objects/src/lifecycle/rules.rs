@@ -238,6 +238,11 @@ impl LifecycleConfig {
         self.active().filter(|rule| rule.means(subject)).filter_map(due).min()
     }
 
+    /// The most versions that a rule keeps although they are not current.
+    pub(super) fn noncurrent_kept_max(&self) -> u32 {
+        self.active().filter_map(|rule| rule.noncurrent?.newer).max().unwrap_or(0)
+    }
+
     /// When an upload is aborted, and by which rule.
     pub fn upload_expires(&self, name: &ObjectName, begun: Timestamp) -> Option<(Timestamp, &LifecycleRule)> {
         self.active()

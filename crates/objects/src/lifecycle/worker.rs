@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
-use strongroom_store::GroupId;
+use strongroom_store::{GroupId, Reading};
 use strongroom_telemetry::names;
 
 use super::LifecycleConfig;
@@ -110,25 +110,26 @@ impl Objects {
         pace: Duration,
     ) -> Result<LifecycleRun, ObjectError> {
         let mut run = LifecycleRun::default();
-        let Some(config) = bucket.documents.json::<LifecycleConfig>(DocumentKind::Lifecycle)? else {
-            return Ok(run);
-        };
-        let needs = Needs::of(&config);
-        let passes = [(needs.objects, false), (needs.uploads, true)];
-        for (_, uploads) in passes.into_iter().filter(|(needed, _)| *needed) {
+        for uploads in [false, true] {
             let mut after: Option<Vec<u8>> = None;
             loop {
-                let (inner, at, rules) = (Arc::clone(&self.0), Arc::clone(bucket), Arc::clone(&config));
+                // A run over a large bucket takes long, and rules may go meanwhile.
+                let Some(rules) = self.rules_now(bucket)? else { return Ok(run) };
+                if !(if uploads { rules.needs.uploads } else { rules.needs.objects }) {
+                    break;
+                }
+                let inner = Arc::clone(&self.0);
                 let batch = blocking(move || {
-                    let reading = inner.read(&at)?;
-                    let look = Look { reading: &reading, bucket: &at, config: &rules, needs, now };
+                    let reading = inner.read(&rules.bucket)?;
+                    let look = rules.look(&reading, now);
                     if uploads { look.uploads(after.as_deref()) } else { look.objects(after.as_deref()) }
                 })
                 .await?;
                 let Batch { due, seen, next } = batch;
                 run.seen += seen;
-                for due in due {
-                    self.delete_due(bucket, &config, needs, now, due, &mut run).await?;
+                // The oldest versions of a name first: how long one is not current is known by the next newer one.
+                for due in due.into_iter().rev() {
+                    self.delete_due(bucket, now, due, &mut run).await?;
                 }
                 if next.is_none() {
                     break;
@@ -140,12 +141,16 @@ impl Objects {
         Ok(run)
     }
 
-    /// Deletes what is due, if it still is.
-    async fn delete_due(
+    /// The bucket's rules as they are now.
+    fn rules_now(&self, bucket: &Bucket) -> Result<Option<Rules>, ObjectError> {
+        let now = self.0.buckets.find(&bucket.name).filter(|now| now.group == bucket.group);
+        Rules::of(&now.ok_or_else(|| bucket.gone())?)
+    }
+
+    /// Deletes what is due, if it still is under the rules that the bucket has then.
+    pub(super) async fn delete_due(
         &self,
         bucket: &Arc<Bucket>,
-        config: &Arc<LifecycleConfig>,
-        needs: Needs,
         now: Timestamp,
         due: Due,
         run: &mut LifecycleRun,
@@ -158,36 +163,42 @@ impl Objects {
             Due::Upload(..) => ("upload", &mut run.uploads),
         };
         let result = match due {
-            Due::Upload(name, upload) => {
+            Due::Upload(name, upload, begun) => {
+                let rules = self.rules_now(bucket)?;
+                let expires = rules.as_ref().and_then(|rules| rules.config.upload_expires(&name, begun));
+                if expires.is_none_or(|(at, _)| at > now) {
+                    return Ok(());
+                }
                 scope(origin, self.abort_upload(&bucket.name, &name, upload)).await.map(|()| true)
             }
             Due::Current(name) => {
-                let rules = Arc::clone(config);
-                let still = move |seen: &Seen<'_>| {
-                    let Some(current) = seen.current else { return Ok(false) };
-                    let look =
-                        Look { reading: seen.reading, bucket: seen.bucket, config: &rules, needs, now };
-                    look.current_is_due(seen.name, &current.head)
-                };
+                let still = still(now, |look: &Look<'_>, seen: &Seen<'_>| match seen.current {
+                    Some(current) if current.object().is_some() => {
+                        look.current_is_due(seen.name, &current.head)
+                    }
+                    _ => Ok(false),
+                });
                 let request = DeleteRequest::new(bucket.name.clone(), name);
                 scope(origin, self.delete_if(request, still)).await
             }
             Due::Noncurrent(name, version) => {
-                let still = move |seen: &Seen<'_>| {
-                    let found = versions::noncurrent(seen.reading, seen.bucket, seen.name, version)?;
-                    Ok(found.is_some())
-                };
+                let still = still(now, move |look: &Look<'_>, seen: &Seen<'_>| match seen.current {
+                    Some(current) => look.noncurrent_is_due(seen.name, &current.head, version),
+                    None => Ok(false),
+                });
                 let request =
                     DeleteRequest { version: Some(version), ..DeleteRequest::new(bucket.name.clone(), name) };
                 scope(origin, self.delete_if(request, still)).await
             }
             Due::Marker(name, version) => {
-                let still = move |seen: &Seen<'_>| {
-                    let is = seen
-                        .current
-                        .is_some_and(|current| current.head.version == version && current.object().is_none());
+                let still = still(now, move |look: &Look<'_>, seen: &Seen<'_>| {
+                    let is = seen.current.is_some_and(|current| {
+                        current.head.version == version
+                            && current.object().is_none()
+                            && look.marker_is_due(seen.name, &current.head)
+                    });
                     Ok(is && versions::newest_noncurrent(seen.reading, seen.bucket, seen.name)?.is_none())
-                };
+                });
                 let request =
                     DeleteRequest { version: Some(version), ..DeleteRequest::new(bucket.name.clone(), name) };
                 scope(origin, self.delete_if(request, still)).await
@@ -216,3 +227,35 @@ impl Objects {
         Ok(())
     }
 }
+
+/// A bucket's rules, and what they make it necessary to read.
+struct Rules {
+    bucket: Arc<Bucket>,
+    config: Arc<LifecycleConfig>,
+    needs: Needs,
+}
+
+impl Rules {
+    fn of(bucket: &Arc<Bucket>) -> Result<Option<Self>, ObjectError> {
+        let config = bucket.documents.json::<LifecycleConfig>(DocumentKind::Lifecycle)?;
+        Ok(config.map(|config| Self { bucket: Arc::clone(bucket), needs: Needs::of(&config), config }))
+    }
+
+    fn look<'a>(&'a self, reading: &'a Reading, now: Timestamp) -> Look<'a> {
+        Look { reading, bucket: &self.bucket, config: &self.config, needs: self.needs, now }
+    }
+}
+
+/// Asks `is_due` under the rules that the bucket has when something is to be deleted.
+fn still(
+    now: Timestamp,
+    is_due: impl Fn(&Look<'_>, &Seen<'_>) -> Result<bool, ObjectError> + Send + Sync + 'static,
+) -> impl Fn(&Seen<'_>) -> Result<bool, ObjectError> + Send + Sync + 'static {
+    move |seen| {
+        let Some(rules) = Rules::of(seen.bucket)? else { return Ok(false) };
+        is_due(&rules.look(seen.reading, now), seen)
+    }
+}
+
+#[cfg(test)]
+mod tests;

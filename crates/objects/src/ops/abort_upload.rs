@@ -44,13 +44,13 @@ impl Objects {
                         Ok((Command { group: at.group, checks, writes }, blobs))
                     })
                     .await?;
-                    match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+                    match inner.commit(&bucket, command).await? {
                         Outcome::Applied { .. } => {
                             inner.discard(&bucket, &key, blobs);
                             gauge!(names::UPLOADS_OPEN).decrement(1.0);
                             return Ok(());
                         }
-                        Outcome::Refused { check: 0 } => return Err(bucket.gone()),
+                        Outcome::Refused { check: 0 } => inner.refused(&bucket).await?,
                         // The lock is held alone, so its key was wrapped anew meanwhile, and at most once per rotation.
                         Outcome::Refused { .. } => {}
                     }

@@ -26,7 +26,7 @@ impl Objects {
                 request;
             let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
             let target = self.0.bucket(&bucket)?;
-            let opened = self.open_source(source).await?;
+            let mut opened = self.open_source(source).await?;
             let size = opened.object.size;
             if size > PUT_LEN_MAX {
                 return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX });
@@ -45,8 +45,8 @@ impl Objects {
             let source_version = opened.shown_version();
             if onto_itself {
                 let conditions = &conditions;
-                let onto = Onto { bucket: &target, sse: &sse, meta: &meta, conditions, checksum };
-                if let Some(put) = Box::pin(self.0.rewrap_onto_itself(&opened, onto)).await? {
+                let onto = Onto { bucket: &target, sse: &sse, meta: &meta, tagging, conditions, checksum };
+                if let Some(put) = Box::pin(self.0.rewrap_onto_itself(&mut opened, onto)).await? {
                     return Ok(CopyResult { put, source_version });
                 }
             }

@@ -32,7 +32,7 @@ impl Objects {
             let wrapper = Wrapper::choose(request.sse, &bucket.settings, &belongs, &inner.keys).await?;
             let sse = wrapper.applied();
             carried_out(async move {
-                let _held = inner.wraps.hold();
+                let _held = inner.wraps.hold(bucket.group);
                 let begun = inner.options.clock.now();
                 let upload = UploadId::generate(begun, &*inner.options.random);
                 let (job, at) = (Arc::clone(&inner), Arc::clone(&bucket));
@@ -51,13 +51,17 @@ impl Objects {
                     })
                 })
                 .await?;
-                match inner.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
-                    Outcome::Applied { .. } => {
-                        gauge!(names::UPLOADS_OPEN).increment(1.0);
-                        Ok(UploadCreated { upload, sse, checksum })
+                let commit = async || {
+                    inner.store.commit(command.clone()).await.map_err(|error| bucket.commit_error(error))
+                };
+                if let Outcome::Refused { .. } = commit().await? {
+                    inner.refused(&bucket).await?;
+                    if let Outcome::Refused { .. } = commit().await? {
+                        return Err(bucket.gone());
                     }
-                    Outcome::Refused { .. } => Err(bucket.gone()),
                 }
+                gauge!(names::UPLOADS_OPEN).increment(1.0);
+                Ok(UploadCreated { upload, sse, checksum })
             })
             .await
         })

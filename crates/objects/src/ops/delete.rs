@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 
-use crate::commit::{Action, Done, Replace, Seen, body};
+use crate::commit::{Action, Change, Done, Replace, Seen, body_and_check};
 use crate::conditions::check_delete;
 use crate::measure::counted;
 use crate::object_lock::check_removal;
@@ -59,7 +59,7 @@ impl Objects {
                     return Ok(None);
                 }
                 check_delete(&request.conditions, seen.current, seen.name)?;
-                Ok(action(seen, &request, now)?.map(Into::into))
+                change(seen, &request, now)
             });
             done.await
         })
@@ -80,18 +80,22 @@ impl Objects {
     }
 }
 
-fn action(seen: &Seen<'_>, request: &DeleteRequest, now: Timestamp) -> Result<Option<Action>, ObjectError> {
+fn change(seen: &Seen<'_>, request: &DeleteRequest, now: Timestamp) -> Result<Option<Change>, ObjectError> {
     let locks = seen.bucket.object_lock()?.is_some();
     let Some(version) = request.version else {
         let nothing = seen.current.is_none() && seen.bucket.settings.versioning == Versioning::Off;
-        return Ok((!nothing).then_some(Action::Delete { mtime: now }));
+        return Ok((!nothing).then(|| Action::Delete { mtime: now }.into()));
     };
     let Some(version) = versions::version(seen.reading, seen.bucket, seen.name, version)? else {
         return Ok(None);
     };
+    let mut checks = Vec::new();
     if let Some(object) = version.object().filter(|_| locks) {
-        let body = body(seen.reading, seen.bucket, seen.name, version.head.version, object)?;
+        let id = version.head.version;
+        let (body, read) = body_and_check(seen.reading, seen.bucket, seen.name, id, object)?;
         check_removal(&body, now, request.conditions.bypass_governance)?;
+        // Locks are in the body, and a lock that comes meanwhile does not change the head.
+        checks.push(read.is_the_same());
     }
-    Ok(Some(Action::Remove { version }))
+    Ok(Some(Change { checks, ..Action::Remove { version }.into() }))
 }

@@ -14,7 +14,7 @@ use crate::commit::{body, damaged};
 use crate::conditions::check_read;
 use crate::data_keys::DataKeys;
 use crate::layers::{ContentKeys, open_all};
-use crate::locks::Lease;
+use crate::leases::Lease;
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, Place, blocking};
 use crate::range::{self, Wanted};
@@ -86,8 +86,10 @@ pub(crate) struct Opened {
     customer_key: Option<CustomerKey>,
     /// Keeps the blobs until they are open or read.
     lease: Option<Lease>,
-    /// Keeps the key that wraps the object key until that is unwrapped.
-    _held: WrapHeld,
+    /// The keys of the content, if they were unwrapped already.
+    keys: Option<ContentKeys>,
+    /// Keeps the group's key that wraps the object key until that is unwrapped.
+    held: Option<WrapHeld>,
 }
 
 /// What is read of an object, and from where.
@@ -122,7 +124,7 @@ impl Inner {
         // Before the entry is read: what the entry names then stays.
         let lease = (purpose == Purpose::Content)
             .then(|| self.leases.take(bucket.group, &rows::head_key(&request.name)));
-        let held = self.wraps.hold();
+        let held = self.wraps.hold(bucket.group);
         let reading = self.read(&bucket)?;
         let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
             request;
@@ -132,7 +134,9 @@ impl Inner {
         body.sse.admits(customer_key.as_ref(), &belongs)?;
         check_read(&conditions, object.etag, head.mtime, head.version)?;
         let wanted = range::resolve(&object, &body.content, part, range)?;
-        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease, _held: held })
+        // Nobody waits for who needs another key than the group's: the KMS may take long to unwrap with it.
+        let held = body.sse.is_wrapped_by_group().then_some(held);
+        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease, keys: None, held })
     }
 }
 
@@ -205,13 +209,24 @@ impl Opened {
         Ok(blocking(move || self.start(&inner, &unwrapper)).await?.into_body())
     }
 
+    /// Unwraps the keys of the content now, for who does something else first and may take its time.
+    pub(crate) async fn unwrap_now(&mut self, inner: &Arc<Inner>) -> Result<ContentKeys, ObjectError> {
+        let keys = match self.keys.take() {
+            Some(keys) => keys,
+            None => self.content_keys(inner).await?,
+        };
+        self.held = None;
+        self.keys = Some(keys.clone());
+        Ok(keys)
+    }
+
     /// The customer's key that the request brought.
     pub(crate) fn customer_key(&self) -> Option<&CustomerKey> {
         self.customer_key.as_ref()
     }
 
     /// The keys of the content.
-    pub(crate) async fn content_keys(&self, inner: &Arc<Inner>) -> Result<ContentKeys, ObjectError> {
+    async fn content_keys(&self, inner: &Arc<Inner>) -> Result<ContentKeys, ObjectError> {
         let unwrapper = match self.local_unwrapper(&inner.keys) {
             Some(unwrapper) => unwrapper,
             None => {
@@ -240,9 +255,13 @@ impl Opened {
     /// Opens the content and its first window: most requests need no other, and an error now is still a clean
     /// answer. Blocks.
     fn start(self, inner: &Arc<Inner>, unwrapper: &Unwrapper) -> Result<Started, ObjectError> {
-        let Self { bucket, belongs, head, object, body, wanted, lease, .. } = self;
+        let Self { bucket, belongs, head, object, body, wanted, lease, keys, held, .. } = self;
         let version = head.version;
-        let keys = unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?;
+        let keys = match keys {
+            Some(keys) => keys,
+            None => unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?,
+        };
+        drop(held);
         let parts = match body.content {
             ContentAt::Inline(sealed) => {
                 let plain = open_inline(&sealed, &keys, &bucket, &belongs, version, object.size)?;

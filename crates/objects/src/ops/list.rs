@@ -7,6 +7,7 @@ use crate::objects::{Objects, blocking};
 use crate::request::{ListRequest, ListedObject, Listing};
 use crate::rows::{Head, HeadKind, Prefix, table};
 use crate::scan::{Found, Scan};
+use crate::versions::{UNKNOWN, listed_head};
 use crate::{ObjectError, ObjectName};
 
 /// The most that a page has (AWS S3 API, ListObjectsV2).
@@ -43,7 +44,7 @@ fn list(reading: &strongroom_store::Reading, request: &ListRequest) -> Result<Li
     let page = scan.run(reading, |key, value| {
         let damaged = ObjectError::DamagedRow { table: "object" };
         let name = std::str::from_utf8(&key[1..]).map_err(|_| damaged)?;
-        let head = Head::decode(value).map_err(|error| error.of("object"))?;
+        let head = listed_head(value, UNKNOWN, u64::MAX);
         let name = ObjectName::parse(name).map_err(|_| ObjectError::DamagedRow { table: "object" })?;
         Ok(listed(&name, head).map(|listed| (name.as_str().to_owned(), listed)))
     })?;

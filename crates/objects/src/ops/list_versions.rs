@@ -97,10 +97,7 @@ fn start(reading: &Reading, bucket: &Bucket, request: &ListVersions) -> Result<S
         (Some(order), _) => Some(order),
         // The order of the null version is known as long as it is there. If it is not, older versions may be left that
         // no page has shown: it is better to show some twice.
-        (None, Ok(name)) => {
-            let null = versions::version(reading, bucket, &name, VersionId::Null)?;
-            null.map(|null| null.head.order)
-        }
+        (None, Ok(name)) => versions::order_of_null(reading, bucket, &name)?,
         (None, Err(_)) => None,
     };
     Ok(Start::At(after, below))
@@ -116,8 +113,11 @@ struct Merged {
 struct Side {
     range: Range,
     next: Option<(ObjectName, Head)>,
-    name: fn(&[u8]) -> Option<ObjectName>,
+    /// What a key says: name, order and version.
+    name: OfKey,
 }
+
+type OfKey = fn(&[u8]) -> Option<(ObjectName, u64, VersionId)>;
 
 impl Merged {
     fn from(reading: &Reading, prefix: &str, start: &Start) -> Result<Self, ObjectError> {
@@ -137,9 +137,10 @@ impl Merged {
         let (current, older) = (of(CURRENT, past_current), of(OLDER, past_older));
         let name_of_current = |key: &[u8]| {
             let name = std::str::from_utf8(key.get(1..)?).ok()?;
-            ObjectName::parse(name).ok()
+            // Above all others of its name.
+            Some((ObjectName::parse(name).ok()?, u64::MAX, versions::UNKNOWN))
         };
-        let name_of_older = |key: &[u8]| rows::version_of_key(key).map(|(name, ..)| name);
+        let name_of_older = rows::version_of_key;
         Ok(Self {
             current: Side::new(reading, current, name_of_current)?,
             older: Side::new(reading, older, name_of_older)?,
@@ -160,11 +161,7 @@ impl Merged {
 }
 
 impl Side {
-    fn new(
-        reading: &Reading,
-        (from, to): (Vec<u8>, Vec<u8>),
-        name: fn(&[u8]) -> Option<ObjectName>,
-    ) -> Result<Self, ObjectError> {
+    fn new(reading: &Reading, (from, to): (Vec<u8>, Vec<u8>), name: OfKey) -> Result<Self, ObjectError> {
         let to = to.max(from.clone());
         let range = reading.range(Bound::Included(&from), Bound::Excluded(&to))?;
         let mut side = Self { range, next: None, name };
@@ -179,8 +176,9 @@ impl Side {
     }
 
     fn decoded(&self, key: &[u8], value: &Value) -> Result<(ObjectName, Head), ObjectError> {
-        let name = (self.name)(key).ok_or(ObjectError::DamagedRow { table: "object" })?;
-        Ok((name, Head::decode(value).map_err(|error| error.of("object"))?))
+        let of_key = (self.name)(key).ok_or(ObjectError::DamagedRow { table: "object" })?;
+        let (name, order, version) = of_key;
+        Ok((name, versions::listed_head(value, version, order)))
     }
 }
 

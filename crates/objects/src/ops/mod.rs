@@ -15,7 +15,7 @@ mod list_uploads;
 mod list_versions;
 pub(crate) mod put;
 pub(crate) mod put_part;
-mod rewrap_copy;
+pub(crate) mod rewrap_copy;
 pub(crate) mod tags;
 mod versioning;
 

@@ -8,7 +8,7 @@ use strongroom_telemetry::names;
 
 use crate::blobs::NewBlob;
 use crate::buckets::Bucket;
-use crate::commit::{Action, Change, Replace, outcome_unknown};
+use crate::commit::{Action, Change, Replace};
 use crate::digest::Digested;
 use crate::layers::{self, ContentKeys};
 use crate::measure::counted;
@@ -118,7 +118,7 @@ impl Inner {
         conditions: WriteConditions,
     ) -> Result<PutResult, ObjectError> {
         // The key is wrapped below and committed later.
-        let _held = self.wraps.hold();
+        let _held = self.wraps.hold(bucket.group);
         let name = stored.belongs.name.clone();
         let now = self.options.clock.now();
         let small = matches!(stored.received.content, ReceivedContent::Small(_));
@@ -139,9 +139,8 @@ impl Inner {
         let Sealing::Done(sealed, blob) = taken else {
             return Err(replaced.err().unwrap_or(ObjectError::Stopping));
         };
-        // Otherwise dropping it removes the file.
-        if let Some(blob) = blob.filter(|_| replaced.as_ref().err().is_none_or(outcome_unknown)) {
-            blob.keep();
+        if let Some(blob) = blob {
+            blob.end(replaced.as_ref().err());
         }
         let done = replaced?;
         count_written(&sealed.body);

@@ -8,7 +8,7 @@ use strongroom_store::{Check, Command, Outcome, Write};
 use strongroom_telemetry::names;
 
 use crate::buckets::Bucket;
-use crate::commit::{damaged, outcome_unknown};
+use crate::commit::damaged;
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, blocking, carried_out};
 use crate::ops::put::{PUT_LEN_MAX, opaque_etag};
@@ -62,8 +62,12 @@ impl Inner {
         content_md5: Option<[u8; 16]>,
     ) -> Result<PartStored, ObjectError> {
         let PartTarget { bucket, name, upload, part, customer_key } = target;
-        let held = self.wraps.hold();
+        let mut held = Some(self.wraps.hold(bucket.group));
         let row = self.upload_now(&bucket, &name, upload).await?.row;
+        if !row.sse.is_wrapped_by_group() {
+            // What comes next may be a call of the KMS, and takes as long as that does.
+            held = None;
+        }
         let belongs =
             Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
         admits(&row, customer_key.as_ref(), &belongs)?;
@@ -112,9 +116,7 @@ impl Inner {
             let blob = blocking(move || written.place()).await?;
             let row = PartRow { mtime, size, etag, blob: blob.id(), checksum };
             let committed = inner.commit_part(&bucket, &belongs.name, upload, part, row).await;
-            if committed.as_ref().err().is_none_or(outcome_unknown) {
-                blob.keep();
-            }
+            blob.end(committed.as_ref().err());
             committed.map(|()| stored)
         })
         .await
@@ -147,12 +149,12 @@ impl Inner {
             };
             let checks = vec![bucket.is_active(), Check::Present { key: upload_key.clone() }, same];
             let command = Command { group: bucket.group, checks, writes };
-            match self.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
+            match self.commit(bucket, command).await? {
                 Outcome::Applied { .. } => {
                     self.discard(bucket, &upload_key, old);
                     return Ok(());
                 }
-                Outcome::Refused { check: 0 } => return Err(bucket.gone()),
+                Outcome::Refused { check: 0 } => self.refused(bucket).await?,
                 Outcome::Refused { check: 1 } => return Err(ObjectError::NoSuchUpload { upload }),
                 Outcome::Refused { .. } => {}
             }

@@ -8,11 +8,11 @@ use md5::{Digest, Md5};
 use strongroom_seal::Random;
 
 use crate::buckets::Bucket;
-use crate::commit::{Action, Note, Replace};
+use crate::commit::{Action, Change, Note, Replace, body_and_check};
 use crate::objects::{Inner, blocking, carried_out};
 use crate::ops::get::{Opened, Purpose, whole};
 use crate::ops::put::opaque_etag;
-use crate::request::{GetRequest, PutResult};
+use crate::request::{Directive, GetRequest, PutResult};
 use crate::rows::{Body, ContentAt, ObjectHead, SseRow};
 use crate::sse::Wrapper;
 use crate::{ChecksumAlgorithm, ETag, ObjectError, ObjectMeta, SseRequest, Versioning, WriteConditions};
@@ -22,6 +22,8 @@ pub(crate) struct Onto<'a> {
     pub(crate) bucket: &'a Arc<Bucket>,
     pub(crate) sse: &'a SseRequest,
     pub(crate) meta: &'a ObjectMeta,
+    /// Whether the object keeps its tags, or gets those of `meta`.
+    pub(crate) tagging: Directive,
     pub(crate) conditions: &'a WriteConditions,
     pub(crate) checksum: Option<ChecksumAlgorithm>,
 }
@@ -30,10 +32,10 @@ impl Inner {
     /// Wraps the object's key anew, if its content can stay. `None`: it has to be copied, and nothing happened.
     pub(crate) async fn rewrap_onto_itself(
         self: &Arc<Self>,
-        opened: &Opened,
+        opened: &mut Opened,
         onto: Onto<'_>,
     ) -> Result<Option<PutResult>, ObjectError> {
-        let Onto { bucket, sse, meta, conditions, checksum } = onto;
+        let Onto { bucket, sse, meta, tagging, conditions, checksum } = onto;
         let kept = opened.object.checksums.last().map(|checksum| checksum.value.algorithm());
         crate::meta::check(meta)?;
         // Locks are for versions, and whoever asks for one here is answered by the write.
@@ -45,9 +47,10 @@ impl Inner {
         if !stays {
             return Ok(None);
         }
+        // Before the KMS is asked for the target's key, and before content is read.
+        let keys = opened.unwrap_now(self).await?;
         let wrapper = Wrapper::choose(sse.clone(), &bucket.settings, &opened.belongs, &self.keys).await?;
         let Some(etag) = self.etag_after(opened, &wrapper).await? else { return Ok(None) };
-        let keys = opened.content_keys(self).await?;
         let mtime = self.options.clock.now();
         let object =
             ObjectHead { etag, storage_class: meta.system.storage_class.clone(), ..opened.object.clone() };
@@ -60,7 +63,7 @@ impl Inner {
             mtime,
         };
         let (inner, bucket, belongs) = (Arc::clone(self), Arc::clone(bucket), opened.belongs.clone());
-        let (head, content) = (opened.head.clone(), opened.body.content.clone());
+        let (head, was, content) = (opened.head.clone(), opened.object.clone(), opened.body.content.clone());
         let (meta, conditions) = (meta.clone(), conditions.clone());
         // Until the command is carried out, also if nobody waits for it.
         carried_out(async move {
@@ -73,11 +76,18 @@ impl Inner {
                     note.put(());
                     return Ok(None);
                 }
+                let (now, read) = body_and_check(seen.reading, seen.bucket, seen.name, head.version, &was)?;
+                let mut meta = meta.clone();
+                if tagging == Directive::Copy {
+                    // Tags may have changed since the object was opened, which its head does not show.
+                    meta.tags = now.meta.tags;
+                }
                 let random = &*job.options.random;
                 let sse = wrapper.wrap(&job.store, &belongs, &keys, random);
                 let sse = sse.map_err(|error| seen.bucket.read_error(error))?;
-                let body = Box::new(Body { sse, content: content.clone(), meta: meta.clone() });
-                Ok(Some(Action::New { object: object.clone(), body, mtime }.into()))
+                let body = Box::new(Body { sse, content: content.clone(), meta });
+                let action = Action::New { object: object.clone(), body, mtime };
+                Ok(Some(Change { checks: vec![read.is_the_same()], ..action.into() }))
             });
             let done = done.await?;
             Ok(match changed.take() {

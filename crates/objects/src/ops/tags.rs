@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::commit::{Action, Replace, Seen, body};
+use crate::commit::{Action, Change, Replace, Seen, body, body_and_check};
 use crate::measure::counted;
 use crate::objects::{Objects, blocking, carried_out};
 use crate::ops::get::{find, find_version};
 use crate::request::ObjectTags;
-use crate::rows::Body;
-use crate::versions::{self, Version};
-use crate::{BucketName, ObjectError, ObjectName, Tags, VersionId, WriteConditions};
+use crate::{BucketName, ObjectError, ObjectMeta, ObjectName, Tags, VersionId, WriteConditions, versions};
 
 impl Objects {
     /// An object's tags.
@@ -56,9 +54,11 @@ impl Objects {
                 let conditions = WriteConditions::default();
                 let what = Replace { bucket: &bucket, name: &name, conditions: &conditions };
                 let done = inner.replace(what, move |seen| {
-                    let (version, mut body) = amended(seen, version)?;
-                    body.meta.tags.clone_from(&tags);
-                    Ok(Some(Action::Amend { version, body: Box::new(body) }.into()))
+                    amended(seen, version, |meta| {
+                        meta.tags.clone_from(&tags);
+                        Ok(())
+                    })
+                    .map(Some)
                 });
                 Ok(done.await?.and_then(|done| done.version))
             })
@@ -68,11 +68,18 @@ impl Objects {
     }
 }
 
-/// The version that a request means and its body, to put another body in its place.
-pub(crate) fn amended(seen: &Seen<'_>, version: Option<VersionId>) -> Result<(Version, Body), ObjectError> {
+/// The change of what is known of the version that a request means, and of nothing else.
+pub(crate) fn amended(
+    seen: &Seen<'_>,
+    version: Option<VersionId>,
+    change: impl FnOnce(&mut ObjectMeta) -> Result<(), ObjectError>,
+) -> Result<Change, ObjectError> {
     let Seen { reading, bucket, name, .. } = *seen;
     let (head, object) = find(reading, bucket, name, version)?;
-    let found = find_version(reading, bucket, name, Some(head.version))?;
-    let body = body(reading, bucket, name, head.version, &object)?;
-    Ok((found, body))
+    let version = find_version(reading, bucket, name, Some(head.version))?;
+    let (mut body, read) = body_and_check(reading, bucket, name, head.version, &object)?;
+    change(&mut body.meta)?;
+    // Tags and locks are in one row, so each change keeps what another changed meanwhile.
+    let checks = vec![read.is_the_same()];
+    Ok(Change { checks, ..Action::Amend { version, body: Box::new(body) }.into() })
 }

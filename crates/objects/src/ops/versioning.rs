@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_store::GroupId;
+
 use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::{BucketName, ObjectError, Versioning};
@@ -19,7 +21,7 @@ impl Objects {
     pub async fn set_versioning(&self, name: &BucketName, versioning: Versioning) -> Result<(), ObjectError> {
         counted("set_versioning", async {
             let (this, name) = (self.clone(), name.clone());
-            carried_out(async move {
+            let group = carried_out(async move {
                 let _changing = this.0.buckets.changing().await;
                 let bucket = this.0.bucket(&name)?;
                 if versioning == Versioning::Off && bucket.settings.versioning != Versioning::Off {
@@ -30,19 +32,20 @@ impl Objects {
                 }
                 let mut changed = (*bucket).clone();
                 changed.settings.versioning = versioning;
-                this.replace_row(&bucket, &Arc::new(changed)).await
+                this.replace_row(&bucket, &Arc::new(changed)).await?;
+                Ok(bucket.group)
             })
             .await?;
-            self.settled().await;
+            self.settled(group).await;
             Ok(())
         })
         .await
     }
 
-    /// Waits until nobody goes on with what was set on a bucket before now.
-    pub(crate) async fn settled(&self) {
+    /// Waits until nobody goes on with what was set on the group's bucket before now.
+    pub(crate) async fn settled(&self, group: GroupId) {
         // Writers hold it from reading the setting until they have committed.
-        let earlier = self.0.wraps.earlier();
+        let earlier = self.0.wraps.earlier(group);
         while !earlier.are_done() {
             tokio::time::sleep(WAIT).await;
         }

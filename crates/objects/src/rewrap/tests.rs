@@ -1,23 +1,21 @@
 //! Operations that have an older wrap in hand while keys change, held still at the worst moment.
 
-#[path = "../../tests/support/mod.rs"]
-mod support;
-
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use crate::support::*;
 use strongroom_store::{GroupId, KeyUserError};
-use support::*;
 
 use crate::buckets::Bucket;
 use crate::commit::{Action, Replace};
 use crate::layers::{ContentKeys, Layers, seal_all};
 use crate::ops::get::Purpose;
+use crate::request::PutRequest;
 use crate::rows::{self, Body, ContentAt, ContentId, ObjectHead, SseRow};
 use crate::sse::{Belongs, Wrapper};
 use crate::wraps::WrapHeld;
-use crate::{ETag, ObjectMeta, Timestamp, WriteConditions};
+use crate::{ETag, ObjectMeta, SseRequest, Timestamp, WriteConditions};
 
 /// The run of a key user, and a message for each time it asks whether to go on.
 struct Run {
@@ -63,7 +61,7 @@ impl Put {
     fn begin(fixture: &Fixture, key: &str, content: &[u8]) -> Self {
         let inner = &fixture.objects.0;
         let bucket = inner.bucket(&bucket()).unwrap();
-        let held = inner.wraps.hold();
+        let held = inner.wraps.hold(bucket.group);
         let random = &*inner.options.random;
         let content_id = ContentId::generate(random);
         let belongs = Belongs {
@@ -125,7 +123,7 @@ async fn change_of_tags_that_puts_an_older_wrap_back_is_found() {
     let group = bucket.group;
     let active = fixture.store.rotate_group_key(group).await.unwrap();
     // Begun after the rotation, and the body is read before it is wrapped anew.
-    let held = inner.wraps.hold();
+    let held = inner.wraps.hold(group);
     let opened = inner.open_object(get("name"), Purpose::Description).await.unwrap();
     assert!(matches!(opened.body.sse, SseRow::Group { key_id: 1, .. }));
     let row = rows::body_key(&name("name"), &opened.object.content);
@@ -163,6 +161,37 @@ async fn reader_that_has_not_unwrapped_yet_is_waited_for() {
     run.waits();
     assert_eq!(opened.body(&inner).await.unwrap().collect().await.unwrap(), b"content");
     assert!(run.done().await);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_those_of_other_buckets_or_for_who_has_no_key_that_the_group_wraps() {
+    let fixture = Fixture::new().await;
+    let kms = SseRequest::Kms { key_id: None, context: None, bucket_key: None };
+    fixture.objects.put(PutRequest { sse: kms, ..put("kms", "content of kms") }).await.unwrap();
+    fixture.put("name", "content").await;
+    let inner = Arc::clone(&fixture.objects.0);
+    let group = inner.bucket(&bucket()).unwrap().group;
+    let _other = inner.wraps.hold(GroupId(group.0 + 1));
+    // Whoever has to ask the KMS may take long.
+    let of_kms = inner.open_object(get("kms"), Purpose::Content).await.unwrap();
+    // And so may who does something else before the content is read.
+    let mut unwrapped = inner.open_object(get("name"), Purpose::Content).await.unwrap();
+    unwrapped.unwrap_now(&inner).await.unwrap();
+    let active = fixture.store.rotate_group_key(group).await.unwrap();
+    assert!(run(&fixture, group, active).done().await);
+    assert_eq!(of_kms.body(&inner).await.unwrap().collect().await.unwrap(), b"content of kms");
+    assert_eq!(unwrapped.body(&inner).await.unwrap().collect().await.unwrap(), b"content");
+}
+
+#[tokio::test]
+async fn who_holds_a_wrap_for_long_gets_the_thread_back_to_others() {
+    let fixture = Fixture::new().await;
+    let inner = Arc::clone(&fixture.objects.0);
+    let group = inner.bucket(&bucket()).unwrap().group;
+    let held = inner.wraps.hold(group);
+    assert!(!inner.rewrap(group, &mut |_| true, 3).unwrap());
+    drop(held);
+    assert!(inner.rewrap(group, &mut |_| true, 3).unwrap());
 }
 
 #[tokio::test]

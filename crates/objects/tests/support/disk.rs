@@ -92,6 +92,9 @@ impl Disk for TestDisk {
         self.change()?;
         OsDisk.remove(path)
     }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        OsDisk.remove_dir(path)
+    }
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         self.change()?;
         OsDisk.create_dir_all(path)

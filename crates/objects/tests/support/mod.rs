@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses what it needs")]
 
 pub mod disk;
+pub mod sim;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

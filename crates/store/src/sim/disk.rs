@@ -166,10 +166,9 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.turn();
         world.call(Call::Rename)?;
-        if !world.files.names.contains_key(from) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        world.files.change_name(NameChange::Rename { from: from.to_path_buf(), to: to.to_path_buf() });
+        let Some(&inode) = world.files.names.get(from) else { return Err(io::ErrorKind::NotFound.into()) };
+        let (from, to) = (from.to_path_buf(), to.to_path_buf());
+        world.files.change_name(NameChange::Rename { from, to, inode });
         Ok(())
     }
 

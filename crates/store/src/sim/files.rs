@@ -40,9 +40,19 @@ pub(super) enum Pending {
 
 #[derive(Debug, Clone)]
 pub(super) enum NameChange {
-    Link { path: PathBuf, inode: u64 },
-    Rename { from: PathBuf, to: PathBuf },
-    Unlink { path: PathBuf },
+    Link {
+        path: PathBuf,
+        inode: u64,
+    },
+    /// Names a file's inode, so that the new directory's sync makes it durable whatever the old one's is.
+    Rename {
+        from: PathBuf,
+        to: PathBuf,
+        inode: u64,
+    },
+    Unlink {
+        path: PathBuf,
+    },
 }
 
 impl Files {
@@ -132,10 +142,9 @@ impl NameChange {
             Self::Link { path, inode } => {
                 names.insert(path.clone(), *inode);
             }
-            Self::Rename { from, to } => {
-                if let Some(inode) = names.remove(from) {
-                    names.insert(to.clone(), inode);
-                }
+            Self::Rename { from, to, inode } => {
+                names.remove(from);
+                names.insert(to.clone(), *inode);
             }
             Self::Unlink { path } => {
                 names.remove(path);
@@ -146,7 +155,7 @@ impl NameChange {
     fn paths(&self) -> [Option<&Path>; 2] {
         match self {
             Self::Link { path, .. } | Self::Unlink { path } => [Some(path), None],
-            Self::Rename { from, to } => [Some(from), Some(to)],
+            Self::Rename { from, to, .. } => [Some(from), Some(to)],
         }
     }
 

@@ -53,6 +53,26 @@ fn names_may_be_lost_until_the_directory_is_synced() {
 }
 
 #[test]
+fn a_file_moved_to_another_directory_is_there_once_that_one_is_synced_and_may_be_nowhere_before() {
+    let mut seen = BTreeSet::new();
+    for (seed, synced) in (0..100).map(|seed| (seed, seed % 2 == 0)) {
+        let (disk, _) = disk(seed);
+        disk.create_dir_all(Path::new("/a")).unwrap();
+        disk.create_dir_all(Path::new("/b")).unwrap();
+        disk.create_new(Path::new("/a/x")).unwrap().sync().unwrap();
+        disk.rename(Path::new("/a/x"), Path::new("/b/x")).unwrap();
+        if synced {
+            disk.sync_dir(Path::new("/b")).unwrap();
+        }
+        disk.cut_power();
+        let files = disk.files();
+        assert!(!synced || files.contains(&PathBuf::from("/b/x")), "{files:?}");
+        seen.insert((synced, files));
+    }
+    assert!(seen.contains(&(false, vec![PathBuf::from("/f")])), "{seen:?}");
+}
+
+#[test]
 fn a_killed_process_loses_nothing_but_its_locks() {
     let (disk, file) = disk(1);
     assert!(file.try_lock().unwrap());

@@ -1,0 +1,140 @@
+use std::sync::mpsc;
+use std::time::Duration;
+
+use strongroom_seal::SeededRandom;
+use strongroom_seal::stream::StreamSpec;
+use strongroom_store::sim::{Call, SimDisk, Trouble};
+use strongroom_store::{CommitError, ReadError};
+
+use super::*;
+use crate::layers::{ContentKeys, Layers};
+use crate::rows::ContentId;
+use crate::sse::Belongs;
+use crate::{BucketName, ObjectName};
+
+const GROUP: GroupId = GroupId(1);
+
+struct Fixture {
+    disk: SimDisk,
+    blobs: Arc<Blobs>,
+    random: SeededRandom,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let disk = SimDisk::from_seed(1);
+        let blobs = Arc::new(Blobs::open(Arc::new(disk.clone()), Path::new("/blobs"), 1).unwrap());
+        Self { disk, blobs, random: SeededRandom::dangerous_from_seed(1) }
+    }
+
+    fn writer(&self, group: GroupId) -> BlobWriter {
+        let keys = ContentKeys::generate(Layers::One, &self.random);
+        let id = self.blobs.new_id(&self.random);
+        let belongs = Belongs {
+            bucket: BucketName::parse("bucket").unwrap(),
+            group,
+            name: ObjectName::parse("name").unwrap(),
+            content: ContentId::generate(&self.random),
+        };
+        let places = belongs.blob(1, &id);
+        let how = (&keys, &places, StreamSpec::default());
+        BlobWriter::create(&self.blobs, group, id, how, &self.random).unwrap()
+    }
+
+    fn written(&self) -> WrittenBlob {
+        self.writer(GROUP).finish().unwrap()
+    }
+}
+
+#[test]
+fn a_close_is_clean_if_every_blob_had_a_known_outcome() {
+    let fixture = Fixture::new();
+    fixture.written().place().unwrap().end(None);
+    fixture.written().place().unwrap().end(Some(&ObjectError::NoSpace));
+    drop(fixture.written().place().unwrap());
+    drop(fixture.writer(GROUP));
+    assert_eq!(fixture.disk.files().len(), 1);
+    assert!(fixture.blobs.close());
+}
+
+#[test]
+fn a_close_is_not_clean_while_a_blob_has_no_outcome_or_after_an_unknown_one() {
+    let fixture = Fixture::new();
+    let placed = fixture.written().place().unwrap();
+    assert!(!fixture.blobs.close());
+    placed.end(None);
+    assert!(fixture.blobs.close());
+
+    let fixture = Fixture::new();
+    let error = ReadError::NoSuchGroup { group: GROUP };
+    let unknown = ObjectError::Commit(CommitError::NotAppliedYet { group: GROUP, error });
+    fixture.written().place().unwrap().end(Some(&unknown));
+    assert_eq!(fixture.disk.files().len(), 1, "a row may name it");
+    assert!(!fixture.blobs.close());
+}
+
+#[test]
+fn a_close_is_not_clean_after_a_file_that_could_not_be_removed() {
+    let fixture = Fixture::new();
+    let placed = fixture.written().place().unwrap();
+    let error = io::ErrorKind::Other;
+    fixture.disk.plan(Trouble { call: Some(Call::Remove), after: 0, error, lasting: false });
+    drop(placed);
+    assert_eq!(fixture.disk.files().len(), 1);
+    assert!(!fixture.blobs.close());
+}
+
+#[test]
+fn nobody_places_a_blob_after_a_close() {
+    let fixture = Fixture::new();
+    let written = fixture.written();
+    assert!(fixture.blobs.close());
+    assert!(matches!(written.place(), Err(ObjectError::Stopping)));
+    assert!(fixture.disk.files().is_empty());
+    assert!(fixture.blobs.close());
+}
+
+/// Waits until the disk keeps somebody waiting.
+fn held_up(disk: &SimDisk) -> bool {
+    (0..5000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        disk.is_waited_for()
+    })
+}
+
+#[test]
+fn a_request_that_is_given_up_removes_its_file_without_keeping_other_tasks_waiting() {
+    let fixture = Fixture::new();
+    let writer = fixture.writer(GROUP);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let (sender, receiver) = mpsc::channel();
+    fixture.disk.hold();
+    let given_up = runtime.spawn(async move { drop(writer) });
+    assert!(held_up(&fixture.disk));
+    runtime.spawn(async move { sender.send(()).unwrap() });
+    let others = receiver.recv_timeout(Duration::from_secs(5));
+    fixture.disk.go_on();
+    runtime.block_on(given_up).unwrap();
+    assert!(others.is_ok(), "the only thread waited for the disk");
+    assert!(fixture.disk.files().is_empty());
+}
+
+#[test]
+fn the_directory_of_one_group_is_made_while_that_of_another_waits_for_the_disk() {
+    let fixture = Fixture::new();
+    fixture.writer(GroupId(2)).finish().unwrap().place().unwrap().end(None);
+    let slow = fixture.written();
+    fixture.disk.hold();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| slow.place().unwrap().end(None));
+        assert!(held_up(&fixture.disk));
+        // What needs no call of the disk is not kept waiting by one.
+        let blobs = Arc::clone(&fixture.blobs);
+        let (sender, receiver) = mpsc::channel();
+        scope.spawn(move || sender.send(blobs.make_dir(GroupId(2)).is_ok()));
+        let made = receiver.recv_timeout(Duration::from_secs(5));
+        fixture.disk.go_on();
+        slow.join().unwrap();
+        assert_eq!(made, Ok(true));
+    });
+}
