@@ -11,7 +11,7 @@
 mod group;
 mod mend;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -85,7 +85,7 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct State {
-    slots: HashMap<GroupId, Slot>,
+    slots: BTreeMap<GroupId, Slot>,
     known: HashMap<GroupId, Known>,
     uses: u64,
     roots_moved: u64,
