@@ -258,7 +258,8 @@ async fn rows_of_no_table_and_entries_that_no_version_names_are_told_by_name() {
     assert_eq!(entries.len(), 2);
     let (mut key, value) = (entries[0].0.to_vec(), entries[0].1.to_vec());
     *key.last_mut().unwrap() ^= 1;
-    drop(reading);
+    // Rows hold the file open, and it is to be closed.
+    drop((entries, reading));
     put_rows(&fixture.store, group, &[(&key, &value), (b"x/unheard", b"1"), (b"state", b"1"), (b"c", b"1")]);
     *key.last_mut().unwrap() ^= 2;
     put_rows(&fixture.store, group, &[(&key, b"no entry")]);
