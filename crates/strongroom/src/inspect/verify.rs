@@ -389,7 +389,8 @@ fn summary_json(counts: Option<Counts>, objects: Option<ObjectCounts>, damage: u
     }
     if let Some(objects) = objects {
         json["objects"] = json!({
-            "system_rows": objects.system_rows, "buckets": objects.buckets, "objects": objects.objects, "delete_markers": objects.delete_markers,
+            "system_rows": objects.system_rows,
+            "buckets": objects.buckets, "objects": objects.objects, "delete_markers": objects.delete_markers,
             "uploads": objects.uploads, "parts": objects.parts, "inline": objects.inline, "blobs": objects.blobs,
             "bytes": objects.bytes, "customer_keys": objects.customer, "keys_not_to_be_had": objects.keyless,
             "orphans": objects.orphans, "orphan_bytes": objects.orphan_bytes, "garbage": objects.garbage,
