@@ -203,3 +203,38 @@ def test_a_backup_to_a_directory_that_is_none_is_refused_and_the_server_goes_on(
     assert refused.returncode != 0 and "another store" in refused.stderr, refused.stderr
     assert server.ready()
     assert server.stop() == 0
+
+
+def test_only_the_newest_snapshots_are_kept_if_that_is_asked_for(start):
+    server = start()
+    target = server.data_dir.parent / "kept"
+    s3 = server.client()
+    s3.create_bucket(Bucket="album")
+    bodies = []
+    for turn in range(3):
+        if turn:
+            s3.delete_object(Bucket="album", Key=f"object {turn - 1}")
+        bodies.append(data(300 * KIB, turn))
+        s3.put_object(Bucket="album", Key=f"object {turn}", Body=bodies[-1])
+        taken = admin(server.data_dir, "backup", target, "--keep", "2")
+        assert taken["snapshot"]["number"] == turn + 1
+        removed = taken["removed"]
+        assert removed["snapshots"] == ([1] if turn == 2 else []), removed
+    assert removed["files"] == 1 and removed["bytes"] > 300 * KIB and removed["chunks"] >= 1
+    listed = admin(server.data_dir, "backup", target, "--list")
+    assert [snapshot["number"] for snapshot in listed] == [2, 3]
+    for number in (2, 3):
+        admin(server.data_dir, "backup", target, "--verify", "--snapshot", str(number))
+    gone = admin(server.data_dir, "backup", target, "--verify", "--snapshot", "1", check=False)
+    assert gone.returncode == 1 and "no snapshot 1" in gone.stderr
+    # A manifest that cannot be read keeps everything where it is, and the new snapshot is there all the same.
+    manifest = target / "snapshots" / f"{2:016x}"
+    right = manifest.read_bytes()
+    manifest.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    refused = admin(server.data_dir, "backup", target, "--keep", "1", check=False)
+    assert refused.returncode == 1 and str(manifest) in refused.stderr, refused.stderr
+    manifest.write_bytes(right)
+    done = admin(server.data_dir, "backup", target, "--keep", "1")
+    assert done["removed"]["snapshots"] == [2, 3, 4] and done["snapshot"]["number"] == 5
+    for arguments in (("--keep", "0"), ("--keep", "1", "--list")):
+        assert admin(server.data_dir, "backup", target, *arguments, check=False).returncode == 2

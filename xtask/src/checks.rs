@@ -2,5 +2,6 @@
 
 pub(crate) mod arrows;
 pub(crate) mod licences;
+mod readers;
 mod spdx;
 pub(crate) mod tidy;

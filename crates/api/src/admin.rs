@@ -41,7 +41,7 @@ mod routes;
 mod serve;
 
 pub use audit::{AuditAct, AuditPage, AuditPlace, EventTarget, EventsReport};
-pub use backup::{BackupProgress, BackupState, BackupStatus, Snapshot, StartBackup};
+pub use backup::{BackupProgress, BackupState, BackupStatus, RemovedBackups, Snapshot, StartBackup};
 pub use checkpoint::Checkpoint;
 pub use door::{Admin, AdminDeps};
 pub use error::{AdminError, Fault};

@@ -35,7 +35,7 @@ fn root(key_version: u32) -> RootKeyName {
 
 fn backup(state: BackupState) -> BackupStatus {
     let progress = BackupProgress { stage: "rows".into(), rows: 17, ..BackupProgress::default() };
-    BackupStatus { target: "/backups".into(), state, progress, snapshot: None, error: None }
+    BackupStatus { target: "/backups".into(), state, progress, snapshot: None, removed: None, error: None }
 }
 
 fn status() -> ResealStatus {

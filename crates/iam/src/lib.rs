@@ -17,6 +17,7 @@
 mod access_keys;
 mod ask;
 mod changes;
+mod check;
 mod credentials;
 mod decide;
 mod draft;
@@ -43,6 +44,7 @@ mod users;
 
 pub use ask::{Arn, Ask, Decision, Facts};
 pub use changes::{Change, ChangeKind};
+pub use check::check_row;
 pub use credentials::{AccessKey, Credentials, CredentialsError, Secret};
 pub use error::{IamError, Thing};
 pub use iam::{FirstStart, Iam, IamOptions};

@@ -1,11 +1,13 @@
 //! Backups with blobs: the store's snapshots and the files that its rows stand for (`docs/spec/backup.md`).
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use strongroom_store::backup::{
-    Attachments, BackupError, BackupOptions, BackupProgress, FilePath, RestoreOptions, Restored, SnapshotInfo,
+    Attachments, BackupError, BackupOptions, BackupProgress, FilePath, Pruned, RestoreOptions, Restored,
+    SnapshotInfo,
 };
 use strongroom_store::{GroupId, StoreOptions};
 use tokio::sync::RwLock;
@@ -79,6 +81,23 @@ impl Objects {
             taken
         };
         // A task that does not end has lost its runtime.
+        tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Stopped)?
+    }
+}
+
+impl Objects {
+    /// Keeps the newest `keep` snapshots of a target and removes the others, with what only they need.
+    ///
+    /// # Errors
+    /// Nothing was removed, or less than there was to remove; what stays is whole either way.
+    pub async fn prune_backups(&self, target: PathBuf, keep: NonZeroU64) -> Result<Pruned, BackupError> {
+        let inner = Arc::clone(&self.0);
+        let running = Arc::clone(&inner.backups.running).read_owned().await;
+        let work = move || {
+            let pruned = inner.store.prune_backups(&target, &inner.options.disk, keep);
+            drop(running);
+            pruned
+        };
         tokio::task::spawn_blocking(work).await.map_err(|_| BackupError::Stopped)?
     }
 }

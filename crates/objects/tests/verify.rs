@@ -5,6 +5,7 @@ mod support;
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +13,7 @@ use strongroom_objects::verify::*;
 use strongroom_objects::*;
 use strongroom_seal::CustomerKey;
 use strongroom_store::inspect::{Finding, Offline, Watch};
+use strongroom_store::{Command, GroupId, Store, Write};
 use support::*;
 
 const LENGTH: usize = 3 * 65_536 + 100;
@@ -19,12 +21,16 @@ const THREADS: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
 #[derive(Default)]
 struct Seen {
+    /// How often and how much was told to have been looked at: pages and log, then contents.
+    told: [Mutex<Vec<u64>>; 2],
     objects: Mutex<Vec<ObjectFinding>>,
     store: Mutex<Vec<String>>,
 }
 
 impl Watch for Seen {
-    fn checked(&self, _: u64) {}
+    fn checked(&self, bytes: u64) {
+        self.told[0].lock().unwrap().push(bytes);
+    }
 
     fn found(&self, finding: Finding) {
         if let Finding::Damage { error, .. } = finding {
@@ -34,7 +40,9 @@ impl Watch for Seen {
 }
 
 impl VerifyWatch for Seen {
-    fn checked(&self, _: u64) {}
+    fn checked(&self, bytes: u64) {
+        self.told[1].lock().unwrap().push(bytes);
+    }
 
     fn found(&self, finding: ObjectFinding) {
         self.objects.lock().unwrap().push(finding);
@@ -42,6 +50,11 @@ impl VerifyWatch for Seen {
 }
 
 async fn check(dir: &Path, with_kms: bool) -> (ObjectCounts, Vec<ObjectFinding>, Vec<String>) {
+    let (counts, seen) = look(dir, with_kms).await;
+    (counts, seen.objects.into_inner().unwrap(), seen.store.into_inner().unwrap())
+}
+
+async fn look(dir: &Path, with_kms: bool) -> (ObjectCounts, Seen) {
     let dir = dir.to_owned();
     let runtime = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
@@ -49,9 +62,10 @@ async fn check(dir: &Path, with_kms: bool) -> (ObjectCounts, Vec<ObjectFinding>,
         let seen = Seen::default();
         let image = unlocked.verify(THREADS, &seen).image.unwrap();
         let kms = with_kms.then(|| MemoryKeys::new() as Arc<dyn strongroom_kms::Provider>);
-        let options = VerifyOptions { blob_dir: blob_dir(&dir), kms, runtime, threads: THREADS };
+        let options =
+            VerifyOptions { blob_dir: blob_dir(&dir), kms, others: None, runtime, threads: THREADS };
         let counts = verify(&image, &options, &seen);
-        (counts, seen.objects.into_inner().unwrap(), seen.store.into_inner().unwrap())
+        (counts, seen)
     })
     .await
     .unwrap()
@@ -221,4 +235,78 @@ async fn older_versions_are_checked_like_current_ones() {
         panic!("{found:?}");
     };
     assert_eq!((place.name.as_str(), place.version), ("name", large.version));
+}
+
+/// Puts rows into a group as no operation does.
+fn put_rows(store: &Store, group: GroupId, rows: &[(&[u8], &[u8])]) {
+    let write = |(key, value): &(&[u8], &[u8])| Write::Put { key: key.to_vec(), value: value.to_vec() };
+    let command = Command { group, checks: Vec::new(), writes: rows.iter().map(write).collect() };
+    store.commit_blocking(command).unwrap();
+}
+
+#[tokio::test]
+async fn rows_of_no_table_and_entries_that_no_version_names_are_told_by_name() {
+    let fixture = Fixture::new().await;
+    fixture.put("name", "content").await;
+    fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+    fixture.put("name", "newer").await;
+    let group = *fixture.store.groups().last().unwrap();
+    // The entry of the newer version, copied to another content: the last 16 bytes of its key.
+    let reading = fixture.store.read(group).unwrap();
+    let entries = reading.range(Bound::Included(b"c"), Bound::Excluded(b"d")).unwrap();
+    let entries: Vec<_> = entries.map(Result::unwrap).collect();
+    assert_eq!(entries.len(), 2);
+    let (mut key, value) = (entries[0].0.to_vec(), entries[0].1.to_vec());
+    *key.last_mut().unwrap() ^= 1;
+    // Rows hold the file open, and it is to be closed.
+    drop((entries, reading));
+    put_rows(&fixture.store, group, &[(&key, &value), (b"x/unheard", b"1"), (b"state", b"1"), (b"c", b"1")]);
+    *key.last_mut().unwrap() ^= 2;
+    put_rows(&fixture.store, group, &[(&key, b"no entry")]);
+    let system: [(&[u8], &[u8]); 4] =
+        [(b"audit/1", b"?"), (b"events/told/\x01hook", b"?"), (b"blobs/swept", b"?"), (b"later/row", b"?")];
+    put_rows(&fixture.store, GroupId::SYSTEM, &system);
+    let dir = closed(fixture).await;
+    let (counts, found, store) = check(dir.path(), true).await;
+    assert!(store.is_empty(), "{store:?}");
+    assert!(found.iter().all(ObjectFinding::is_damage));
+    let mut said: Vec<String> = found.iter().map(ToString::to_string).collect();
+    said.sort();
+    assert_eq!(
+        said,
+        [
+            "bucket bucket, key \"name\": an entry that no version names",
+            "bucket bucket, key \"name\": an entry that no version names and that is malformed",
+            "bucket bucket: the row c of entries is malformed",
+            "bucket bucket: the row state is of no table that is known",
+            "bucket bucket: the row x/unheard is of no table that is known",
+            "bucket system: the row audit/1 of audit trail is malformed",
+            "bucket system: the row blobs/swept of blobs is malformed",
+            "bucket system: the row events/told/\\x01hook of places in audit streams is malformed",
+            "bucket system: the row later/row is of no table that is known",
+        ]
+    );
+    assert_eq!(counts.objects, 2);
+    assert!(counts.system_rows >= 5);
+}
+
+#[tokio::test]
+async fn progress_is_told_in_small_steps_and_comes_to_all_that_there_is() {
+    let fixture = Fixture::new().await;
+    let length = 5 << 20;
+    fixture.put("large", noise(1, length)).await;
+    fixture.put("small", noise(2, 1000)).await;
+    let dir = closed(fixture).await;
+    let (counts, seen) = look(dir.path(), true).await;
+    let [store, objects] = seen.told.map(|told| told.into_inner().unwrap());
+    let told: u64 = objects.iter().sum();
+    assert_eq!(counts.bytes as usize, length + 1000);
+    assert!(told >= counts.bytes && told < counts.bytes + counts.bytes / 100, "{told} of {}", counts.bytes);
+    assert!(objects.iter().all(|step| *step <= 2 << 20), "{objects:?}");
+    let files = |folder: &str| -> u64 {
+        let files = files(&store_dir(dir.path()).join(folder));
+        files.iter().map(|file| fs::metadata(file).unwrap().len()).sum()
+    };
+    let (told, there) = (store.iter().sum::<u64>(), files("pages") + files("log"));
+    assert!(told > 0 && told <= there, "{told} of {there}");
 }

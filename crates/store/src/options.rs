@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use strongroom_seal::{Context, Envelope, OsRandom, Random};
 use zeroize::Zeroizing;
@@ -37,10 +38,16 @@ pub trait RootKeys: Send + Sync + fmt::Debug {
     }
 }
 
-/// Tells the time. Only the ages that reports give for keys come from it.
+/// Tells the time: for the ages that reports give for keys, and for the rate at which pages move to another key.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Seconds since 1970.
     fn now_seconds(&self) -> u64;
+
+    /// How long ago some moment was, which stays the same as long as the process runs. Never goes back.
+    fn ticks(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
 }
 
 /// The operating system's clock.

@@ -12,7 +12,7 @@ mod error;
 mod group;
 mod mend;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,7 +86,7 @@ pub(crate) struct Registry {
 
 #[derive(Debug, Default)]
 struct State {
-    slots: HashMap<GroupId, Slot>,
+    slots: BTreeMap<GroupId, Slot>,
     known: HashMap<GroupId, Known>,
     uses: u64,
     roots_moved: u64,

@@ -250,7 +250,12 @@ impl SimDisk {
 
     /// Whether a call waits.
     pub fn is_waited_for(&self) -> bool {
-        self.world().waiting > 0
+        self.waiting() > 0
+    }
+
+    /// How many calls wait.
+    pub fn waiting(&self) -> u32 {
+        self.world().waiting
     }
 
     /// Ends [`Self::hold`].
@@ -269,6 +274,16 @@ impl SimDisk {
         let mut world = self.world();
         world.files = snapshot.0.clone();
         world.restart();
+    }
+
+    /// Writes down each call from now on, until [`Self::traced`].
+    pub fn trace(&self) {
+        self.world().trace = Some(Vec::new());
+    }
+
+    /// The calls since [`Self::trace`], each with where and what. No more are written down.
+    pub fn traced(&self) -> Vec<String> {
+        self.world().trace.take().unwrap_or_default()
     }
 
     /// How often this call was made so far.

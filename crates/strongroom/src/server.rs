@@ -38,6 +38,12 @@ use crate::cli::ServerArgs;
 use crate::config::{Config, LogFormat, PASSPHRASE_VARIABLE, UnlockSource};
 use crate::events::{Acts, Events};
 pub(crate) use kms_generation::of_image as kms_generation_of;
+
+/// Of a row of the system group that the server itself keeps: its table, and whether it is as it must be.
+pub(crate) fn check_row(key: &[u8], value: &[u8]) -> Option<(&'static str, bool)> {
+    let note = kms_generation::check_row(key, value).map(|good| ("notes of the KMS", good));
+    note.or_else(|| probe::check_row(key, value).map(|good| ("probes", good)))
+}
 pub(crate) use root_keys::KmsRootKeys;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::readers;
 use crate::problem::{Problem, verdict};
 use crate::process;
 
@@ -28,9 +29,9 @@ const LEFTOVERS: &[(&str, &str)] = &[
 ];
 
 /// One tracked text file.
-struct Source {
-    path: String,
-    text: String,
+pub(super) struct Source {
+    pub(super) path: String,
+    pub(super) text: String,
 }
 
 /// Checks every tracked text file.
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result<(), Problem> {
         broken.extend(lints_inherited(source));
         broken.extend(silent_allow(source));
     }
+    broken.extend(readers::untried(&sources));
     for (path, ..) in RATCHET.iter().filter(|(path, ..)| !paths.contains(path)) {
         broken.push(format!("{path}: in the ratchet list, but gone"));
     }
@@ -77,6 +79,11 @@ fn tracked(root: &Path) -> Result<Vec<Source>, Problem> {
 
 fn is_code(path: &str) -> bool {
     path.ends_with(".rs") || path.ends_with(".py") || path.ends_with(".mjs")
+}
+
+/// Whether a source file has tests alone.
+pub(super) fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
 fn length(source: &Source) -> Option<String> {

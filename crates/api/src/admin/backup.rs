@@ -1,5 +1,7 @@
 //! `POST`, `GET` and `DELETE /backup`.
 
+use std::num::NonZeroU64;
+
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,9 @@ use super::{AdminDeps, RootKeyName};
 pub struct StartBackup {
     /// The directory of the backups: an absolute path on the server's machine.
     pub target: String,
+    /// How many of the newest snapshots stay once the new one is there; all if it is not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<NonZeroU64>,
 }
 
 /// The backup that runs, or the last one since the server started.
@@ -26,8 +31,24 @@ pub struct BackupStatus {
     pub progress: BackupProgress,
     /// What came of it, if it is done.
     pub snapshot: Option<Snapshot>,
-    /// Why it failed, if it did.
+    /// What was removed of older ones, if that was asked for and done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RemovedBackups>,
+    /// Why it failed, if it did. With a snapshot: why older ones were not removed.
     pub error: Option<String>,
+}
+
+/// What was removed from a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedBackups {
+    /// The numbers of the snapshots, ascending.
+    pub snapshots: Vec<u64>,
+    /// Chunks of rows that no other snapshot named.
+    pub chunks: u64,
+    /// Files of content that no other snapshot named.
+    pub files: u64,
+    /// The bytes of both.
+    pub bytes: u64,
 }
 
 /// Whether a backup runs.

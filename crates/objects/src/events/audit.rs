@@ -283,11 +283,11 @@ impl Objects {
     }
 }
 
-fn entry_key(seq: u64) -> Vec<u8> {
+pub(crate) fn entry_key(seq: u64) -> Vec<u8> {
     [TRAIL, &seq.to_be_bytes()].concat()
 }
 
-fn seq_of_key(key: &[u8]) -> Option<u64> {
+pub(crate) fn seq_of_key(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.strip_prefix(TRAIL)?.try_into().ok()?))
 }
 
@@ -297,6 +297,17 @@ fn told_key(stream: AuditStream, target: &str) -> Vec<u8> {
         AuditStream::Identities => 2,
     };
     [TOLD, &[number], target.as_bytes()].concat()
+}
+
+/// Of a row of the system group: whether it is as it must be, if it is one of the trail or a place in it.
+pub(crate) fn check_row(key: &[u8], value: &[u8]) -> Option<(&'static str, bool)> {
+    if key.starts_with(TRAIL) {
+        let good = seq_of_key(key).is_some_and(|seq| AuditEntry::decode(seq, value).is_ok());
+        return Some(("audit trail", good));
+    }
+    let (stream, target) = key.strip_prefix(TOLD)?.split_first().unwrap_or((&0, &[]));
+    let named = matches!(stream, 1 | 2) && !target.is_empty() && std::str::from_utf8(target).is_ok();
+    Some(("places in audit streams", named && decode_told(value).is_ok()))
 }
 
 pub(crate) fn encode_told(seq: u64) -> Vec<u8> {

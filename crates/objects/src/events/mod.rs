@@ -18,9 +18,9 @@ pub use rules::{
     RULE_FILTER_LEN_MAX, RULE_ID_LEN_MAX, RuleError, TARGET_ID_LEN_MAX, TargetArn, is_target_id,
 };
 
-pub(crate) use audit::Audit;
+pub(crate) use audit::{Audit, check_row as check_audit_row};
 #[cfg(feature = "fuzzing")]
-pub(crate) use audit::{decode_told, encode_told};
+pub(crate) use audit::{decode_told, encode_told, entry_key, seq_of_key};
 pub(crate) use origin::{current, inherited};
 pub(crate) use outbox::{Happened, Outbox, What};
 #[cfg(feature = "fuzzing")]

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::events::{
     AuditEntry, AuditKind, Event, EventKey, EventKind, NotificationConfig, decode_told, encode_told,
-    event_key, event_of_key,
+    entry_key, event_key, event_of_key, seq_of_key,
 };
 use crate::{
     BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
@@ -48,6 +48,8 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("objects/notification", notification_seeds, of_notification),
     Decoder::new("objects/upload key", upload_key_seeds, of_upload),
     Decoder::new("objects/blob key", blob_key_seeds, of_blob),
+    Decoder::new("objects/body key", body_key_seeds, of_body),
+    Decoder::new("objects/audit key", audit_key_seeds, of_audit),
 ];
 
 fn row<T>(bytes: &[u8], decode: fn(&[u8]) -> Result<T, RowError>, encode: fn(&T) -> Vec<u8>) -> bool {
@@ -298,4 +300,25 @@ fn audit_seeds() -> Vec<Vec<u8>> {
 
 fn told_seeds() -> Vec<Vec<u8>> {
     vec![encode_told(3)]
+}
+
+fn body_key_seeds() -> Vec<Vec<u8>> {
+    let name = ObjectName::parse("grüße/a").ok();
+    name.iter().map(|name| super::body_key(name, &ContentId([7; 16]))).collect()
+}
+
+fn of_body(key: &[u8]) -> bool {
+    let Some((name, id)) = super::body_of_key(key) else { return false };
+    assert_eq!(super::body_key(&name, &id)[1..], key[1..], "one key per body");
+    true
+}
+
+fn audit_key_seeds() -> Vec<Vec<u8>> {
+    vec![entry_key(9)]
+}
+
+fn of_audit(key: &[u8]) -> bool {
+    let Some(seq) = seq_of_key(key) else { return false };
+    assert_eq!(entry_key(seq), key, "one key per entry");
+    true
 }

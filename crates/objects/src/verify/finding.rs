@@ -74,6 +74,22 @@ pub enum ObjectFinding {
         /// Its key.
         key: Vec<u8>,
     },
+    /// A row is authentic and of no table that is known.
+    Unknown {
+        /// The bucket.
+        bucket: String,
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// An entry that no version names. Its bytes are never read, and commands leave none behind.
+    Nameless {
+        /// The bucket.
+        bucket: String,
+        /// The object's key.
+        name: String,
+        /// Whether the entry itself is as it must be.
+        decodes: bool,
+    },
     /// Rows could not be read, so nothing is known of what they describe.
     Unread(UnreadRows),
     /// A file could not be read for another reason than damage.
@@ -158,6 +174,13 @@ impl fmt::Display for ObjectFinding {
             Self::Row { bucket, table, key } => {
                 write!(f, "bucket {bucket}: the row {} of {table} is malformed", key.escape_ascii())
             }
+            Self::Unknown { bucket, key } => {
+                write!(f, "bucket {bucket}: the row {} is of no table that is known", key.escape_ascii())
+            }
+            Self::Nameless { bucket, name, decodes } => {
+                let decodes = if *decodes { "" } else { " and that is malformed" };
+                write!(f, "bucket {bucket}, key {name:?}: an entry that no version names{decodes}")
+            }
             Self::Unread(unread) => unread.fmt(f),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::KeyNotToBeHad { place, error } => write!(f, "{place}: not verified: {error}"),
@@ -176,6 +199,8 @@ impl fmt::Display for ObjectFinding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct ObjectCounts {
+    /// Rows of the system group.
+    pub system_rows: u64,
     /// Buckets.
     pub buckets: u64,
     /// Versions of objects.

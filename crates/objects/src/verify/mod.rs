@@ -13,6 +13,7 @@ mod finding;
 mod orphans;
 mod rows;
 mod scan;
+mod system;
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -21,6 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 
 use strongroom_kms::Provider;
+use strongroom_seal::GroupKey;
 use strongroom_store::disk::Disk;
 use strongroom_store::inspect::{Image, ReadOnlyDisk};
 use tokio::runtime::Handle;
@@ -40,6 +42,8 @@ pub struct VerifyOptions {
     pub blob_dir: PathBuf,
     /// What unwraps the keys of SSE-KMS. Without it such content is counted as not verifiable.
     pub kms: Option<Arc<dyn Provider>>,
+    /// Who knows the rows that this crate does not; without it they are of no table.
+    pub others: Option<Arc<dyn OtherRows>>,
     /// Where the KMS is asked.
     pub runtime: Handle,
     /// How many threads open content.
@@ -53,6 +57,18 @@ impl fmt::Debug for VerifyOptions {
             .field("threads", &self.threads)
             .finish_non_exhaustive()
     }
+}
+
+/// Knows the rows of the system group that others than this crate keep there.
+pub trait OtherRows: Send + Sync {
+    /// Which table the row is of, and whether it is authentic and as it must be; `None` if nobody keeps such rows.
+    /// `group_key` has the system group's keys.
+    fn check(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        group_key: &dyn Fn(u32) -> Option<GroupKey>,
+    ) -> Option<(&'static str, bool)>;
 }
 
 /// Is told how a verification goes on, from several threads.

@@ -12,7 +12,7 @@ use super::scan::{Rows, table_name};
 use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
 use crate::events::{Event, event_of_key};
 use crate::rows::{
-    self, BlobId, Body, BucketRow, ContentAt, GroupState, Head, HeadKind, PartRow, UploadRow, table,
+    self, BlobId, Body, ContentAt, ContentId, GroupState, Head, HeadKind, PartRow, UploadRow, table,
 };
 use crate::sse::Belongs;
 use crate::{BucketName, Damaged, ObjectName, UploadId, VersionId};
@@ -45,54 +45,13 @@ impl Verifier<'_> {
         }
     }
 
-    /// The buckets that the system group names. All rows of the system group are read.
-    fn buckets(&self) -> Vec<(BucketName, GroupId)> {
-        let (from, to) = rows::system_buckets();
-        let documents = rows::system_documents();
-        let mut buckets = Vec::new();
-        let mut read = || -> Result<(), ReadError> {
-            for row in self.image.read(GroupId::SYSTEM)?.range(Bound::Unbounded, Bound::Unbounded)? {
-                let (key, value) = row?;
-                if key >= documents.0 && key < documents.1 {
-                    let good = rows::document_of_key(&key).is_some_and(|(kind, group)| {
-                        // Buckets come before documents.
-                        buckets.iter().any(|(_, of)| *of == group)
-                            && rows::decode_document(kind, &value).is_ok()
-                    });
-                    if !good {
-                        self.malformed("system", "documents", &key);
-                    }
-                    continue;
-                }
-                if key < from || key >= to {
-                    continue;
-                }
-                let name = std::str::from_utf8(&key[from.len()..]).ok();
-                let name = name.and_then(|name| BucketName::parse(name).ok());
-                match (name, BucketRow::decode(&value)) {
-                    (Some(name), Ok(row)) => buckets.push((name, row.group)),
-                    _ => self.malformed("system", "buckets", &key),
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = read() {
-            self.watch.found(ObjectFinding::Unread(super::UnreadRows {
-                bucket: "system".to_owned(),
-                group: GroupId::SYSTEM,
-                table: "names of buckets",
-                after: buckets.last().map(|(name, _)| name.to_string()),
-                before: None,
-                error,
-            }));
-        }
-        buckets
-    }
-
     fn bucket(&self, bucket: &Bucket, jobs: &SyncSender<Job>) {
         let rows = |table| Rows { bucket: &bucket.label, group: bucket.group, table };
+        self.of_no_table(&bucket.label, bucket.group);
         self.scan(rows(rows::STATE[0]), &mut |_, key, value| {
-            if GroupState::decode(value).is_err() {
+            if key != rows::STATE {
+                self.unknown(&bucket.label, key);
+            } else if GroupState::decode(value).is_err() {
                 self.malformed(&bucket.label, "state", key);
             }
             Ok(())
@@ -126,6 +85,19 @@ impl Verifier<'_> {
             };
             if !there {
                 self.malformed(&bucket.label, table_name(table::NULL), key);
+            }
+            Ok(())
+        });
+        let mut versions = VersionsOf::default();
+        self.scan(rows(table::BODY), &mut |reading, key, value| {
+            let Some((name, content)) = rows::body_of_key(key) else {
+                self.malformed(&bucket.label, table_name(table::BODY), key);
+                return Ok(());
+            };
+            if !versions.name(reading, &name, content)? {
+                let decodes = Body::decode(value).is_ok();
+                let (bucket, name) = (bucket.label.clone(), name.as_str().to_owned());
+                self.watch.found(ObjectFinding::Nameless { bucket, name, decodes });
             }
             Ok(())
         });
@@ -273,8 +245,45 @@ impl Verifier<'_> {
         self.watch.found(ObjectFinding::Damaged { place, what: ObjectDamage::Of(what) });
     }
 
-    fn malformed(&self, bucket: &str, table: &'static str, key: &[u8]) {
+    pub(super) fn unknown(&self, bucket: &str, key: &[u8]) {
+        self.watch.found(ObjectFinding::Unknown { bucket: bucket.to_owned(), key: key.to_vec() });
+    }
+
+    pub(super) fn malformed(&self, bucket: &str, table: &'static str, key: &[u8]) {
         self.watch.found(ObjectFinding::Row { bucket: bucket.to_owned(), table, key: key.to_vec() });
+    }
+}
+
+/// The contents that the versions of one name have: rows of one name lie beside one another.
+#[derive(Default)]
+struct VersionsOf {
+    name: Option<ObjectName>,
+    contents: HashSet<ContentId>,
+}
+
+impl VersionsOf {
+    /// Whether a version of the name has this content.
+    fn name(&mut self, reading: &Reading, name: &ObjectName, content: ContentId) -> Result<bool, ReadError> {
+        if self.name.as_ref() != Some(name) {
+            self.name = None;
+            self.contents.clear();
+            self.take(reading.get(&rows::head_key(name))?.as_deref());
+            let from = rows::versions_of(name.as_bytes());
+            let to = rows::end_of_prefix(&from);
+            for row in reading.range(Bound::Included(&from), Bound::Excluded(&to))? {
+                self.take(Some(&row?.1));
+            }
+            self.name = Some(name.clone());
+        }
+        Ok(self.contents.contains(&content))
+    }
+
+    /// A head that does not decode is reported with its table.
+    fn take(&mut self, head: Option<&[u8]>) {
+        let head = head.and_then(|row| Head::decode(row).ok());
+        if let Some(HeadKind::Object(object)) = head.map(|head| head.kind) {
+            self.contents.insert(object.content);
+        }
     }
 }
 

@@ -16,6 +16,20 @@ pub(super) struct Rows<'a> {
     pub(super) table: u8,
 }
 
+/// What the keys of a bucket's group begin with.
+pub(super) const TABLES: [u8; 10] = [
+    table::HEAD,
+    table::VERSION,
+    table::NULL,
+    table::BODY,
+    table::UPLOAD,
+    table::PART,
+    table::OWNER,
+    table::GARBAGE,
+    table::EVENT,
+    STATE[0],
+];
+
 /// How far a pass came.
 enum Pass {
     /// All rows were seen.

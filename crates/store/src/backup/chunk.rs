@@ -157,6 +157,27 @@ fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
+/// The items of a chunk, if it is one of this kind: there is at least one.
+pub(super) fn items(kind: Kind, chunk: &[u8]) -> Option<&[u8]> {
+    chunk.strip_prefix(&[VERSION, kind as u8]).filter(|items| !items.is_empty())
+}
+
+pub(super) fn read_row(input: &mut Reader<'_>) -> Result<Row, DecodeError> {
+    let key = input.bytes(KEY_LEN_MAX, "key")?.to_vec();
+    Ok((key, input.bytes(VALUE_LEN_MAX, "value")?.to_vec()))
+}
+
+pub(super) fn read_command(input: &mut Reader<'_>) -> Result<Logged, DecodeError> {
+    let (lsn, group) = (Lsn(input.u64("lsn")?), GroupId(input.u32("group")?));
+    Ok((lsn, group, input.bytes(COMMAND_LEN_MAX, "command")?.to_vec()))
+}
+
+pub(super) fn read_file_entry(input: &mut Reader<'_>) -> Result<FileEntry, DecodeError> {
+    let path = FilePath::parse(input.text(PATH_LEN_MAX, "path")?);
+    let path = path.ok_or(DecodeError::OutOfRange { field: "path" })?;
+    Ok(FileEntry { path, length: input.u64("length")?, digest: *input.array("digest")? })
+}
+
 /// The items of chunks, one after the other.
 pub(super) struct Items<'a> {
     source: &'a Source,
@@ -172,25 +193,15 @@ impl<'a> Items<'a> {
     }
 
     pub(super) fn row(&mut self) -> Result<Option<Row>, BackupError> {
-        self.next(|input| {
-            let key = input.bytes(KEY_LEN_MAX, "key")?.to_vec();
-            Ok((key, input.bytes(VALUE_LEN_MAX, "value")?.to_vec()))
-        })
+        self.next(read_row)
     }
 
     pub(super) fn command(&mut self) -> Result<Option<Logged>, BackupError> {
-        self.next(|input| {
-            let (lsn, group) = (Lsn(input.u64("lsn")?), GroupId(input.u32("group")?));
-            Ok((lsn, group, input.bytes(COMMAND_LEN_MAX, "command")?.to_vec()))
-        })
+        self.next(read_command)
     }
 
     pub(super) fn file(&mut self) -> Result<Option<FileEntry>, BackupError> {
-        self.next(|input| {
-            let path = FilePath::parse(input.text(PATH_LEN_MAX, "path")?);
-            let path = path.ok_or(DecodeError::OutOfRange { field: "path" })?;
-            Ok(FileEntry { path, length: input.u64("length")?, digest: *input.array("digest")? })
-        })
+        self.next(read_file_entry)
     }
 
     /// The file that the item read last was in, for what is wrong with it.
@@ -210,7 +221,7 @@ impl<'a> Items<'a> {
         while self.open.as_ref().is_none_or(|(_, bytes)| self.at == bytes.len()) {
             let Some(chunk) = self.chunks.next() else { return Ok(None) };
             let bytes = self.source.chunk(chunk)?;
-            let right = bytes.len() > HEAD_LEN && bytes[..HEAD_LEN] == [VERSION, self.kind as u8];
+            let right = items(self.kind, &bytes).is_some();
             self.open = Some((chunk, bytes));
             self.at = HEAD_LEN;
             if !right {

@@ -143,7 +143,7 @@ fn is_target(dir: &Path, disk: &dyn Disk) -> Result<bool, BackupError> {
     }
 }
 
-fn lock(dir: &Path, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, BackupError> {
+pub(super) fn lock(dir: &Path, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>, BackupError> {
     let path = dir.join("LOCK");
     let file = match disk.create_new(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path),

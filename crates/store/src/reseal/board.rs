@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::gauge;
 use strongroom_telemetry::names;
@@ -10,7 +10,7 @@ use strongroom_telemetry::names;
 use super::pace::Pace;
 use super::{ResealProgress, ResealStage};
 use crate::keyring::Contents;
-use crate::{GroupId, KeyState, KeyUser, ResealSettings};
+use crate::{Clock, GroupId, KeyState, KeyUser, ResealSettings};
 
 /// Groups whose keys wait for the log are looked at together, at the latest after this long: one checkpoint serves all.
 const GATHER: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const GATHER: Duration = Duration::from_secs(10);
 /// What the workers share.
 #[derive(Debug)]
 pub(crate) struct Board {
-    began: Instant,
+    clock: Arc<dyn Clock>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -96,10 +96,10 @@ pub(super) enum Outcome {
 }
 
 impl Board {
-    pub(crate) fn new(settings: ResealSettings) -> Self {
+    pub(crate) fn new(settings: ResealSettings, clock: Arc<dyn Clock>) -> Self {
         let state = State {
             settings,
-            pace: Pace::new(settings.kib_per_second, Duration::ZERO),
+            pace: Pace::new(settings.kib_per_second, clock.ticks()),
             users: Vec::new(),
             users_complete: false,
             groups: BTreeMap::new(),
@@ -108,7 +108,7 @@ impl Board {
             events: 0,
         };
         show(settings);
-        Self { began: Instant::now(), state: Mutex::new(state), changed: Condvar::new() }
+        Self { clock, state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// There may be something to do: the keyring changed.
@@ -232,7 +232,7 @@ impl Board {
     }
 
     fn now(&self) -> Duration {
-        self.began.elapsed()
+        self.clock.ticks()
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>, most: Option<Duration>) -> MutexGuard<'a, State> {

@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 pub(crate) use self::board::Board;
 pub(crate) use self::worker::Resealer;
+#[cfg(test)]
+pub(crate) use self::worker::Step;
 use crate::{GroupId, KeyUser, ResealSettings, Store, StoreError};
 
 /// What is being done in a group.

@@ -35,6 +35,17 @@ const REST_LOG: Duration = Duration::from_secs(10);
 /// A user that is not done is asked again after this long.
 const REST_USER: Duration = Duration::from_secs(1);
 
+/// What came of a worker's turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// It did something.
+    Worked,
+    /// Nothing to do until there are more events than these, or for so long.
+    Rest(u64, Option<Duration>),
+    /// Nothing any more.
+    Stop,
+}
+
 /// What re-sealing works with. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Resealer {
@@ -78,24 +89,34 @@ impl Resealer {
 
     fn run(&self) {
         loop {
-            let (engine, board) = (&*self.engine, self.board());
-            if engine.closed.load(Ordering::Acquire) || engine.poison.get().is_some() {
-                return;
-            }
-            match board.next(&engine.keyring.contents()) {
-                Job::Pages(group, active) => board.done(group, active, self.pages(group, active)),
-                Job::Values(group, active, users) => {
-                    board.done(group, active, self.values(group, active, &users));
-                }
-                Job::Log(groups) => {
-                    for (group, active, outcome) in self.log(groups) {
-                        board.done(group, active, outcome);
-                    }
-                }
-                Job::Rest(events, most) => board.rest(events, most),
-                Job::Stop => return,
+            match self.step() {
+                Step::Worked => {}
+                Step::Rest(events, most) => self.board().rest(events, most),
+                Step::Stop => return,
             }
         }
+    }
+
+    /// Does one job if there is any. A test that starts no worker calls it itself, and decides what comes in between.
+    pub(crate) fn step(&self) -> Step {
+        let (engine, board) = (&*self.engine, self.board());
+        if engine.closed.load(Ordering::Acquire) || engine.poison.get().is_some() {
+            return Step::Stop;
+        }
+        match board.next(&engine.keyring.contents()) {
+            Job::Pages(group, active) => board.done(group, active, self.pages(group, active)),
+            Job::Values(group, active, users) => {
+                board.done(group, active, self.values(group, active, &users));
+            }
+            Job::Log(groups) => {
+                for (group, active, outcome) in self.log(groups) {
+                    board.done(group, active, outcome);
+                }
+            }
+            Job::Rest(events, most) => return Step::Rest(events, most),
+            Job::Stop => return Step::Stop,
+        }
+        Step::Worked
     }
 
     /// Moves a batch of a group's pages.

@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) changes: u64,
     pub(super) pictures: Option<Vec<Picture>>,
     pub(super) label: u64,
+    pub(super) trace: Option<Vec<String>>,
     /// Calls that change something wait; so many do.
     pub(super) held: bool,
     pub(super) waiting: u32,
@@ -49,6 +50,7 @@ impl World {
             changes: 0,
             pictures: None,
             label: 0,
+            trace: None,
             held: false,
             waiting: 0,
             boot: 0,
@@ -103,6 +105,13 @@ impl World {
         }
     }
 
+    /// Writes a call down that is about to be made.
+    fn note(&mut self, call: impl FnOnce(&Files) -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(call(&self.files));
+        }
+    }
+
     /// How many more blocks of 4096 bytes can be taken.
     fn free_blocks(&self) -> usize {
         // The call that asks was counted already.
@@ -148,6 +157,7 @@ impl Disk for SimDisk {
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.turn();
+        world.note(|_| format!("create {}", path.display()));
         world.call(Call::Create)?;
         if world.files.names.contains_key(path) {
             return Err(io::ErrorKind::AlreadyExists.into());
@@ -165,6 +175,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        world.note(|_| format!("rename {} to {}", from.display(), to.display()));
         world.call(Call::Rename)?;
         let Some(&inode) = world.files.names.get(from) else { return Err(io::ErrorKind::NotFound.into()) };
         let (from, to) = (from.to_path_buf(), to.to_path_buf());
@@ -174,6 +185,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        world.note(|_| format!("remove {}", path.display()));
         world.call(Call::Remove)?;
         if !world.files.names.contains_key(path) {
             return Err(io::ErrorKind::NotFound.into());
@@ -191,6 +203,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        world.note(|_| format!("sync names in {}", path.display()));
         world.call(Call::SyncDir)?;
         world.files.sync_dir(path);
         Ok(())
@@ -237,6 +250,7 @@ impl Drop for SimFile {
 impl DiskFile for SimFile {
     fn read_at(&self, out: &mut [u8], at: u64) -> io::Result<()> {
         let mut world = self.disk.world();
+        world.note(|files| format!("read {} at {at}, {} bytes", files.name_of(self.inode), out.len()));
         let called = world.call(Call::Read);
         let filled = if called.is_ok() { out.len() } else { world.dice.below(out.len() + 1) };
         let content = &world.inode(self)?.content;
@@ -252,6 +266,11 @@ impl DiskFile for SimFile {
         world.inode(self)?;
         let at = usize::try_from(at).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let power_was_on = world.power_left != Some(0);
+        world.note(|files| {
+            let hash =
+                data.iter().fold(0u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+            format!("write {} at {at}, {} bytes, {hash:016x}", files.name_of(self.inode), data.len())
+        });
         let called = world.call(Call::Write);
         let free = world.free_blocks();
         let mut taken = world.inode(self)?.fits(at, data.len(), free);
@@ -274,6 +293,7 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut world = self.disk.turn();
         world.inode(self)?;
+        world.note(|files| format!("length of {} to {len}", files.name_of(self.inode)));
         world.call(Call::SetLen)?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         world.inode_mut(self)?.change(Pending::SetLen(len));
@@ -284,6 +304,7 @@ impl DiskFile for SimFile {
         let mut world = self.disk.turn();
         world.inode(self)?;
         let power_was_on = world.power_left != Some(0);
+        world.note(|files| format!("sync {}", files.name_of(self.inode)));
         let called = world.call(Call::Sync);
         let mut dice = world.dice.clone();
         let inode = world.inode_mut(self)?;

@@ -66,6 +66,12 @@ impl Files {
         self.inodes.get_mut(&inode).map(Arc::make_mut)
     }
 
+    /// What a file is called, for who reads what happened.
+    pub(super) fn name_of(&self, inode: u64) -> String {
+        let name = self.names.iter().find(|(_, at)| **at == inode);
+        name.map_or_else(|| format!("nameless {inode}"), |(path, _)| path.display().to_string())
+    }
+
     pub(super) fn change_name(&mut self, change: NameChange) {
         change.apply(Arc::make_mut(&mut self.names));
         Arc::make_mut(&mut self.pending_names).push(change);

@@ -18,6 +18,8 @@ mod waiting;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use strongroom_seal::{Context, Envelope, OsRandom, Random, RootKey, SeededRandom, record};
 use zeroize::Zeroizing;
@@ -32,17 +34,23 @@ use crate::{
 pub(crate) struct OneKey {
     key: RootKey,
     id: String,
+    random: Arc<dyn Random>,
 }
 
 impl OneKey {
     pub(crate) fn named(id: &str) -> Arc<Self> {
-        Arc::new(Self { key: RootKey::generate(&OsRandom), id: id.to_owned() })
+        Self::drawn(id, Arc::new(OsRandom))
+    }
+
+    /// One whose bytes can be had again.
+    pub(crate) fn drawn(id: &str, random: Arc<dyn Random>) -> Arc<Self> {
+        Arc::new(Self { key: RootKey::generate(&*random), id: id.to_owned(), random })
     }
 }
 
 impl RootKeys for OneKey {
     fn wrap(&self, _: Option<&str>, key: &[u8; 32], context: &Context) -> Result<Envelope, RootKeyError> {
-        let blob = record::seal(&self.key, context, key, &OsRandom);
+        let blob = record::seal(&self.key, context, key, &*self.random);
         Ok(Envelope { provider: "test".into(), key_id: self.id.clone(), key_version: 3, blob })
     }
 
@@ -63,6 +71,27 @@ struct StoppedClock;
 impl Clock for StoppedClock {
     fn now_seconds(&self) -> u64 {
         1_700_000_000
+    }
+}
+
+/// A clock that goes on only when told.
+#[derive(Debug, Default)]
+pub(crate) struct SetClock(AtomicU64);
+
+impl SetClock {
+    pub(crate) fn set(&self, to: Duration) {
+        let nanos = u64::try_from(to.as_nanos()).expect("a test does not take centuries");
+        self.0.store(nanos, Ordering::Release);
+    }
+}
+
+impl Clock for SetClock {
+    fn now_seconds(&self) -> u64 {
+        1_700_000_000
+    }
+
+    fn ticks(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Acquire))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Older keys are re-sealed away, and retire when nothing needs them.
 
+mod turns;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -261,7 +263,7 @@ fn on_a_full_disk_the_work_rests_and_the_store_goes_on() {
 }
 
 #[test]
-fn a_hundred_groups_retire_their_keys_with_few_checkpoints_while_few_are_open() {
+fn many_groups_retire_their_keys_with_few_checkpoints_while_few_are_open() {
     let (disk, keys) = (SimDisk::from_seed(8), OneKey::named("k"));
     let store = Store::create_or_open(StoreOptions { groups_open_max: 4, ..with(&disk, &keys, 1) }).unwrap();
     let groups: Vec<_> = (0..60).map(|name| make_group(&store, &name.to_string())).collect();

@@ -1,6 +1,7 @@
 //! `admin backup`: asks the server for a snapshot, or looks at a target without one.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use clap::Args;
 use indicatif::ProgressBar;
 use reqwest::Method;
 use serde::Serialize;
-use strongroom_api::admin::{BackupProgress, BackupState, BackupStatus, RootKeyName, Snapshot, StartBackup};
+use strongroom_api::admin::{
+    BackupProgress, BackupState, BackupStatus, RemovedBackups, RootKeyName, Snapshot, StartBackup,
+};
 use strongroom_store::backup::{self, SnapshotInfo};
 use strongroom_store::disk::{Disk, OsDisk};
 
@@ -36,6 +39,9 @@ pub(super) struct BackupArgs {
     /// Which snapshot to verify [default: the newest]
     #[arg(long, value_name = "NUMBER", requires = "verify")]
     snapshot: Option<u64>,
+    /// Once the new snapshot is there, remove all but the newest COUNT from TARGET, with what only they need
+    #[arg(long, value_name = "COUNT", conflicts_with_all = ["list", "verify"])]
+    keep: Option<NonZeroU64>,
     #[command(flatten)]
     unlock: UnlockArgs,
 }
@@ -50,7 +56,7 @@ impl BackupArgs {
 /// Asks the server, and shows how far it is until it is done.
 pub(super) async fn run(door: &Connection, output: Output, args: BackupArgs) -> Result<(), AdminFailure> {
     let target = std::path::absolute(&args.target)?;
-    let start = StartBackup { target: target.to_string_lossy().into_owned() };
+    let start = StartBackup { target: target.to_string_lossy().into_owned(), keep: args.keep };
     let mut status: BackupStatus = door.tell(Method::POST, "/backup", &start).await?;
     let bar = bar(output);
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
@@ -70,8 +76,18 @@ pub(super) async fn run(door: &Connection, output: Output, args: BackupArgs) -> 
     }
     bar.finish_and_clear();
     match (&status.snapshot, &status.error) {
-        (Some(_), _) => {
-            output.show(&status, |status| status.snapshot.as_ref().map(taken).unwrap_or_default())
+        (Some(_), error) => {
+            output.show(&status, |status| {
+                let mut said = status.snapshot.as_ref().map(taken).unwrap_or_default();
+                said.extend(status.removed.as_ref().map(removed));
+                said
+            })?;
+            match error {
+                None => Ok(()),
+                Some(error) => {
+                    Err(AdminFailure::Backup(format!("older snapshots were not removed: {error}")))
+                }
+            }
         }
         (None, error) => Err(AdminFailure::Backup(error.clone().unwrap_or_default())),
     }
@@ -146,6 +162,20 @@ fn taken(snapshot: &Snapshot) -> String {
         bytes(snapshot.file_bytes),
         bytes(snapshot.new_bytes),
         count(snapshot.new_files)
+    )
+}
+
+fn removed(removed: &RemovedBackups) -> String {
+    if removed.snapshots.is_empty() {
+        return "no older snapshot had to go\n".to_owned();
+    }
+    let numbers: Vec<String> = removed.snapshots.iter().map(u64::to_string).collect();
+    let freed = bytes(removed.bytes);
+    format!(
+        "removed: snapshots {}, {} chunks, {} files; {freed} freed\n",
+        numbers.join(", "),
+        count(removed.chunks),
+        count(removed.files)
     )
 }
 

@@ -7,15 +7,16 @@ use std::num::NonZeroUsize;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use strongroom_objects::verify::{
-    ObjectCounts, ObjectDamage, ObjectFinding, VerifyOptions, VerifyWatch, verify,
+    ObjectCounts, ObjectDamage, ObjectFinding, OtherRows, VerifyOptions, VerifyWatch, verify,
 };
+use strongroom_seal::GroupKey;
 use strongroom_store::inspect::{Counts, Finding, InspectError, Verified, Watch};
 use strongroom_store::{Damage, GroupId, LogError, OpenError, Place};
 
@@ -79,12 +80,27 @@ pub(super) fn run(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         let options = VerifyOptions {
             blob_dir: args.common.dir.join("blobs"),
             kms: Some(provider.clone()),
+            others: Some(Arc::new(Others)),
             runtime: runtime.handle().clone(),
             threads,
         };
         verify(&image, &options, &watcher)
     });
     watcher.finish(Some(counts), objects)
+}
+
+/// The rows of identities, and the server's own.
+struct Others;
+
+impl OtherRows for Others {
+    fn check(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        group_key: &dyn Fn(u32) -> Option<GroupKey>,
+    ) -> Option<(&'static str, bool)> {
+        strongroom_iam::check_row(key, value, group_key).or_else(|| crate::server::check_row(key, value))
+    }
 }
 
 /// Prints what is found as it is found, and how far it is.
@@ -269,7 +285,13 @@ fn finding_json(finding: &ObjectFinding) -> Value {
             "bucket": unread.bucket, "group": unread.group.to_string(), "table": unread.table, "after": unread.after,
             "before": unread.before,
         }),
-        ObjectFinding::Row { bucket, table, .. } => json!({"bucket": bucket, "table": table}),
+        ObjectFinding::Row { bucket, table, key } => {
+            json!({"bucket": bucket, "table": table, "row": key.escape_ascii().to_string()})
+        }
+        ObjectFinding::Unknown { bucket, key } => {
+            json!({"bucket": bucket, "row": key.escape_ascii().to_string()})
+        }
+        ObjectFinding::Nameless { bucket, name, .. } => json!({"bucket": bucket, "key": name}),
         _ => json!({}),
     }
 }
@@ -317,8 +339,13 @@ fn summary_text(
 fn objects_text(objects: &ObjectCounts) -> Vec<String> {
     let mut lines = vec![
         format!(
-            "objects  {} in {} buckets, {} delete markers, {} parts of {} open uploads",
-            objects.objects, objects.buckets, objects.delete_markers, objects.parts, objects.uploads
+            "objects  {} in {} buckets, {} delete markers, {} parts of {} open uploads, {} rows of the system",
+            objects.objects,
+            objects.buckets,
+            objects.delete_markers,
+            objects.parts,
+            objects.uploads,
+            objects.system_rows
         ),
         format!(
             "content  {} blobs and {} inline, {} opened",
@@ -362,6 +389,7 @@ fn summary_json(counts: Option<Counts>, objects: Option<ObjectCounts>, damage: u
     }
     if let Some(objects) = objects {
         json["objects"] = json!({
+            "system_rows": objects.system_rows,
             "buckets": objects.buckets, "objects": objects.objects, "delete_markers": objects.delete_markers,
             "uploads": objects.uploads, "parts": objects.parts, "inline": objects.inline, "blobs": objects.blobs,
             "bytes": objects.bytes, "customer_keys": objects.customer, "keys_not_to_be_had": objects.keyless,

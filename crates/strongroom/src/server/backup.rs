@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use strongroom_api::admin::{AdminError, BackupProgress, BackupState, BackupStatus, Fault, StartBackup};
+use strongroom_api::admin::{
+    AdminError, BackupProgress, BackupState, BackupStatus, Fault, RemovedBackups, StartBackup,
+};
 use strongroom_objects::Objects;
-use strongroom_store::backup::{BackupError, SnapshotInfo};
+use strongroom_store::backup::{BackupError, Pruned, SnapshotInfo};
 
 use crate::admin::{backup_progress, backup_snapshot};
 
@@ -39,8 +41,10 @@ impl BackupJob {
             state: BackupState::Running,
             progress: BackupProgress::default(),
             snapshot: None,
+            removed: None,
             error: None,
         };
+        let keep = start.keep;
         *job = Some(Job { status: status.clone(), stop: Arc::clone(&stop) });
         drop(job);
         let (objects, job, shown) = (objects.clone(), Arc::clone(&self.0), Arc::clone(&self.0));
@@ -49,16 +53,29 @@ impl BackupJob {
                 update(&shown, |status| status.progress = backup_progress(now));
                 !stop.load(Ordering::Acquire)
             };
-            let ended = objects.backup(target, progress).await;
+            let ended = objects.backup(target.clone(), progress).await;
             say(&ended);
-            update(&job, |status| match ended {
-                Ok(taken) => {
-                    status.state = BackupState::Done;
-                    status.snapshot = Some(backup_snapshot(taken));
+            let pruned = match (&ended, keep) {
+                (Ok(_), Some(keep)) => Some(objects.prune_backups(target, keep).await),
+                _ => None,
+            };
+            update(&job, |status| {
+                status.state = BackupState::Done;
+                match ended {
+                    Ok(taken) => status.snapshot = Some(backup_snapshot(taken)),
+                    Err(error) => {
+                        status.state = BackupState::Failed;
+                        status.error = Some(error.to_string());
+                    }
                 }
-                Err(error) => {
-                    status.state = BackupState::Failed;
-                    status.error = Some(error.to_string());
+                match pruned {
+                    Some(Ok(pruned)) => status.removed = Some(removed(pruned)),
+                    Some(Err(error)) => {
+                        tracing::warn!(%error, "older backups were not removed");
+                        status.state = BackupState::Failed;
+                        status.error = Some(error.to_string());
+                    }
+                    None => {}
                 }
             });
         });
@@ -91,6 +108,11 @@ fn update(job: &Mutex<Option<Job>>, change: impl FnOnce(&mut BackupStatus)) {
 
 fn none() -> AdminError {
     AdminError::new(Fault::Missing, "NoBackup", "no backup was taken since the server started")
+}
+
+fn removed(pruned: Pruned) -> RemovedBackups {
+    let Pruned { snapshots, chunks, files, bytes, .. } = pruned;
+    RemovedBackups { snapshots, chunks, files, bytes }
 }
 
 fn say(ended: &Result<SnapshotInfo, BackupError>) {

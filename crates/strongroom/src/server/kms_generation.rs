@@ -54,6 +54,17 @@ pub(crate) fn of_image(image: &Image, kms: &LocalKms) -> Result<(), GenerationEr
     }
 }
 
+/// Whether a row of the system group is the note, and whether it is one that can be read.
+pub(super) fn check_row(key: &[u8], value: &[u8]) -> Option<bool> {
+    let read = || -> Result<(), DecodeError> {
+        let mut reader = Reader::new(value);
+        reader.text(256, "keyring id")?;
+        reader.u64("generation")?;
+        reader.finish("the note")
+    };
+    (key == ROW).then(|| read().is_ok())
+}
+
 fn compare(row: &[u8], id: &str, found: u64) -> Result<(), GenerationError> {
     let mut reader = Reader::new(row);
     let same_keyring = reader.text(256, "keyring id")? == id;

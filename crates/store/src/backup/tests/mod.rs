@@ -5,6 +5,7 @@ mod consistency;
 mod faults;
 mod files;
 mod forks;
+mod prune;
 mod rotation;
 
 use std::path::{Path, PathBuf};

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::history::{Complaint, Ledger, Moment};
 use super::workload::Life;
+use super::{Kind, SetClock, trouble};
 use crate::sim::{Dice, Picture, SimDisk, Snapshot, Survival};
-use crate::{Cause, Command, CommitError, GroupId, OpenError, Store, StoreOptions, Write};
+use crate::{Cause, Command, CommitError, GroupId, OpenError, ReadError, Store, StoreOptions, Write};
 
 /// What was done.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Tally {
     /// Disks that crashed, were opened and compared.
     pub(super) crashes: u64,
@@ -22,11 +23,52 @@ pub(super) struct Tally {
     pub(super) partial: u64,
     /// Commands refused for lack of space.
     pub(super) refused_for_space: u64,
+    /// Openings while the disk failed or was full that did not succeed, and one did once it was sound.
+    pub(super) stumbled: u64,
+    /// Group keys that were followed by another.
+    pub(super) rotations: u64,
+    /// Changes of the root key.
+    pub(super) root_changes: u64,
+    /// At the ends of lives and of recovered stores' uses: keys that had been followed by another.
+    pub(super) keys_replaced: u64,
+    /// Of those, how many had retired.
+    pub(super) keys_retired: u64,
+    /// Recovered stores whose replaced keys were all made to retire.
+    pub(super) all_retired: u64,
+    /// What each disk was asked for, if somebody wants to know.
+    pub(super) traces: Option<Vec<Vec<String>>>,
+}
+
+impl Tally {
+    /// Adds what was counted elsewhere.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.refused_for_space += other.refused_for_space;
+        self.rotations += other.rotations;
+        self.root_changes += other.root_changes;
+        self.keys_replaced += other.keys_replaced;
+        self.keys_retired += other.keys_retired;
+    }
+
+    /// Begins to write down what a disk is asked for.
+    pub(super) fn trace(&self, disk: &SimDisk) {
+        if self.traces.is_some() {
+            disk.trace();
+        }
+    }
+
+    pub(super) fn traced(&mut self, disk: &SimDisk) {
+        if let Some(traces) = &mut self.traces {
+            traces.push(disk.traced());
+        }
+    }
 }
 
 /// Opens crashed disks.
 pub(super) struct Crasher {
     pub(super) options: StoreOptions,
+    pub(super) clock: Arc<SetClock>,
+    /// The store's workers do not work by themselves.
+    pub(super) exact: bool,
 }
 
 /// How deep crashes of recoveries go.
@@ -85,6 +127,10 @@ impl Crasher {
         if nests {
             disk.record();
         }
+        tally.trace(&disk);
+        if dice.chance(12) {
+            self.stumble(&disk, moment, &mut dice, tally)?;
+        }
         let store = self.open(&disk).map_err(|error| format!("does not open: {error}"))?;
         let found = moment.check(&store)?;
         if nests {
@@ -96,27 +142,74 @@ impl Crasher {
                     .map_err(|complaint| format!("opening, call {call}: {complaint}"))?;
             }
         }
-        let ledger = if dice.chance(12) { self.use_it(&store, &disk, found, &mut dice)? } else { found };
+        let ledger =
+            if dice.chance(12) { self.use_it(&store, &disk, found, &mut dice, tally)? } else { found };
         if dice.chance(10) {
             store.close().map_err(|error| format!("does not close: {error}"))?;
         } else {
             drop(store);
         }
+        tally.traced(&disk);
         disk.kill();
         Ok((disk, ledger))
     }
 
-    /// A store that recovered is as good as any.
+    /// A store that recovered is as good as any: it takes commands, and its replaced keys retire.
     fn use_it(
         &self,
         store: &Store,
         disk: &SimDisk,
         found: Ledger,
         dice: &mut Dice,
+        tally: &mut Tally,
     ) -> Result<Ledger, Complaint> {
-        let mut life = Life::new(store, disk, found, true);
+        let mut life = Life::new(store, disk, &self.clock, found, true, dice.roll());
         life.go(dice, 4)?;
+        if self.exact && dice.chance(50) {
+            life.retire_all()?;
+            life.ledger.moment().check(store).map_err(|complaint| format!("keys retired: {complaint}"))?;
+            tally.all_retired += 1;
+        }
+        life.count_keys();
+        tally.add(&life.tally);
         Ok(life.ledger)
+    }
+
+    /// An opening while the disk fails or is full. It succeeds, or says why not; nothing is lost by it.
+    pub(super) fn stumble(
+        &self,
+        disk: &SimDisk,
+        moment: &Moment,
+        dice: &mut Dice,
+        tally: &mut Tally,
+    ) -> Result<(), Complaint> {
+        let kind = if dice.chance(40) { Kind::Full } else { Kind::Failing };
+        let soon = |dice: &mut Dice| {
+            let most = if dice.chance(50) { 6 } else { 40 };
+            dice.under(most)
+        };
+        let short = trouble(disk, kind, dice, soon);
+        match self.open(disk) {
+            Ok(store) => {
+                // Nothing else than what it may hold, as far as it can be read at all.
+                let seen = moment.check_damaged(&store).map(drop);
+                seen.map_err(|complaint| format!("opened on a {kind:?} disk: {complaint}"))?;
+            }
+            Err(OpenError::NoSpace { .. }) if kind == Kind::Full => tally.stumbled += 1,
+            Err(OpenError::Io { .. } | OpenError::Group(ReadError::Io { .. })) if kind == Kind::Failing => {
+                tally.stumbled += 1;
+            }
+            // A file that ends before its end is damaged, for all that anyone can tell.
+            Err(error) if short && is_named(&error) => tally.stumbled += 1,
+            Err(error) => return Err(format!("on a {kind:?} disk the opening failed as {error:?}")),
+        }
+        disk.heal();
+        match dice.below(3) {
+            0 => disk.kill(),
+            1 => disk.cut_power(),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Bits rot in a store whose process died. What is there is right or named as damaged.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::user::{self, said};
 use crate::{Check, Command, GroupId, ReadError, Reading, Store, Write};
 
 pub(super) type Rows = BTreeMap<Vec<u8>, Arc<[u8]>>;
@@ -69,7 +70,8 @@ impl Moment {
     pub(super) fn check(&self, store: &Store) -> Result<Ledger, Complaint> {
         let mut found = Ledger::new();
         for group in store.groups() {
-            let rows = rows(store, group).map_err(|error| format!("group {group} is unreadable: {error}"))?;
+            let rows =
+                rows(store, group).map_err(|error| format!("group {group} is unreadable: {error}"))??;
             self.check_group(group, &rows)?;
             found.groups.insert(group, Arc::new(rows));
         }
@@ -86,6 +88,7 @@ impl Moment {
         for group in store.groups() {
             match rows(store, group) {
                 Ok(rows) => {
+                    let rows = rows?;
                     self.check_group(group, &rows)?;
                     if group == GroupId::SYSTEM {
                         check_names(store, &rows)?;
@@ -121,7 +124,7 @@ fn after(rows: &Rows, command: &Command) -> Option<Rows> {
     let mut rows = rows.clone();
     for write in &command.writes {
         match write {
-            Write::Put { key, value } => drop(rows.insert(key.clone(), value.as_slice().into())),
+            Write::Put { key, value } => drop(rows.insert(key.clone(), said(key, value).into())),
             Write::Delete { key } => drop(rows.remove(key)),
             _ => {}
         }
@@ -129,13 +132,30 @@ fn after(rows: &Rows, command: &Command) -> Option<Rows> {
     Some(rows)
 }
 
-pub(super) fn rows(store: &Store, group: GroupId) -> Result<Rows, ReadError> {
-    all_rows(&store.read(group)?)
+/// The group's rows, once every wrapped value among them was opened.
+pub(super) fn rows(store: &Store, group: GroupId) -> Result<Result<Rows, Complaint>, ReadError> {
+    let mut rows = Rows::new();
+    for row in store.read(group)?.range(Bound::Unbounded, Bound::Unbounded)? {
+        let (key, value) = row?;
+        if let Err(complaint) = user::open(store, group, &key, &value) {
+            return Ok(Err(complaint));
+        }
+        let value = Arc::from(said(&key, &value));
+        rows.insert(key, value);
+    }
+    Ok(Ok(rows))
 }
 
 pub(super) fn all_rows(reading: &Reading) -> Result<Rows, ReadError> {
     let range = reading.range(Bound::Unbounded, Bound::Unbounded)?;
-    range.map(|row| row.map(|(key, value)| (key, Arc::from(&*value)))).collect()
+    range
+        .map(|row| {
+            row.map(|(key, value)| {
+                let value = Arc::from(said(&key, &value));
+                (key, value)
+            })
+        })
+        .collect()
 }
 
 /// The groups that exist are those that the system group's rows name.

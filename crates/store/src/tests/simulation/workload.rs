@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use strongroom_seal::SeededRandom;
 
 use super::history::{Complaint, Ledger, Moment, Rows, all_rows, rows};
+use super::user::User;
+use super::{SetClock, Tally};
+use crate::reseal::Step;
 use crate::sim::{Dice, SimDisk};
 use crate::store::block_on;
 use crate::{
-    Check, Command, CommitError, GroupId, Outcome, ReadError, Reading, RootKeyChangeError, Store, StoreError,
-    Write,
+    Check, Clock, Command, CommitError, GroupId, KeyState, Outcome, ReadError, Reading, RootKeyChangeError,
+    Store, StoreError, Write,
 };
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -19,6 +25,7 @@ const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 pub(super) struct Life<'a> {
     pub(super) store: &'a Store,
     pub(super) disk: &'a SimDisk,
+    clock: &'a Arc<SetClock>,
     pub(super) ledger: Ledger,
     /// By label.
     pub(super) moments: Vec<Moment>,
@@ -30,8 +37,12 @@ pub(super) struct Life<'a> {
     pub(super) exact: bool,
     /// Snapshots that outlive what comes after them, each with what it must show.
     readings: Vec<(Reading, Arc<Rows>)>,
-    pub(super) refused_for_space: u64,
+    pub(super) tally: Tally,
+    user: Arc<User>,
 }
+
+/// How many turns of a worker are taken at most where all the work is to be done: far more than there can be.
+const TURNS_MAX: usize = 5000;
 
 /// How a step ended.
 enum End {
@@ -43,9 +54,17 @@ enum End {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn new(store: &'a Store, disk: &'a SimDisk, ledger: Ledger, exact: bool) -> Self {
+    pub(super) fn new(
+        store: &'a Store,
+        disk: &'a SimDisk,
+        clock: &'a Arc<SetClock>,
+        ledger: Ledger,
+        exact: bool,
+        seed: u64,
+    ) -> Self {
         let moments = vec![ledger.moment()];
         disk.label(0);
+        let user = User::of(store, Arc::new(SeededRandom::dangerous_from_seed(seed)));
         Self {
             store,
             disk,
@@ -55,7 +74,9 @@ impl<'a> Life<'a> {
             must_go_on: false,
             exact,
             readings: Vec::new(),
-            refused_for_space: 0,
+            tally: Tally::default(),
+            clock,
+            user,
         }
     }
 
@@ -81,6 +102,11 @@ impl<'a> Life<'a> {
     }
 
     fn step(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
+        if self.exact && dice.chance(15) {
+            return self.turns(dice);
+        }
+        let user = Arc::clone(&self.user);
+        let _turn = user.turn();
         match dice.below(26) {
             0 => self.unmake(NAMES[dice.below(4)]),
             1..=3 => self.make(NAMES[dice.below(4)]),
@@ -114,11 +140,51 @@ impl<'a> Life<'a> {
             _ => Check::RangeEmpty { from: key(dice), to: key(dice) },
         });
         let checks = checks.collect();
-        let writes = (0..=dice.below(3)).map(|_| match dice.below(5) {
+        let writes = (0..=dice.below(3)).map(|_| match dice.below(6) {
             0 => Write::Delete { key: key(dice) },
+            // Under trouble the key may not be to be had.
+            1 => self.user.row(group, dice).unwrap_or_else(|| Write::Delete { key: key(dice) }),
             _ => Write::Put { key: key(dice), value: value(dice) },
         });
         Command { group, checks, writes: writes.collect() }
+    }
+
+    /// Some turns of a worker, which moves pages, lets values be wrapped anew and retires keys. No row says anything else.
+    fn turns(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
+        for _ in 0..=dice.below(12) {
+            match self.store.resealer().step() {
+                Step::Worked => {}
+                Step::Rest(..) => self.clock.set(self.clock.ticks() + Duration::from_secs(11)),
+                Step::Stop => return Ok(End::Stopped),
+            }
+            self.settle();
+        }
+        Ok(End::Done)
+    }
+
+    /// Whatever was replaced retires, if nothing keeps it. What a worker says rests for a while, which goes by at once.
+    pub(super) fn retire_all(&mut self) -> Result<(), Complaint> {
+        self.readings.clear();
+        for _ in 0..TURNS_MAX {
+            if self.store.reseal_status().groups.is_empty() {
+                return Ok(());
+            }
+            match self.store.resealer().step() {
+                Step::Worked => {}
+                Step::Rest(..) => self.clock.set(self.clock.ticks() + Duration::from_secs(61)),
+                Step::Stop => return Err(format!("re-sealing ended: {:?}", self.store.status().poisoned)),
+            }
+        }
+        Err(format!("keys do not retire: {:?}", self.store.reseal_status()))
+    }
+
+    /// What became of keys.
+    pub(super) fn count_keys(&mut self) {
+        for keys in self.store.key_report().groups.iter().map(|group| &group.keys) {
+            self.tally.keys_replaced += keys.len() as u64 - 1;
+            let retired = keys.iter().filter(|key| key.state == KeyState::Retired);
+            self.tally.keys_retired += retired.count() as u64;
+        }
     }
 
     /// Labels what comes with what may be found from now on.
@@ -170,7 +236,7 @@ impl<'a> Life<'a> {
     fn failed(&mut self, error: &CommitError) -> Result<End, Complaint> {
         let end = match error {
             CommitError::NoSpace => {
-                self.refused_for_space += 1;
+                self.tally.refused_for_space += 1;
                 End::Refused
             }
             CommitError::Unreadable(_) => End::Refused,
@@ -304,7 +370,11 @@ impl<'a> Life<'a> {
     fn rotate(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
         let group = self.some_group(dice);
         let end = match block_on(self.store.rotate_group_key(group)) {
-            Ok(_) | Err(CommitError::KeysExhausted { .. }) => End::Done,
+            Ok(_) => {
+                self.tally.rotations += 1;
+                End::Done
+            }
+            Err(CommitError::KeysExhausted { .. }) => End::Done,
             Err(error) => self.failed(&error)?,
         };
         self.settle();
@@ -315,7 +385,10 @@ impl<'a> Life<'a> {
     fn change_root(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
         let to = if dice.chance(50) { "first" } else { "second" };
         let end = match block_on(self.store.change_root_key(Some(to.to_owned()))) {
-            Ok(_) => End::Done,
+            Ok(_) => {
+                self.tally.root_changes += 1;
+                End::Done
+            }
             Err(RootKeyChangeError::NoSpace) if self.troubled => End::Refused,
             Err(RootKeyChangeError::Poisoned { .. }) if self.troubled => End::Stopped,
             Err(error) => return Err(format!("the root key was not changed: {error}")),
@@ -341,8 +414,9 @@ impl<'a> Life<'a> {
     fn look(&mut self, dice: &mut Dice) -> Result<End, Complaint> {
         let group = self.some_group(dice);
         match rows(self.store, group) {
-            Ok(found) if found == *self.ledger.groups[&group] => {}
-            Ok(_) => return Err(format!("group {group} shows other rows than were acknowledged")),
+            Ok(Ok(found)) if found == *self.ledger.groups[&group] => {}
+            Ok(Err(complaint)) => return Err(complaint),
+            Ok(Ok(_)) => return Err(format!("group {group} shows other rows than were acknowledged")),
             Err(error) => return self.unreadable(&error),
         }
         if dice.chance(40) {

@@ -1,0 +1,168 @@
+"""`docs/operations/keys.md`, carried out: what it says to type is typed, and what it says is printed is printed."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+import harness
+from content import KIB, MIB, data
+from harness import binary
+
+pytestmark = pytest.mark.ours
+
+PAGE = pathlib.Path(__file__).parent.parent / "docs/operations/keys.md"
+
+
+def blocks():
+    """The page's blocks of terminal, each a list of lines."""
+    text = PAGE.read_text()
+    return [found.splitlines() for found in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+
+
+def steps():
+    """What is typed, each with what it prints."""
+    found = []
+    for block in blocks():
+        for line in block:
+            if line.startswith("$ "):
+                found.append((line[2:], []))
+            elif block[0].startswith("$ "):
+                found[-1][1].append(line)
+    return found
+
+
+def said(start_of_line):
+    """The line of the page that starts so."""
+    [line] = {line for block in blocks() for line in block if line.startswith(start_of_line)}
+    return line
+
+
+def stable(lines):
+    """Lines without what comes out differently each time: sizes, counts of uses, times, random names."""
+    rules = [
+        (r"\b[0-9A-Fa-f]{16,}\b", "HEX"),
+        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
+        (r"\b(\d+ (ms|s|min|h|d|days) ago|now|never)\b", "WHEN"),
+        (r"\b[\d.,]+ (B|KiB|MiB|GiB)(?=[ ;)]|$)", "SIZE"),
+        (r"\b\d+ (ms|s|min|h)\b", "AGE"),
+        (r"\b\d+ rows\b", "N rows"),
+        (r"\b\d+ (new )?files\b", "N files"),
+        (r"\(LSN \d+\)", "(LSN N)"),
+        # Counts of seals stand between an age and a size.
+        (r"AGE +[\d,]+ +SIZE", "AGE N SIZE"),
+        (r" +", " "),
+    ]
+    out = []
+    for line in lines:
+        for pattern, name in rules:
+            line = re.sub(pattern, name, line)
+        out.append(line.strip())
+    return out
+
+
+class Walk:
+    """The page's store, in a directory of its own: `data` is its data directory."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.server = harness.Server("data", log_path=folder / "log")
+        self.server.data_dir = pathlib.Path("data")
+
+    def run(self, line):
+        words = line.split()
+        assert words[0] == "strongroom", line
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STRONGROOM_")}
+        environment |= {"STRONGROOM_DATA_DIR": "data", "NO_COLOR": "1"}
+        done = subprocess.run(
+            [binary(), *words[1:]], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120
+        )
+        return (done.stdout + done.stderr).splitlines()
+
+    def refused(self, *arguments):
+        """The last line of a server that does not start."""
+        server = harness.Server("data", arguments=arguments, log_path=self.folder / "refused")
+        try:
+            with pytest.raises(harness.StartFailed) as failed:
+                server.start()
+        finally:
+            server.kill()
+        return failed.value.log.strip().splitlines()[-1]
+
+    def write(self):
+        s3 = self.server.client()
+        s3.create_bucket(Bucket="photos")
+        for number in range(40):
+            s3.put_object(Bucket="photos", Key=f"photo {number}", Body=data(10 * KIB, number))
+
+
+@pytest.fixture
+def walk(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Walk(tmp_path)
+    made.server.start()
+    made.write()
+    yield made
+    made.server.kill()
+
+
+def look(walk, typed, printed):
+    found = stable(walk.run(typed))
+    assert found == stable(printed), typed
+
+
+def test_what_the_page_says_to_type_prints_what_it_says(walk):
+    todo = steps()
+    def next_is(text):
+        typed, printed = todo.pop(0)
+        assert typed == text, f"the page goes on with {typed!r}: teach this test what comes before it"
+        return typed, printed
+
+    def go(text):
+        look(walk, *next_is(text))
+
+    go("strongroom admin keys groups")
+    go("strongroom admin keys root show")
+    # As the page shows it at the moment after the change, before anything moved.
+    walk.run("strongroom admin reseal pause")
+    go("strongroom admin keys rotate --bucket photos")
+    go("strongroom admin keys groups --bucket photos")
+    walk.run("strongroom admin reseal resume")
+    typed, printed = next_is("strongroom admin reseal status --follow")
+    found = stable(walk.run(typed))
+    assert found[-1] == stable(printed)[-1]
+    # How much is seen of the work is a matter of moments.
+    assert found[0] in (stable(printed)[0], found[-1])
+    go("strongroom admin keys groups --bucket photos")
+    go("strongroom admin reseal rate 20")
+    go("strongroom admin reseal pause")
+    go("strongroom admin reseal resume")
+    (walk.folder / "strongroom.toml").write_text("[keys]\nrotate_after_days = 90\nreseal_workers = 2\n")
+    typed, printed = next_is("strongroom config check --config strongroom.toml")
+    found = stable(walk.run(typed))
+    assert all(line in found for line in stable(printed)), found
+    go("strongroom admin keys root change --new-version")
+    go("strongroom admin keys root change --key-id store-2026 --create-key")
+    go("strongroom admin keys root change --key-id nothing")
+
+
+def test_what_the_page_says_of_lost_files_is_what_a_server_says(walk):
+    assert walk.server.stop() == 0
+    for name, start in (("unlock.key", "strongroom: the unlock key"), ("local.kms", "strongroom: the key file")):
+        there, away = walk.folder / "data/kms" / name, walk.folder / name
+        there.rename(away)
+        assert stable([walk.refused()]) == stable([said(start)])
+        away.rename(there)
+    walk.server.start()
+
+
+def test_a_backup_is_taken_and_restored_as_the_page_shows(walk):
+    printed = dict(steps())
+    for typed in (
+        "strongroom admin --data-dir data backup backups",
+        "strongroom admin restore --from backups --data-dir new",
+        "strongroom admin restore --from backups --data-dir new --kms-from data/kms",
+    ):
+        look(walk, typed, printed[typed])
