@@ -21,6 +21,7 @@ mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hoisted;
 mod lenient;
 mod ops;
 mod options;

@@ -29,6 +29,7 @@ use crate::cors::Cors;
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
 use crate::form;
+use crate::hoisted;
 use crate::lenient::drop_unsigned_range;
 use crate::options::S3Options;
 use crate::request::{RequestState, within};
@@ -111,12 +112,14 @@ impl Service {
 
     async fn outcome(
         self,
-        request: Request<Shared<Incoming>>,
+        mut request: Request<Shared<Incoming>>,
         state: RequestState,
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
         let cors = self.0.cors.headers(request.method(), request.uri(), request.headers());
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
+        let uri = request.uri().clone();
+        let checked = checked.and_then(|()| hoisted::into_headers(&uri, request.headers_mut()));
         let (status, mut headers, source) = match checked {
             Err(error) => failure(error, &state, &record.method),
             Ok(()) if request.method() == Method::OPTIONS => self.preflight(&request, &state),
