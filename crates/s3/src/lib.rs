@@ -32,6 +32,7 @@ mod sigv4;
 mod sse;
 mod sts;
 mod subresource;
+mod undone;
 mod wire;
 
 pub use options::{Limits, S3Options, SseCTransport};

@@ -166,10 +166,9 @@ pub(super) fn storage_class(asked: Option<StorageClass>) -> Result<Option<String
 
 /// Refuses access control lists that grant something to others: buckets have none, as AWS recommends.
 pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let grants = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
-    match canned {
-        None | Some("private" | "bucket-owner-full-control") if !grants => Ok(()),
-        _ => Err(ApiError::new(
+    match grants_something(canned, headers) {
+        false => Ok(()),
+        true => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "AccessControlListNotSupported",
             "The bucket does not allow ACLs",
@@ -193,6 +192,12 @@ impl Source {
         let CopySource::Bucket { bucket, key, version_id } = self.source else {
             return Err(ApiError::not_implemented(
                 "Copying from access points and outposts is not implemented.",
+/// Whether an access control list gives something to others than the owner.
+pub(super) fn grants_something(canned: Option<&str>, headers: &HeaderMap) -> bool {
+    !matches!(canned, None | Some("private" | "bucket-owner-full-control"))
+        || headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"))
+}
+
             ));
         };
         call.state().set_source_bucket(&bucket);

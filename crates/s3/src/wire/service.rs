@@ -166,8 +166,11 @@ impl Service {
             Body::empty()
         } else {
             let chunking = head::chunking(&parts.headers, limits);
-            if chunking.is_none() && head::carries_document(&parts.method, &parts.uri) {
-                state.keep_document();
+            let document = head::carries_document(&parts.method, &parts.uri)
+                || parts.method == Method::PUT
+                    && form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
+            if chunking.is_none() && document {
+                state.keep_document(limits.xml_bytes_max as u64);
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
