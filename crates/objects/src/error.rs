@@ -10,7 +10,7 @@ use crate::{
 /// Which condition did not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// If-Match, or x-amz-copy-source-if-match.
+    /// If-Match.
     IfMatch,
     /// If-None-Match.
     IfNoneMatch,
@@ -18,6 +18,14 @@ pub enum Condition {
     IfModifiedSince,
     /// If-Unmodified-Since.
     IfUnmodifiedSince,
+    /// If-Match about the source of a copy.
+    SourceIfMatch,
+    /// If-None-Match about the source of a copy.
+    SourceIfNoneMatch,
+    /// If-Modified-Since about the source of a copy.
+    SourceIfModifiedSince,
+    /// If-Unmodified-Since about the source of a copy.
+    SourceIfUnmodifiedSince,
     /// x-amz-if-match-size.
     IfMatchSize,
     /// x-amz-if-match-last-modified-time.
@@ -25,13 +33,17 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// The header's name.
+    /// The header's name as AWS writes it in answers.
     pub fn header(self) -> &'static str {
         match self {
             Self::IfMatch => "If-Match",
             Self::IfNoneMatch => "If-None-Match",
             Self::IfModifiedSince => "If-Modified-Since",
             Self::IfUnmodifiedSince => "If-Unmodified-Since",
+            Self::SourceIfMatch => "x-amz-copy-source-If-Match",
+            Self::SourceIfNoneMatch => "x-amz-copy-source-If-None-Match",
+            Self::SourceIfModifiedSince => "x-amz-copy-source-If-Modified-Since",
+            Self::SourceIfUnmodifiedSince => "x-amz-copy-source-If-Unmodified-Since",
             Self::IfMatchSize => "x-amz-if-match-size",
             Self::IfMatchLastModified => "x-amz-if-match-last-modified-time",
         }

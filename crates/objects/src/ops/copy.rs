@@ -67,7 +67,8 @@ impl Objects {
         let mut request = whole(source.bucket, source.name, source.version);
         request.customer_key = source.customer_key;
         let opened = self.0.open_object(request, Purpose::Content).await?;
-        check_source(&source.conditions, opened.object.etag, opened.head.mtime, opened.head.version)?;
+        let (head, now) = (&opened.head, self.0.options.clock.now());
+        check_source(&source.conditions, opened.object.etag, head.mtime, head.version, now)?;
         Ok(opened)
     }
 }

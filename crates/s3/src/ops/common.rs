@@ -4,7 +4,7 @@ use http::header::EXPIRES;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
-use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName};
+use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName, ReadConditions};
 
 use super::bucket_settings::lifecycle::expiration as expiration_of;
 use crate::convert;
@@ -47,12 +47,15 @@ impl Read {
             version: convert::version_in(self.version.as_deref())?,
             part: self.part.map(convert::part_number).transpose()?,
             range: self.range.map(convert::range_in),
-            conditions: convert::read_conditions(
-                self.if_match,
-                self.if_none_match,
-                self.if_modified_since,
-                self.if_unmodified_since,
-            ),
+            conditions: ReadConditions {
+                if_range: convert::if_range(&call.headers),
+                ..convert::read_conditions(
+                    self.if_match,
+                    self.if_none_match,
+                    self.if_modified_since,
+                    self.if_unmodified_since,
+                )
+            },
             customer_key: sse::customer_key(self.customer, call.channel(), Use::Read)?,
         })
     }

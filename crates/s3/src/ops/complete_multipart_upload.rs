@@ -30,7 +30,7 @@ pub(crate) async fn run(
         name: convert::object_name(input.key.clone())?,
         upload: convert::upload_id(&input.upload_id)?,
         parts,
-        conditions: convert::write_conditions(input.if_match, input.if_none_match),
+        conditions: convert::write_conditions(&call.headers)?,
         checksum: checksum::given(&call.headers)?,
         checksum_kind: checksum::kind(input.checksum_type.as_ref())?,
         size: input

@@ -4,7 +4,6 @@ use s3s::S3Response;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, TaggingDirective,
 };
-use strongroom_objects::WriteConditions;
 use strongroom_objects::request::{CopyRequest, Directive};
 
 use super::common::refuse_acl;
@@ -48,7 +47,8 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         meta: convert::object_meta(meta, locks, &call.headers)?,
         metadata,
         tagging,
-        conditions: WriteConditions::default(),
+        // The library's input has neither of the two.
+        conditions: convert::write_conditions(&call.headers)?,
         checksum: named
             .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
             .transpose()?,
@@ -77,22 +77,14 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     Ok(S3Response::new(output))
 }
 
-/// A copy whose source "is not modified" did not happen: 412, not 304.
+/// What is wrong with the source, where a copy is told otherwise than a read.
 pub(super) fn source_error(error: ApiError) -> ApiError {
     if error.code == "MethodNotAllowed" {
         return ApiError::invalid_request(
             "The source of a copy request may not specifically refer to a delete marker by version id.",
         );
     }
-    if error.status != http::StatusCode::NOT_MODIFIED {
-        return error;
-    }
-    ApiError::new(
-        http::StatusCode::PRECONDITION_FAILED,
-        "PreconditionFailed",
-        "At least one of the pre-conditions you specified did not hold",
-    )
-    .field("Condition", "x-amz-copy-source-If-None-Match")
+    error
 }
 
 fn directive(
