@@ -240,7 +240,8 @@ pub struct CopyRequest {
     pub bucket: BucketName,
     /// Under which name.
     pub name: ObjectName,
-    /// The target's metadata if `metadata` is [`Directive::Replace`], its tags if `tagging` is, and its locks.
+    /// The target's metadata if `metadata` is [`Directive::Replace`], its tags if `tagging` is, and its locks. A storage
+    /// class that is named, also `STANDARD`, is a change.
     pub meta: ObjectMeta,
     /// `x-amz-metadata-directive`.
     pub metadata: Directive,

@@ -31,6 +31,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let source = copy_source!(input);
     let sse = write_headers!(input);
     let meta = meta_headers!(input);
+    let class = meta.storage_class.clone();
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
     if tagging == Directive::Copy
@@ -39,12 +40,14 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         let target = (input.bucket.as_str(), key.as_str());
         call.authorise_copied_tags((bucket, from), version_id.as_deref(), target).await?;
     }
+    let mut meta = convert::object_meta(meta, locks, &call.headers)?;
+    meta.system.storage_class = class;
     let request = CopyRequest {
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         source: source.into_request(&call).await?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        meta: convert::object_meta(meta, locks, &call.headers)?,
+        meta,
         metadata,
         tagging,
         // The library's input has neither of the two.
