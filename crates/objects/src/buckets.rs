@@ -16,6 +16,7 @@ use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState, table};
 use crate::{
     BucketInfo, BucketName, BucketSettings, DefaultEncryption, DocumentKind, ObjectError, Timestamp,
+    Versioning,
 };
 
 /// Buckets of one answer at most.
@@ -279,7 +280,8 @@ impl Objects {
             Outcome::Refused { .. } => {
                 let active = Arc::new(Bucket { state: GroupState::Active, ..(**bucket).clone() });
                 self.replace_row(bucket, &active).await?;
-                return Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone() });
+                let versions = bucket.settings.versioning != Versioning::Off;
+                return Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone(), versions });
             }
         }
         let documents = bucket.documents.kinds().map(|kind| rows::document_key(kind, bucket.group));

@@ -122,6 +122,8 @@ pub enum ObjectError {
     BucketNotEmpty {
         /// The name.
         bucket: BucketName,
+        /// Whether what is in it may be versions that a listing does not show.
+        versions: bool,
     },
     /// No current object has this name.
     #[error("no object has this name")]
@@ -177,8 +179,16 @@ pub enum ObjectError {
     ChecksumTypeMismatch {
         /// The upload's algorithm, if it has one.
         upload: Option<ChecksumAlgorithm>,
-        /// The request's.
-        request: ChecksumAlgorithm,
+        /// The request's, if it has one.
+        request: Option<ChecksumAlgorithm>,
+    },
+    /// A completion must repeat the checksums of which the object's is composed.
+    #[error("part {part} of the completion has no {} checksum", algorithm.name())]
+    PartChecksumMissing {
+        /// The upload's algorithm.
+        algorithm: ChecksumAlgorithm,
+        /// The part.
+        part: PartNumber,
     },
     /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object SHA).
     #[error("{} does not have this checksum type", algorithm.name())]
@@ -230,6 +240,8 @@ pub enum ObjectError {
         part: PartNumber,
         /// The upload.
         upload: UploadId,
+        /// The entity tag that was named.
+        etag: String,
     },
     /// Parts are not in ascending order.
     #[error("the parts are not in ascending order")]

@@ -142,6 +142,8 @@ pub struct ObjectInfo {
     pub sse: SseApplied,
     /// How many parts it was uploaded in; `None` if in one piece.
     pub parts: Option<u16>,
+    /// The checksum of the part that was asked for, if it has one of its own.
+    pub part_checksum: Option<ChecksumValue>,
 }
 
 /// A description and the content it goes with.

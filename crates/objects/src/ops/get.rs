@@ -195,6 +195,7 @@ impl Opened {
                 ContentAt::Parts(parts) => u16::try_from(parts.len()).ok(),
                 ContentAt::Inline(_) | ContentAt::Blob(_) => None,
             },
+            part_checksum: self.wanted.checksum.clone(),
         }
     }
 

@@ -262,7 +262,10 @@ fn settle(
     failure(error, state, method)
 }
 
-fn failure(error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
+fn failure(mut error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
+    if error.code == "MethodNotAllowed" && error.fields.iter().all(|(name, _)| *name != "Method") {
+        error.fields.insert(0, ("Method", method.to_string()));
+    }
     counter!(names::S3_ERRORS, "operation" => state.operation(), "code" => error.code.clone()).increment(1);
     let mut headers: HeaderMap = error.headers.iter().cloned().collect();
     if error.status == StatusCode::NOT_MODIFIED {
