@@ -140,3 +140,20 @@ def test_a_user_without_a_valid_key_is_nobody(user, server):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{server.s3_url}/{BUCKET}/public/a", timeout=30)
     assert error.value.code == 403
+
+
+def test_a_policy_that_forbids_overwriting_binds_copies_as_well(user, place):
+    writes = statement(["s3:PutObject", "s3:GetObject", "s3:GetObjectTagging", "s3:PutObjectTagging"], OBJECTS)
+    overwrites = statement("s3:PutObject", OBJECTS, "Deny", Null={"s3:if-none-match": "true"})
+    user.may(writes, overwrites)
+    client = user.client()
+    source = {"Bucket": BUCKET, "Key": "secret/a"}
+    copy = lambda **conditions: client.copy_object(Bucket=BUCKET, Key="once", CopySource=source, **conditions)
+    assert refused(copy) == "AccessDenied"
+    assert refused(client.put_object, Bucket=BUCKET, Key="once", Body=b"x") == "AccessDenied"
+    copy(IfNoneMatch="*")
+    place.put_object(Bucket=BUCKET, Key="once", Body=b"precious")
+    assert refused(copy, IfNoneMatch="*") == "PreconditionFailed"
+    assert refused(copy, IfNoneMatch='"x"') == "NotImplemented"
+    assert refused(copy, IfMatch="*") == "AccessDenied"
+    assert place.get_object(Bucket=BUCKET, Key="once")["Body"].read() == b"precious"

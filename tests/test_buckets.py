@@ -82,3 +82,42 @@ def test_a_bucket_made_again_after_deletion_is_empty(s3, bucket):
 def test_every_operation_names_a_missing_bucket(s3, operation, arguments):
     with refused("NoSuchBucket", 404):
         getattr(s3, operation)(Bucket="no-such-bucket", **arguments)
+
+
+def test_tags_of_a_bucket_that_is_made_are_not_dropped(s3):
+    name = fresh_name()
+    for tags in ([{"Key": "team", "Value": "blue"}], []):
+        with refused("NotImplemented", 501):
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": tags})
+    with refused("404", 404):
+        s3.head_bucket(Bucket=name)
+
+
+def test_a_configuration_of_a_directory_bucket_makes_none(s3):
+    name = fresh_name()
+    directory = {"Bucket": {"Type": "Directory", "DataRedundancy": "SingleAvailabilityZone"}}
+    with refused("NotImplemented", 501):
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration=directory)
+    with refused("404", 404):
+        s3.head_bucket(Bucket=name)
+
+
+def test_a_bucket_is_made_with_no_access_control_list_that_grants(s3):
+    name = fresh_name()
+    everybody = "uri=http://acs.amazonaws.com/groups/global/AllUsers"
+    for acl in ({"ACL": "public-read"}, {"ACL": "authenticated-read"}, {"GrantRead": everybody}):
+        with refused("InvalidBucketAclWithObjectOwnership", 400):
+            s3.create_bucket(Bucket=name, **acl)
+    s3.create_bucket(Bucket=name, ACL="private")
+
+
+def test_a_digest_of_a_new_buckets_configuration_is_verified(server):
+    body = b"<CreateBucketConfiguration/>"
+    headers = {"x-amz-checksum-crc32": "AAAAAA=="}
+    reply = sigv4.request(server.s3_url, "PUT", "/" + fresh_name(), headers=headers, body=body)
+    assert reply.status == 400 and b"<Code>BadDigest</Code>" in reply.body, reply.body
+
+
+def test_buckets_of_another_region_are_none(s3, bucket):
+    assert bucket in [found["Name"] for found in s3.list_buckets(BucketRegion="us-east-1")["Buckets"]]
+    assert s3.list_buckets(BucketRegion="eu-west-1").get("Buckets", []) == []

@@ -1,4 +1,4 @@
-"""The five checksums, in headers and in trailers, stored, returned and refused when wrong."""
+"""The five checksums that are done of AWS's ten, in headers and in trailers, stored, returned and refused when wrong."""
 
 import base64
 
@@ -136,3 +136,105 @@ def test_a_copy_keeps_the_checksum(s3, bucket):
     s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
     head = s3.head_object(Bucket=bucket, Key="b", ChecksumMode="ENABLED")
     assert head["ChecksumSHA256"] == checksum("SHA256", body)
+
+
+UNKNOWN = {"MD5": 16, "SHA512": 64, "XXHASH3": 8, "XXHASH64": 8, "XXHASH128": 16}
+
+
+@pytest.mark.parametrize("algorithm", UNKNOWN)
+def test_a_checksum_that_is_not_verified_here_is_refused(server, s3, bucket, algorithm):
+    """Whoever sends one relies on its being verified."""
+    value = base64.b64encode(b"\x01" * UNKNOWN[algorithm]).decode()
+    name = f"x-amz-checksum-{algorithm.lower()}"
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    batch = b"<Delete><Object><Key>kept</Key></Object></Delete>"
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    for method, path, query, body in [
+        ("PUT", "k", (), b"x"),
+        ("PUT", "k", [("partNumber", "1"), ("uploadId", begun)], b"x"),
+        ("POST", "", [("delete", "")], batch),
+        ("PUT", "", [("encryption", "")], b"<ServerSideEncryptionConfiguration/>"),
+    ]:
+        path = f"/{bucket}/{path}" if path else f"/{bucket}"
+        reply = sigv4.request(server.s3_url, method, path, query=query, headers={name: value}, body=body)
+        assert reply.status == 400 and b"<Code>InvalidRequest</Code>" in reply.body, (query, reply.body)
+    reply = sigv4.put_chunked(
+        server.s3_url, f"/{bucket}/k", b"x", payload=sigv4.UNSIGNED_TRAILER, trailer=(name, value)
+    )
+    assert reply.status == 400, reply.body
+    with refused("NoSuchKey", 404):
+        s3.get_object(Bucket=bucket, Key="k")
+    assert read(s3.get_object(Bucket=bucket, Key="kept")) == b"kept"
+
+
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+def test_a_composite_checksum_needs_those_of_its_parts(server, s3, bucket, algorithm):
+    names = {"Bucket": bucket, "Key": "k"}
+    names["UploadId"] = s3.create_multipart_upload(**names, ChecksumAlgorithm=algorithm)["UploadId"]
+    query = [("partNumber", "1"), ("uploadId", names["UploadId"])]
+    reply = sigv4.request(server.s3_url, "PUT", f"/{bucket}/k", query=query, body=b"part")
+    assert reply.status == 400, reply.body
+    mismatch = (
+        f"Checksum Type mismatch occurred, expected checksum Type: {algorithm.lower()}, actual checksum Type: null"
+    )
+    assert f"<Message>{mismatch}</Message>".encode() in reply.body
+    field = f"Checksum{algorithm}"
+    value = checksum(algorithm, b"part")
+    etag = s3.upload_part(**names, PartNumber=1, Body=b"part", **{field: value})["ETag"]
+    with refused("InvalidRequest", 400) as failed:
+        s3.complete_multipart_upload(**names, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": etag}]})
+    assert failed.response["Error"]["Message"] == (
+        f"The upload was created using a {algorithm.lower()} checksum. The complete request must include the checksum "
+        "for each part. It was missing for part 1 in the request."
+    )
+    parts = [{"PartNumber": 1, "ETag": etag, field: value}]
+    s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+
+
+def test_parts_of_a_full_object_checksum_need_none_of_their_own(server, s3, bucket):
+    names = {"Bucket": bucket, "Key": "k"}
+    begun = s3.create_multipart_upload(**names, ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")
+    names["UploadId"] = begun["UploadId"]
+    query = [("partNumber", "1"), ("uploadId", names["UploadId"])]
+    reply = sigv4.request(server.s3_url, "PUT", f"/{bucket}/k", query=query, body=b"part")
+    assert reply.status == 200, reply.body
+    parts = [{"PartNumber": 1, "ETag": reply.headers["etag"]}]
+    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+    assert done["ChecksumCRC32"] == checksum("CRC32", b"part")
+
+
+def test_a_part_that_is_copied_into_a_composite_checksum_needs_none(s3, bucket):
+    s3.put_object(Bucket=bucket, Key="source", Body=b"part")
+    names = {"Bucket": bucket, "Key": "k"}
+    names["UploadId"] = s3.create_multipart_upload(**names, ChecksumAlgorithm="SHA256")["UploadId"]
+    source = {"Bucket": bucket, "Key": "source"}
+    part = s3.upload_part_copy(**names, PartNumber=1, CopySource=source)["CopyPartResult"]
+    assert part["ChecksumSHA256"] == checksum("SHA256", b"part")
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]
+    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+    assert done["ChecksumSHA256"].endswith("-1")
+
+
+def test_a_part_is_answered_with_its_own_checksum(s3, bucket):
+    bodies = [data(5 * MIB, 1), data(1000, 2)]
+    names = {"Bucket": bucket, "Key": "k"}
+    upload = {**names, "UploadId": s3.create_multipart_upload(**names, ChecksumAlgorithm="SHA256")["UploadId"]}
+    parts = []
+    for number, body in enumerate(bodies, 1):
+        etag = s3.upload_part(**upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")["ETag"]
+        parts.append({"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum("SHA256", body)})
+    done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    for number, body in enumerate(bodies, 1):
+        got = s3.get_object(**names, PartNumber=number, ChecksumMode="ENABLED")
+        head = s3.head_object(**names, PartNumber=number, ChecksumMode="ENABLED")
+        assert read(got) == body
+        for reply in (got, head):
+            assert (reply["ChecksumSHA256"], reply["ChecksumType"]) == (checksum("SHA256", body), "COMPOSITE")
+    # A range is no part, and has none.
+    assert "ChecksumSHA256" not in s3.get_object(**names, Range="bytes=0-4", ChecksumMode="ENABLED")
+    told = s3.get_object_attributes(**names, ObjectAttributes=["Checksum", "ObjectParts"])
+    assert done["ChecksumSHA256"] == told["Checksum"]["ChecksumSHA256"] + "-2"
+    assert told["Checksum"]["ChecksumType"] == "COMPOSITE"
+    assert [part["ChecksumSHA256"] for part in told["ObjectParts"]["Parts"]] == [
+        checksum("SHA256", body) for body in bodies
+    ]

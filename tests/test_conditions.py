@@ -6,6 +6,7 @@ import datetime
 import pytest
 from botocore.exceptions import ClientError
 
+import sigv4
 from content import MIB, data, md5, read, refused
 
 DAY = datetime.timedelta(days=1)
@@ -33,6 +34,7 @@ def reads(etag, modified):
         ({"IfNoneMatch": "*"}, 304),
         ({"IfModifiedSince": before}, None),
         ({"IfModifiedSince": modified}, 304),
+        ({"IfModifiedSince": after}, None),
         ({"IfUnmodifiedSince": before}, 412),
         ({"IfUnmodifiedSince": modified}, None),
         ({"IfMatch": etag, "IfUnmodifiedSince": before}, None),
@@ -43,7 +45,7 @@ def reads(etag, modified):
 
 
 @pytest.mark.parametrize("operation", ["get_object", "head_object"])
-@pytest.mark.parametrize("case", range(15))
+@pytest.mark.parametrize("case", range(16))
 def test_conditional_reads(s3, bucket, stored, operation, case):
     conditions, status = reads(*stored)[case]
     try:
@@ -110,6 +112,14 @@ def test_multipart_completion_only_if_absent_or_unchanged(s3, bucket):
     assert read(s3.get_object(Bucket=bucket, Key="k")) == b"third"
 
 
+CONDITION_OF_SOURCE = {
+    "CopySourceIfMatch": "x-amz-copy-source-If-Match",
+    "CopySourceIfNoneMatch": "x-amz-copy-source-If-None-Match",
+    "CopySourceIfModifiedSince": "x-amz-copy-source-If-Modified-Since",
+    "CopySourceIfUnmodifiedSince": "x-amz-copy-source-If-Unmodified-Since",
+}
+
+
 @pytest.mark.parametrize(
     "name, good",
     [("CopySourceIfMatch", True), ("CopySourceIfNoneMatch", False)],
@@ -118,8 +128,9 @@ def test_a_copy_only_of_what_was_read(s3, bucket, stored, name, good):
     etag, _ = stored
     source = {"Bucket": bucket, "Key": "k"}
     s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, **{name: etag if good else OTHER})
-    with refused("PreconditionFailed", 412):
+    with refused("PreconditionFailed", 412) as failed:
         s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, **{name: OTHER if good else etag})
+    assert failed.response["Error"]["Condition"] == CONDITION_OF_SOURCE[name]
 
 
 def test_a_copy_only_of_what_changed_or_did_not(s3, bucket, stored):
@@ -127,7 +138,90 @@ def test_a_copy_only_of_what_changed_or_did_not(s3, bucket, stored):
     source = {"Bucket": bucket, "Key": "k"}
     s3.copy_object(Bucket=bucket, Key="c", CopySource=source, CopySourceIfModifiedSince=modified - DAY)
     s3.copy_object(Bucket=bucket, Key="c", CopySource=source, CopySourceIfUnmodifiedSince=modified)
-    with refused("PreconditionFailed", 412):
-        s3.copy_object(Bucket=bucket, Key="c", CopySource=source, CopySourceIfModifiedSince=modified)
-    with refused("PreconditionFailed", 412):
-        s3.copy_object(Bucket=bucket, Key="c", CopySource=source, CopySourceIfUnmodifiedSince=modified - DAY)
+    # A date that is still to come says nothing.
+    s3.copy_object(Bucket=bucket, Key="c", CopySource=source, CopySourceIfModifiedSince=modified + DAY)
+    for condition in ({"CopySourceIfModifiedSince": modified}, {"CopySourceIfUnmodifiedSince": modified - DAY}):
+        with refused("PreconditionFailed", 412) as failed:
+            s3.copy_object(Bucket=bucket, Key="c", CopySource=source, **condition)
+        [name] = condition
+        assert failed.response["Error"]["Condition"] == CONDITION_OF_SOURCE[name]
+
+
+def test_a_copy_only_if_absent_or_over_what_was_read(s3, bucket, stored):
+    etag, _ = stored
+    source = {"Bucket": bucket, "Key": "k"}
+    copy = lambda **conditions: s3.copy_object(Bucket=bucket, Key="to", CopySource=source, **conditions)
+    with refused("NoSuchKey", 404):
+        copy(IfMatch=etag)
+    copy(IfNoneMatch="*")
+    s3.put_object(Bucket=bucket, Key="to", Body=b"precious")
+    precious = s3.head_object(Bucket=bucket, Key="to")["ETag"]
+    for condition, name in (({"IfNoneMatch": "*"}, "If-None-Match"), ({"IfMatch": OTHER}, "If-Match")):
+        with refused("PreconditionFailed", 412) as failed:
+            copy(**condition)
+        assert failed.response["Error"]["Condition"] == name
+    assert read(s3.get_object(Bucket=bucket, Key="to")) == b"precious"
+    copy(IfMatch=precious)
+    assert read(s3.get_object(Bucket=bucket, Key="to")) == b"content"
+
+
+def test_a_copy_onto_itself_keeps_its_conditions(s3, bucket, stored):
+    etag, _ = stored
+    itself = {"Bucket": bucket, "Key": "k", "CopySource": {"Bucket": bucket, "Key": "k"}}
+    for condition in ({"IfNoneMatch": "*"}, {"IfMatch": OTHER}):
+        for change in ({"ServerSideEncryption": "AES256"}, {"MetadataDirective": "REPLACE"}):
+            with refused("PreconditionFailed", 412):
+                s3.copy_object(**itself, **condition, **change)
+    s3.copy_object(**itself, IfMatch=etag, ServerSideEncryption="AES256")
+
+
+WRITES = ["put_object", "copy_object", "complete_multipart_upload"]
+
+
+@pytest.mark.parametrize("operation", WRITES)
+@pytest.mark.parametrize(
+    "conditions, header, why",
+    [
+        ({"IfNoneMatch": OTHER}, "If-None-Match", "We don't accept the provided value of If-None-Match header for this API"),
+        ({"IfMatch": "*"}, "If-Match", "We don't accept the provided value of If-Match header for this API"),
+        (
+            {"IfMatch": OTHER, "IfNoneMatch": "*"},
+            "If-Match,If-None-Match",
+            "Multiple conditional request headers present in the request",
+        ),
+    ],
+    ids=["none-match", "match", "both"],
+)
+def test_a_condition_that_aws_does_not_know_is_not_implemented(s3, bucket, stored, operation, conditions, header, why):
+    arguments = {"Bucket": bucket, "Key": "k"}
+    if operation == "copy_object":
+        arguments |= {"CopySource": {"Bucket": bucket, "Key": "k"}, "MetadataDirective": "REPLACE"}
+    if operation == "complete_multipart_upload":
+        arguments["UploadId"] = s3.create_multipart_upload(**arguments)["UploadId"]
+        etag = s3.upload_part(**arguments, PartNumber=1, Body=b"x")["ETag"]
+        arguments["MultipartUpload"] = {"Parts": [{"PartNumber": 1, "ETag": etag}]}
+    with refused("NotImplemented", 501) as failed:
+        getattr(s3, operation)(**arguments, **conditions)
+    error = failed.response["Error"]
+    assert (error["Header"], error["additionalMessage"]) == (header, why)
+    assert s3.head_object(Bucket=bucket, Key="k")["ETag"] == stored[0]
+
+
+def test_a_download_that_goes_on_gets_no_bytes_of_another_version(server, s3, bucket, stored):
+    etag, modified = stored
+    date = modified.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    before = (modified - DAY).strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+    def resume(if_range):
+        headers = {"range": "bytes=3-", "if-range": if_range}
+        reply = sigv4.request(server.s3_url, "GET", f"/{bucket}/k", headers=headers)
+        head = sigv4.request(server.s3_url, "HEAD", f"/{bucket}/k", headers=headers)
+        assert head.status == reply.status
+        return reply.status, reply.body
+
+    for same in (etag, date):
+        assert resume(same) == (206, b"tent"), same
+    for other in (OTHER, f"W/{etag}", before, "nonsense"):
+        assert resume(other) == (200, b"content"), other
+    s3.put_object(Bucket=bucket, Key="k", Body=b"another version")
+    assert resume(etag) == (200, b"another version")

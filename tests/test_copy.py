@@ -3,6 +3,7 @@
 import pytest
 
 from content import KIB, MIB, ODD_KEYS, data, md5, read, refused
+from sigv4 import sse_c
 
 
 @pytest.mark.parametrize("size", [0, 10, 16 * KIB + 1, 3 * MIB])
@@ -73,3 +74,38 @@ def test_odd_names_are_copied_from_and_to(s3, bucket, key):
     s3.put_object(Bucket=bucket, Key=key, Body=b"odd")
     s3.copy_object(Bucket=bucket, Key=key + " copy", CopySource={"Bucket": bucket, "Key": key})
     assert read(s3.get_object(Bucket=bucket, Key=key + " copy")) == b"odd"
+
+
+def test_a_copy_onto_itself_that_names_a_storage_class_is_a_change(s3, bucket):
+    names = {"Bucket": bucket, "Key": "a"}
+    s3.put_object(**names, Body=b"x", StorageClass="STANDARD_IA", Metadata={"kept": "1"})
+    class_of = lambda: s3.head_object(**names).get("StorageClass", "STANDARD")
+    for named in ("STANDARD_IA", "STANDARD", "STANDARD", "ONEZONE_IA"):
+        s3.copy_object(**names, CopySource=names, StorageClass=named)
+        assert class_of() == named
+        assert s3.list_objects_v2(Bucket=bucket)["Contents"][0]["StorageClass"] == named
+    got = s3.get_object(**names)
+    assert (read(got), got["Metadata"]) == (b"x", {"kept": "1"})
+    # The class is never inherited, but leaving it out is no change.
+    with refused("InvalidRequest", 400):
+        s3.copy_object(**names, CopySource=names)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("size", [10, MIB])
+@pytest.mark.parametrize("kind", ["aws:kms", "aws:kms:dsse", "SSE-C"])
+def test_a_copy_onto_itself_returns_to_the_buckets_encryption(tls_s3, tls_bucket, kind, size):
+    names = {"Bucket": tls_bucket, "Key": "a"}
+    body = data(size)
+    if kind == "SSE-C":
+        tls_s3.put_object(**names, Body=body, **sse_c(b"k" * 32))
+        of_source = {"CopySourceSSECustomerAlgorithm": "AES256", "CopySourceSSECustomerKey": b"k" * 32}
+    else:
+        tls_s3.put_object(**names, Body=body, ServerSideEncryption=kind)
+        of_source = {}
+    copied = tls_s3.copy_object(**names, CopySource=names, **of_source)
+    assert copied["ServerSideEncryption"] == "AES256"
+    got = tls_s3.get_object(**names)
+    assert (read(got), got["ServerSideEncryption"], got["ETag"]) == (body, "AES256", f'"{md5(body)}"')
+    with refused("InvalidRequest", 400):
+        tls_s3.copy_object(**names, CopySource=names)

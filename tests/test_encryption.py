@@ -33,7 +33,7 @@ def test_sse_kms_with_the_default_key(s3, bucket, size):
     assert read(got) == body
     for reply in (put, got, s3.head_object(Bucket=bucket, Key="k")):
         assert reply["ServerSideEncryption"] == "aws:kms"
-        assert "default" in reply["SSEKMSKeyId"]
+        assert reply["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
         assert looks_like_md5(reply["ETag"]) and reply["ETag"] != f'"{md5(body)}"'
     assert read(s3.get_object(Bucket=bucket, Key="k", Range="bytes=0-4")) == body[:5] if body else True
 

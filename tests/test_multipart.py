@@ -1,6 +1,7 @@
 """Multipart uploads with boto3."""
 
 import concurrent.futures
+import datetime
 
 import pytest
 
@@ -160,15 +161,28 @@ def test_nothing_is_seen_before_completion_and_no_upload_after(s3, bucket):
     assert "Uploads" not in s3.list_multipart_uploads(Bucket=bucket)
 
 
-def test_completing_again_gives_the_same_answer_or_no_upload(s3, bucket):
+@pytest.mark.parametrize("versioned", [False, True])
+def test_completing_again_gives_the_same_answer_while_the_object_is_the_same(s3, bucket, versioned):
+    """The answer to the first request may have been lost, and the client sends it again."""
+    if versioned:
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     upload = Upload(s3, bucket)
-    upload.put(1, b"x")
-    first = upload.complete()["ETag"]
-    try:
-        assert upload.complete()["ETag"] == first
-    except s3.exceptions.NoSuchUpload:
-        pass
-    assert read(s3.get_object(Bucket=bucket, Key="k")) == b"x"
+    upload.put(1, data(PART))
+    upload.put(2, b"x")
+    said = lambda reply: {name: value for name, value in reply.items() if name != "ResponseMetadata"}
+    first = said(upload.complete(IfNoneMatch="*"))
+    assert said(upload.complete(IfNoneMatch="*")) == said(upload.complete()) == first
+    assert len(s3.list_object_versions(Bucket=bucket)["Versions"]) == 1
+    assert read(s3.get_object(Bucket=bucket, Key="k")) == data(PART) + b"x"
+    # Another request is none that was carried out, and neither is one whose object is gone.
+    upload.parts[3] = upload.parts[2]
+    for others in ([1], [1, 3]):
+        with refused("NoSuchUpload", 404):
+            upload.complete(others)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"newer")
+    with refused("NoSuchUpload", 404):
+        upload.complete([1, 2])
+    assert read(s3.get_object(Bucket=bucket, Key="k")) == b"newer"
 
 
 def test_a_bucket_with_an_upload_only_can_be_deleted(s3, bucket):
@@ -249,3 +263,35 @@ def test_a_thousand_parts(s3, bucket):
         list(pool.map(lambda n: upload.put(n, body), range(1, 1001)))
     upload.complete()
     assert s3.head_object(Bucket=bucket, Key="k")["ContentLength"] == 1000 * PART
+
+
+def test_an_upload_says_when_a_rule_aborts_it(s3, bucket):
+    begin = lambda key: s3.create_multipart_upload(Bucket=bucket, Key=key)
+    assert "AbortDate" not in begin("dir/before")
+    rule = {
+        "ID": "no leftovers",
+        "Status": "Enabled",
+        "Filter": {"Prefix": "dir/"},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+    }
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [rule]})
+    begun = begin("dir/k")
+    assert begun["AbortRuleId"] == "no leftovers"
+    midnight = begun["AbortDate"]
+    assert (midnight.hour, midnight.minute, midnight.second) == (0, 0, 0)
+    days = (midnight - datetime.datetime.now(datetime.timezone.utc)) / datetime.timedelta(days=1)
+    assert 2 <= days + 0.01 and days <= 3
+    listed = s3.list_parts(Bucket=bucket, Key="dir/k", UploadId=begun["UploadId"])
+    assert (listed["AbortDate"], listed["AbortRuleId"]) == (midnight, "no leftovers")
+    assert "AbortDate" not in begin("elsewhere")
+
+
+def test_a_part_that_is_not_the_one_that_is_meant_is_named(s3, bucket):
+    upload = Upload(s3, bucket)
+    upload.put(1, b"x")
+    upload.parts[1] = '"00112233445566778899aabbccddeeff"'
+    with refused("InvalidPart", 400) as failed:
+        upload.complete()
+    error = failed.response["Error"]
+    assert (error["UploadId"], error["PartNumber"]) == (upload.id, "1")
+    assert error["ETag"] == "00112233445566778899aabbccddeeff"

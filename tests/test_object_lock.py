@@ -190,3 +190,16 @@ def test_headers_of_locks_are_checked(s3, locked):
         with refused("InvalidArgument", 400):
             put(s3, locked, **arguments)
     assert s3.list_objects_v2(Bucket=locked)["KeyCount"] == 0
+
+
+def test_an_event_hold_is_refused_and_not_dropped(s3, locked):
+    version = put(s3, locked)
+    for hold in ({"EventHold": "ON"}, {"EventHoldDuration": {"Days": 1}}):
+        retention = {"Mode": "GOVERNANCE", "RetainUntilDate": later(days=1)} | hold
+        with refused("NotImplemented", 501):
+            s3.put_object_retention(Bucket=locked, Key="k", VersionId=version, Retention=retention)
+    default = {"Mode": "GOVERNANCE", "Days": 1, "DefaultEventHold": {"Days": 1}}
+    configuration = {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": default}}
+    with refused({"MalformedXML", "NotImplemented"}):
+        s3.put_object_lock_configuration(Bucket=locked, ObjectLockConfiguration=configuration)
+    remove(s3, locked, version)

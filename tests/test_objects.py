@@ -239,3 +239,17 @@ def test_readers_see_one_whole_version_or_the_other(s3, bucket):
         jobs = [pool.submit(write if n % 2 else check, n) for n in range(120)]
         for job in jobs:
             job.result()
+
+
+def test_a_batch_that_nothing_covers_is_refused(server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    batch = b"<Delete><Object><Key>k</Key></Object></Delete>"
+    send = lambda **options: sigv4.request(
+        server.s3_url, "POST", f"/{bucket}", query=[("delete", "")], body=batch, **options
+    )
+    reply = send(payload="UNSIGNED-PAYLOAD")
+    assert reply.status == 400, reply.body
+    assert b"Missing required header for this request: Content-MD5 OR x-amz-checksum-*" in reply.body
+    assert read(s3.get_object(Bucket=bucket, Key="k")) == b"x"
+    assert send(payload="UNSIGNED-PAYLOAD", headers={"content-md5": md5_base64(batch)}).status == 200
+    assert send().status == 200

@@ -131,7 +131,7 @@ def rule(algorithm, key_id=None, rest=""):
     )
 
 
-def argument(message, value=None, name=SSE, code="InvalidArgument"):
+def argument(message, value="null", name=SSE, code="InvalidArgument"):
     return (400, code, message, name, value)
 
 
@@ -140,11 +140,17 @@ def request(message):
 
 
 BAD_ALGORITHM = argument(ALGORITHM, "AES512", code="InvalidEncryptionAlgorithmError")
+# What cannot be a key is not repeated.
+BAD_KEY = argument(INVALID_KEY, "")
+BAD_MD5 = argument(WRONG_MD5, key_md5(OTHER_KEY))
 DENIED = (403, "AccessDenied", WRONG_KEY, None, None)
 both = key_headers() | {SSE: "AES256"}
 bad_algorithm = key_headers(algorithm="AES512")
 short_key = key_headers(key=b"short")
 wrong_md5 = key_headers(key_md5=key_md5(OTHER_KEY))
+no_algorithm, no_key, no_md5 = (key_headers(**{name: None}) for name in ("algorithm", "key", "key_md5"))
+of_source = lambda **changes: key_headers(SOURCE, **changes)
+not_supported = lambda name, value: argument(f"{name} header is not supported for this operation.", value, name)
 UUID = "134f2428-cec1-4b25-a1ae-9048164dba47"
 kms = {SSE: "aws:kms"}
 with_key = lambda key_id: kms | {f"{SSE}-aws-kms-key-id": key_id}
@@ -169,13 +175,47 @@ ROWS = {
     # The key.
     "put, no key": (put(key_headers(key=None)), argument(NO_KEY)),
     "get, no key but an algorithm": (get(key_headers(key=None)), argument(NO_KEY)),
-    "put, no md5": (put(key_headers(key_md5=None)), argument(INVALID_KEY)),
-    "put, short key": (put(short_key), argument(INVALID_KEY)),
-    "get, short key": (get(short_key), argument(INVALID_KEY)),
-    "put, key that is not base64": (put(key_headers(key=b"") | {f"{CUSTOMER}-key": "?"}), argument(INVALID_KEY)),
-    "put, wrong md5": (put(wrong_md5), argument(WRONG_MD5)),
-    "get, wrong md5": (get(wrong_md5), argument(WRONG_MD5)),
-    "copy target, wrong md5": (copy(wrong_md5), argument(WRONG_MD5)),
+    "put, no md5": (put(key_headers(key_md5=None)), BAD_KEY),
+    "put, short key": (put(short_key), BAD_KEY),
+    "get, short key": (get(short_key), BAD_KEY),
+    "put, key that is not base64": (put(key_headers(key=b"") | {f"{CUSTOMER}-key": "?"}), BAD_KEY),
+    "put, wrong md5": (put(wrong_md5), BAD_MD5),
+    "get, wrong md5": (get(wrong_md5), BAD_MD5),
+    "copy target, wrong md5": (copy(wrong_md5), BAD_MD5),
+    "copy source, no algorithm": (copy(of_source(algorithm=None), "customer"), argument(NO_ALGORITHM)),
+    "copy source, no key": (copy(of_source(key=None), "customer"), argument(NO_KEY)),
+    "copy source, no md5": (copy(of_source(key_md5=None), "customer"), DENIED),
+    "copy source, wrong md5": (copy(of_source(key_md5=key_md5(OTHER_KEY)), "customer"), BAD_MD5),
+    "copy source, short key": (copy(of_source(key=b"short"), "customer"), BAD_KEY),
+    "part copy source, no algorithm": (
+        part_copy("plain", of_source(algorithm=None), "customer"),
+        argument(NO_ALGORITHM),
+    ),
+    "part copy source, no md5": (part_copy("plain", of_source(key_md5=None), "customer"), DENIED),
+    "attributes, no algorithm": (attributes(no_algorithm), argument(NO_ALGORITHM)),
+    "attributes, no key": (attributes(no_key), argument(NO_KEY)),
+    "attributes, no md5": (attributes(no_md5), DENIED),
+    "attributes, wrong md5": (attributes(wrong_md5), BAD_MD5),
+    "upload, no algorithm": (begin(no_algorithm), argument(NO_ALGORITHM)),
+    "upload, no key": (begin(no_key), argument(NO_KEY)),
+    "upload, no md5": (begin(no_md5), BAD_KEY),
+    "upload, wrong md5": (begin(wrong_md5), BAD_MD5),
+    "part, no algorithm": (part("customer", no_algorithm), argument(NO_ALGORITHM)),
+    "part, no key": (part("customer", no_key), argument(NO_KEY)),
+    "part, no md5": (part("customer", no_md5), BAD_KEY),
+    "part, wrong md5": (part("customer", wrong_md5), BAD_MD5),
+    "head, no algorithm": (head(no_algorithm), (400, None, None, None, None)),
+    "head, no key": (head(no_key), (400, None, None, None, None)),
+    "head, wrong md5": (head(wrong_md5), (400, None, None, None, None)),
+    # What belongs to the object and not to its parts or to a read of it.
+    "part, method": (part("plain", {SSE: "AES256"}), not_supported(SSE, "AES256")),
+    "part copy, method": (part_copy("plain", {SSE: "AES256"}), not_supported(SSE, "AES256")),
+    "part, KMS key": (
+        part("plain", {f"{SSE}-aws-kms-key-id": "default"}),
+        not_supported(f"{SSE}-aws-kms-key-id", "default"),
+    ),
+    "get, method": (get({SSE: "AES256"}, "plain"), not_supported(SSE, "AES256")),
+    "attributes, method": (attributes({SSE: "AES256"}, "plain"), not_supported(SSE, "AES256")),
     # Reading.
     "get, nothing": (get({}), request(PARAMETERS)),
     "head, nothing": (head({}), (400, None, None, None, None)),
@@ -215,7 +255,7 @@ ROWS = {
     },
     "put, context that is no JSON": (
         put(kms | {f"{SSE}-context": base64.b64encode(b"no").decode()}),
-        (400, "InvalidArgument", None, f"{SSE}-context", None),
+        (400, "InvalidArgument", None, f"{SSE}-context", base64.b64encode(b"no").decode()),
     ),
     "put, context that is no base64": (
         put(kms | {f"{SSE}-context": "{}"}),
@@ -237,7 +277,7 @@ ROWS = {
     ),
     "configuration of AES256 with a key": (
         configure(rule("AES256", "default")),
-        argument(NOT_APPLICABLE, name="ApplyServerSideEncryptionByDefault"),
+        argument(NOT_APPLICABLE, "", "ApplyServerSideEncryptionByDefault"),
     ),
     # Copies onto themselves.
     "copy onto itself without a change": (copy({}, "plain", "plain"), request(ITSELF)),
@@ -264,8 +304,7 @@ def test_a_wrong_request_is_answered_as_aws_does(wire, name):
     if message:
         assert field(reply.body, "Message") == message
     assert field(reply.body, "ArgumentName") == argument_name
-    if argument_value:
-        assert field(reply.body, "ArgumentValue") == argument_value
+    assert field(reply.body, "ArgumentValue") == argument_value
     assert base64.b64encode(KEY) not in reply.body and base64.b64encode(OTHER_KEY) not in reply.body
 
 
@@ -496,3 +535,19 @@ def test_a_plain_copy_onto_itself_is_allowed_where_a_default_was_set(s3, bucket)
     copied = s3.copy_object(Bucket=bucket, Key="k", CopySource={"Bucket": bucket, "Key": "k"})
     assert copied["ServerSideEncryption"] == "AES256"
     assert read(s3.get_object(Bucket=bucket, Key="k")) == b"x"
+
+
+@pytest.mark.ours
+def test_a_rule_may_be_about_the_rest_alone(tls_s3, tls_bucket):
+    def set_rest(**rest):
+        tls_s3.put_bucket_encryption(Bucket=tls_bucket, ServerSideEncryptionConfiguration={"Rules": [rest]})
+
+    blocked = {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+    set_rule(tls_s3, tls_bucket, "aws:kms", "default")
+    set_rest(**blocked)
+    assert the_rule(tls_s3, tls_bucket) == FRESH | blocked
+    set_rest(BucketKeyEnabled=True)
+    assert the_rule(tls_s3, tls_bucket) == FRESH | blocked | {"BucketKeyEnabled": True}
+    # As on AWS nothing is blocked any more once there is no configuration.
+    tls_s3.delete_bucket_encryption(Bucket=tls_bucket)
+    assert the_rule(tls_s3, tls_bucket) == FRESH

@@ -6,6 +6,7 @@ import random
 import pytest
 from botocore.exceptions import ClientError
 
+import sigv4
 from content import MIB, data, read, refused
 
 UNKNOWN = "00000000000000070000000000000007"
@@ -222,7 +223,7 @@ def test_a_batch_answers_for_each(s3, versioned):
     assert (removed["DeleteMarker"], removed["DeleteMarkerVersionId"]) == (True, marker)
     assert ("k", UNKNOWN) in deleted
     [error] = reply["Errors"]
-    assert (error["Key"], error["Code"], error["VersionId"]) == ("bad", "InvalidArgument", "x")
+    assert (error["Key"], error["Code"], error["VersionId"]) == ("bad", "NoSuchVersion", "x")
     assert get(s3, versioned, new) == b"2"
 
 
@@ -298,3 +299,26 @@ def test_encryption_is_of_a_version(s3, versioned):
     head = lambda version: s3.head_object(Bucket=versioned, Key="k", VersionId=version)
     assert head(kms)["ServerSideEncryption"] == "aws:kms" and head(plain)["ServerSideEncryption"] == "AES256"
     assert (get(s3, versioned, kms), get(s3, versioned, plain)) == (data(20_000, 1), data(20_000, 2))
+
+
+def test_a_delete_marker_is_no_object_to_any_method(server, s3, versioned):
+    marker = s3.delete_object(Bucket=versioned, Key="k")["VersionId"]
+    for method, query in (("GET", []), ("GET", [("tagging", "")])):
+        query = [*query, ("versionId", marker)]
+        reply = sigv4.request(server.s3_url, method, f"/{versioned}/k", query=query)
+        assert reply.status == 405, reply.body
+        assert b"<Method>GET</Method><ResourceType>DeleteMarker</ResourceType>" in reply.body
+
+
+def test_a_bucket_that_only_looks_empty_says_so(s3, bucket):
+    empty = "The bucket you tried to delete is not empty"
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with refused("BucketNotEmpty", 409) as failed:
+        s3.delete_bucket(Bucket=bucket)
+    assert failed.response["Error"]["Message"] == empty
+    switch(s3, bucket, "Enabled")
+    s3.delete_object(Bucket=bucket, Key="k")
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+    with refused("BucketNotEmpty", 409) as failed:
+        s3.delete_bucket(Bucket=bucket)
+    assert failed.response["Error"]["Message"] == f"{empty}. You must delete all versions in the bucket."

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
+import { CopyObjectCommand, GetObjectCommand, HeadObjectCommand, PutObjectCommand } from "@aws-sdk/client-s3";
 import { createPresignedPost } from "@aws-sdk/s3-presigned-post";
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { bytes, data, freshBucket, s3 } from "./setup.mjs";
@@ -56,4 +56,33 @@ test("a form that was signed uploads within its conditions", async () => {
   assert.deepEqual([got.ContentType, got.Metadata], ["text/plain", { from: "form" }]);
   assert.equal((await send("x".repeat(2000), "text/plain")).status, 400);
   assert.equal((await send("hello", "image/png")).status, 403);
+});
+
+test("what a URL was signed for is stored with the object", async () => {
+  const Bucket = await freshBucket();
+  await s3.send(new PutObjectCommand({ Bucket, Key: "source", Body: "source" }));
+  const command = new PutObjectCommand({
+    Bucket, Key: "k", Metadata: { colour: "light blue" }, Tagging: "team=blue", StorageClass: "STANDARD_IA",
+  });
+  const stored = await fetch(await getSignedUrl(s3, command, { expiresIn: 60 }), { method: "PUT", body: "body" });
+  assert.equal(stored.status, 200, await stored.text());
+  const head = await s3.send(new HeadObjectCommand({ Bucket, Key: "k" }));
+  assert.deepEqual([head.Metadata, head.StorageClass, head.TagCount], [{ colour: "light blue" }, "STANDARD_IA", 1]);
+  const copy = new CopyObjectCommand({ Bucket, Key: "copy", CopySource: `${Bucket}/source` });
+  const copied = await fetch(await getSignedUrl(s3, copy, { expiresIn: 60 }), { method: "PUT" });
+  assert.equal(copied.status, 200, await copied.text());
+  const got = await s3.send(new GetObjectCommand({ Bucket, Key: "copy" }));
+  assert.equal(await got.Body.transformToString(), "source");
+});
+
+test("the encryption that a URL was signed for comes with the request", async () => {
+  const Bucket = await freshBucket();
+  const command = new PutObjectCommand({ Bucket, Key: "k", ServerSideEncryption: "aws:kms" });
+  const url = await getSignedUrl(s3, command, { expiresIn: 60 });
+  const headers = new URL(url).searchParams.has("x-amz-server-side-encryption")
+    ? {} : { "x-amz-server-side-encryption": "aws:kms" };
+  const stored = await fetch(url, { method: "PUT", body: "body", headers });
+  assert.equal(stored.status, 200, await stored.text());
+  const head = await s3.send(new HeadObjectCommand({ Bucket, Key: "k" }));
+  assert.equal(head.ServerSideEncryption, "aws:kms");
 });

@@ -2,16 +2,17 @@
 
 use crate::versions::Version;
 use crate::{
-    Condition, DeleteConditions, ETag, ObjectError, ObjectName, ReadConditions, Timestamp, VersionId,
-    WriteConditions,
+    Condition, DeleteConditions, ETag, IfRange, ObjectError, ObjectName, ReadConditions, Timestamp,
+    VersionId, WriteConditions,
 };
 
-/// Whether a read may go on, in the order of RFC 9110 §13.2.2.
+/// Whether a read may go on at `now`, in the order of RFC 9110 §13.2.2.
 pub(crate) fn check_read(
     conditions: &ReadConditions,
     etag: ETag,
     mtime: Timestamp,
     version: VersionId,
+    now: Timestamp,
 ) -> Result<(), ObjectError> {
     let failed = |condition| Err(ObjectError::PreconditionFailed { condition });
     // HTTP dates have whole seconds, so an object is as old as the start of its second.
@@ -22,7 +23,9 @@ pub(crate) fn check_read(
         }
         _ => {}
     }
-    let not_modified = match (&conditions.if_none_match, conditions.if_modified_since) {
+    // A date that is still to come cannot be when the client saw the object: AWS passes over it.
+    let seen = conditions.if_modified_since.filter(|since| since.seconds() <= now.seconds());
+    let not_modified = match (&conditions.if_none_match, seen) {
         (Some(tags), _) => tags.matches(&etag),
         (None, Some(since)) => mtime.seconds() <= since.seconds(),
         (None, None) => false,
@@ -36,16 +39,27 @@ pub(crate) fn check_source(
     etag: ETag,
     mtime: Timestamp,
     version: VersionId,
+    now: Timestamp,
 ) -> Result<(), ObjectError> {
-    match check_read(conditions, etag, mtime, version) {
-        Err(ObjectError::NotModified { .. }) => {
-            let condition = match conditions.if_none_match {
-                Some(_) => Condition::IfNoneMatch,
-                None => Condition::IfModifiedSince,
-            };
-            Err(ObjectError::PreconditionFailed { condition })
-        }
-        other => other,
+    let condition = match check_read(conditions, etag, mtime, version, now) {
+        Err(ObjectError::NotModified { .. }) => match conditions.if_none_match {
+            Some(_) => Condition::SourceIfNoneMatch,
+            None => Condition::SourceIfModifiedSince,
+        },
+        Err(ObjectError::PreconditionFailed { condition: Condition::IfMatch }) => Condition::SourceIfMatch,
+        Err(ObjectError::PreconditionFailed { .. }) => Condition::SourceIfUnmodifiedSince,
+        other => return other,
+    };
+    Err(ObjectError::PreconditionFailed { condition })
+}
+
+/// Whether a range may be answered: it is of the object that the client has the beginning of, or it does not say.
+pub(crate) fn range_applies(if_range: Option<&IfRange>, etag: ETag, mtime: Timestamp) -> bool {
+    match if_range {
+        None => true,
+        Some(IfRange::Tag(tag)) => *tag == etag.to_string(),
+        Some(IfRange::Date(date)) => date.seconds() == mtime.seconds(),
+        Some(IfRange::Never) => false,
     }
 }
 
@@ -105,9 +119,10 @@ mod tests {
 
     const ETAG: ETag = ETag::Md5([7; 16]);
     const MTIME: Timestamp = Timestamp(10_500);
+    const NOW: Timestamp = Timestamp(100_000);
 
     fn read(conditions: &ReadConditions) -> Option<Condition> {
-        match check_read(conditions, ETAG, MTIME, VersionId::Null) {
+        match check_read(conditions, ETAG, MTIME, VersionId::Null, NOW) {
             Ok(()) => None,
             Err(ObjectError::PreconditionFailed { condition }) => Some(condition),
             Err(ObjectError::NotModified { .. }) => Some(Condition::IfNoneMatch),
@@ -136,6 +151,53 @@ mod tests {
         assert_eq!(read(&conditions), None);
         conditions.if_none_match = None;
         assert_eq!(read(&conditions), Some(Condition::IfNoneMatch));
+    }
+
+    #[test]
+    fn a_date_that_is_still_to_come_is_passed_over() {
+        let since = |at| ReadConditions { if_modified_since: Some(Timestamp(at)), ..Default::default() };
+        assert_eq!(read(&since(NOW.0)), Some(Condition::IfNoneMatch));
+        assert_eq!(read(&since(NOW.0 + 1000)), None);
+        let source = |conditions| check_source(&conditions, ETAG, MTIME, VersionId::Null, NOW);
+        assert!(source(since(NOW.0 + 1000)).is_ok());
+        let refused = source(since(NOW.0)).unwrap_err();
+        let expected = Condition::SourceIfModifiedSince;
+        assert!(matches!(refused, ObjectError::PreconditionFailed { condition } if condition == expected));
+    }
+
+    #[test]
+    fn conditions_of_a_source_are_named_as_such() {
+        let other = tags(ETag::Md5([8; 16]));
+        let old = Some(Timestamp(1000));
+        for (conditions, expected) in [
+            (ReadConditions { if_match: other, ..Default::default() }, Condition::SourceIfMatch),
+            (
+                ReadConditions { if_none_match: tags(ETAG), ..Default::default() },
+                Condition::SourceIfNoneMatch,
+            ),
+            (
+                ReadConditions { if_unmodified_since: old, ..Default::default() },
+                Condition::SourceIfUnmodifiedSince,
+            ),
+        ] {
+            match check_source(&conditions, ETAG, MTIME, VersionId::Null, NOW) {
+                Err(ObjectError::PreconditionFailed { condition }) => assert_eq!(condition, expected),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_is_of_the_object_that_the_client_began_with() {
+        let applies = |if_range: IfRange| range_applies(Some(&if_range), ETAG, MTIME);
+        assert!(range_applies(None, ETAG, MTIME));
+        assert!(applies(IfRange::Tag(ETAG.to_string())));
+        assert!(!applies(IfRange::Tag(ETag::Md5([8; 16]).to_string())));
+        assert!(applies(IfRange::Date(Timestamp(10_000))));
+        // Neither an older nor a newer date is the object's: both dates tell of another one.
+        assert!(!applies(IfRange::Date(Timestamp(9_000))));
+        assert!(!applies(IfRange::Date(Timestamp(11_000))));
+        assert!(!applies(IfRange::Never));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
 /// Which condition did not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// If-Match, or x-amz-copy-source-if-match.
+    /// If-Match.
     IfMatch,
     /// If-None-Match.
     IfNoneMatch,
@@ -18,6 +18,14 @@ pub enum Condition {
     IfModifiedSince,
     /// If-Unmodified-Since.
     IfUnmodifiedSince,
+    /// If-Match about the source of a copy.
+    SourceIfMatch,
+    /// If-None-Match about the source of a copy.
+    SourceIfNoneMatch,
+    /// If-Modified-Since about the source of a copy.
+    SourceIfModifiedSince,
+    /// If-Unmodified-Since about the source of a copy.
+    SourceIfUnmodifiedSince,
     /// x-amz-if-match-size.
     IfMatchSize,
     /// x-amz-if-match-last-modified-time.
@@ -25,13 +33,17 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// The header's name.
+    /// The header's name as AWS writes it in answers.
     pub fn header(self) -> &'static str {
         match self {
             Self::IfMatch => "If-Match",
             Self::IfNoneMatch => "If-None-Match",
             Self::IfModifiedSince => "If-Modified-Since",
             Self::IfUnmodifiedSince => "If-Unmodified-Since",
+            Self::SourceIfMatch => "x-amz-copy-source-If-Match",
+            Self::SourceIfNoneMatch => "x-amz-copy-source-If-None-Match",
+            Self::SourceIfModifiedSince => "x-amz-copy-source-If-Modified-Since",
+            Self::SourceIfUnmodifiedSince => "x-amz-copy-source-If-Unmodified-Since",
             Self::IfMatchSize => "x-amz-if-match-size",
             Self::IfMatchLastModified => "x-amz-if-match-last-modified-time",
         }
@@ -110,6 +122,8 @@ pub enum ObjectError {
     BucketNotEmpty {
         /// The name.
         bucket: BucketName,
+        /// Whether what is in it may be versions that a listing does not show.
+        versions: bool,
     },
     /// No current object has this name.
     #[error("no object has this name")]
@@ -165,8 +179,16 @@ pub enum ObjectError {
     ChecksumTypeMismatch {
         /// The upload's algorithm, if it has one.
         upload: Option<ChecksumAlgorithm>,
-        /// The request's.
-        request: ChecksumAlgorithm,
+        /// The request's, if it has one.
+        request: Option<ChecksumAlgorithm>,
+    },
+    /// A completion must repeat the checksums of which the object's is composed.
+    #[error("part {part} of the completion has no {} checksum", algorithm.name())]
+    PartChecksumMissing {
+        /// The upload's algorithm.
+        algorithm: ChecksumAlgorithm,
+        /// The part.
+        part: PartNumber,
     },
     /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object SHA).
     #[error("{} does not have this checksum type", algorithm.name())]
@@ -218,6 +240,8 @@ pub enum ObjectError {
         part: PartNumber,
         /// The upload.
         upload: UploadId,
+        /// The entity tag that was named.
+        etag: String,
     },
     /// Parts are not in ascending order.
     #[error("the parts are not in ascending order")]

@@ -79,7 +79,7 @@ pub use objects::{Objects, ObjectsOptions};
 pub use patient::{PatientDisk, patiently};
 pub use sse::kms_key_id;
 pub use types::{
-    BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, ObjectMeta,
-    ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta, Tags,
-    Timestamp, Versioning, WriteConditions,
+    BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, IfRange,
+    ObjectMeta, ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta,
+    Tags, Timestamp, Versioning, WriteConditions,
 };

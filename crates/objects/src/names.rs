@@ -199,6 +199,11 @@ impl UploadId {
         Self(id)
     }
 
+    /// When the upload began.
+    pub fn begun(&self) -> Timestamp {
+        Timestamp(u64::from_be_bytes(*self.0.first_chunk().expect("an id has 24 bytes")))
+    }
+
     /// Reads what `Display` wrote.
     pub fn parse(text: &str) -> Result<Self, IdError> {
         from_hex(text).map(Self)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::request::{ContentRange, RangeRequest};
 use crate::rows::{ContentAt, ObjectHead};
-use crate::{ObjectError, PartNumber};
+use crate::{ChecksumValue, ObjectError, PartNumber};
 
 /// The bytes of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub(crate) struct Wanted {
     pub(crate) bytes: Range<u64>,
     /// What Content-Range says, if not everything was asked for.
     pub(crate) range: Option<ContentRange>,
+    /// The checksum of the part that they are, if it has one of its own.
+    pub(crate) checksum: Option<ChecksumValue>,
 }
 
 impl Wanted {
@@ -31,12 +33,18 @@ pub(crate) fn resolve(
     let bytes = match (part, range) {
         (Some(part), _) => part_bytes(part, size, content)?,
         (None, Some(range)) => range_bytes(range, size)?,
-        (None, None) => return Ok(Wanted { bytes: 0..size, range: None }),
+        (None, None) => return Ok(Wanted { bytes: 0..size, range: None, checksum: None }),
     };
     // A range of nothing cannot be said in Content-Range: only the part of an empty object is one.
     let range = bytes.end.checked_sub(1).filter(|last| *last >= bytes.start);
     let range = range.map(|last| ContentRange { first: bytes.start, last, total: size });
-    Ok(Wanted { bytes, range })
+    let checksum = match (part, content) {
+        (Some(part), ContentAt::Parts(parts)) => {
+            parts.get(usize::from(part.number()) - 1).and_then(|part| part.checksum.clone())
+        }
+        _ => None,
+    };
+    Ok(Wanted { bytes, range, checksum })
 }
 
 /// A part, counted from 1 in the order of the object. An object in one piece has one.

@@ -142,6 +142,8 @@ pub struct ObjectInfo {
     pub sse: SseApplied,
     /// How many parts it was uploaded in; `None` if in one piece.
     pub parts: Option<u16>,
+    /// The checksum of the part that was asked for, if it has one of its own.
+    pub part_checksum: Option<ChecksumValue>,
 }
 
 /// A description and the content it goes with.
@@ -240,7 +242,8 @@ pub struct CopyRequest {
     pub bucket: BucketName,
     /// Under which name.
     pub name: ObjectName,
-    /// The target's metadata if `metadata` is [`Directive::Replace`], its tags if `tagging` is, and its locks.
+    /// The target's metadata if `metadata` is [`Directive::Replace`], its tags if `tagging` is, and its locks. A storage
+    /// class that is named, also `STANDARD`, is a change.
     pub meta: ObjectMeta,
     /// `x-amz-metadata-directive`.
     pub metadata: Directive,

@@ -499,6 +499,64 @@ fn verifier(key: &CustomerKey, salt: &[u8; 32], belongs: &Belongs) -> SecretKey 
 mod tests {
     use super::*;
 
+    fn place() -> Belongs {
+        Belongs {
+            bucket: BucketName::parse("bucket").unwrap(),
+            group: GroupId(7),
+            name: ObjectName::parse("name").unwrap(),
+            content: ContentId([3; 16]),
+        }
+    }
+
+    #[test]
+    fn context_that_a_client_names_is_part_of_what_its_key_is_bound_to() {
+        let place = place();
+        for label in [Label::KmsDataKey, Label::KmsDataKeyOuter] {
+            let of = |client| place.kms(label, client).as_bytes().to_vec();
+            assert_ne!(of(Some("{\"a\":\"1\"}")), of(None));
+            assert_ne!(of(Some("{\"a\":\"1\"}")), of(Some("{\"a\":\"2\"}")));
+        }
+        let of = |client| place.by_bucket_key(client).as_bytes().to_vec();
+        assert_ne!(of(Some("{\"a\":\"1\"}")), of(None));
+    }
+
+    /// Neither a KMS nor a group is asked for anything.
+    struct NoKeys;
+
+    impl GroupKeys for NoKeys {
+        fn group_key_by_id(&self, _: GroupId, _: u32) -> Result<GroupKey, ReadError> {
+            panic!("no group key is needed")
+        }
+    }
+
+    #[test]
+    fn row_whose_context_was_changed_does_not_open() {
+        let (place, random) = (place(), strongroom_seal::OsRandom);
+        let key = Arc::new(DataKey::generate(&random));
+        let given = Some("{\"team\":\"blue\"}".to_owned());
+        let wrapped = record::seal(&*key, &place.by_bucket_key(given.as_deref()), &[5; 32], &random);
+        let envelope =
+            Envelope { provider: "p".into(), key_id: "k".into(), key_version: 1, blob: vec![1; 8] };
+        let row = |context| SseRow::BucketKey {
+            envelope: Box::new(envelope.clone()),
+            context,
+            wrapped: Box::new(wrapped.clone().try_into().unwrap()),
+        };
+        let unwrapper = Unwrapper::Kms(key, None);
+        assert!(unwrapper.unwrap(&row(given.clone()), &place, &NoKeys).is_ok());
+        for changed in [None, Some("{\"team\":\"red\"}".to_owned())] {
+            assert!(unwrapper.unwrap(&row(changed.clone()), &place, &NoKeys).is_err());
+            // Without a bucket key it is the KMS that refuses: it is asked with what the row says.
+            let kms = |context| SseRow::Kms {
+                envelope: Box::new(envelope.clone()),
+                context,
+                wrapped: Box::new(wrapped.clone().try_into().unwrap()),
+            };
+            let asked = |row: &SseRow| row.envelopes(&place)[0].as_ref().unwrap().1.as_bytes().to_vec();
+            assert_ne!(asked(&kms(changed)), asked(&kms(given.clone())));
+        }
+    }
+
     #[test]
     fn keys_are_named_by_their_id_or_as_aws_names_them() {
         assert_eq!(kms_key_id("default"), "default");

@@ -91,6 +91,19 @@ pub struct ReadConditions {
     pub if_modified_since: Option<Timestamp>,
     /// If-Unmodified-Since.
     pub if_unmodified_since: Option<Timestamp>,
+    /// If-Range: a range is answered only of the object that the client has the beginning of.
+    pub if_range: Option<IfRange>,
+}
+
+/// What a client that goes on with a download says of the object it began with (RFC 9110 §13.1.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfRange {
+    /// It has this tag. A weak tag never matches, so there is none of those.
+    Tag(String),
+    /// It has exactly this date.
+    Date(Timestamp),
+    /// What cannot be read or compared, which matches nothing.
+    Never,
 }
 
 /// Conditions of a write (AWS S3 User Guide, "Conditional writes").

@@ -255,15 +255,30 @@ async fn checksums_of_uploads_are_composite_or_of_the_whole() {
         request.checksums.compute = Some(ChecksumAlgorithm::Crc32c);
         let other = objects.put_part(request).await;
         assert!(matches!(other, Err(ObjectError::ChecksumTypeMismatch { .. })));
-        let mut parts = Vec::new();
+        let without = objects.put_part(part("name", id, 1, "x")).await;
+        match kind {
+            ChecksumKind::Composite => {
+                assert!(matches!(without, Err(ObjectError::ChecksumTypeMismatch { request: None, .. })));
+            }
+            ChecksumKind::FullObject => assert!(without.is_ok()),
+        }
+        let (mut parts, mut values) = (Vec::new(), Vec::new());
         for (number, content) in (1..).zip(&contents) {
             let mut request = part("name", id, number, content.clone());
             request.checksums.compute = Some(algorithm);
             let stored = objects.put_part(request).await.unwrap();
-            assert!(stored.checksum.is_some());
+            values.push(stored.checksum.unwrap());
             parts.push((number, stored.etag));
         }
-        let stored = objects.complete_upload(complete("name", id, &parts)).await.unwrap();
+        let mut request = complete("name", id, &parts);
+        if kind == ChecksumKind::Composite {
+            let lacking = objects.complete_upload(complete("name", id, &parts)).await;
+            assert!(matches!(lacking, Err(ObjectError::PartChecksumMissing { .. })));
+            for (part, value) in request.parts.iter_mut().zip(values) {
+                part.checksum = Some(value);
+            }
+        }
+        let stored = objects.complete_upload(request).await.unwrap();
         let text = stored.checksums[0].to_string();
         match kind {
             ChecksumKind::Composite => assert!(text.ends_with("-2")),

@@ -68,8 +68,20 @@ pub(crate) fn upload_request(
     Ok(ChecksumRequest { expected: expected.into_iter().collect(), compute: None, trailer })
 }
 
-/// The one checksum value in the headers.
+/// Whether a header is the value of a checksum, of an algorithm that is known here or of another one.
+pub(crate) fn is_value(name: &str) -> bool {
+    let rest = name.strip_prefix("x-amz-checksum-");
+    rest.is_some_and(|rest| !["algorithm", "mode", "type"].contains(&rest))
+}
+
+/// The one checksum value in the headers. What cannot be verified is refused: a client that sends it relies on that.
 pub(crate) fn given(headers: &HeaderMap) -> Result<Option<ChecksumValue>, ApiError> {
+    let known = |name: &str| ChecksumAlgorithm::ALL.into_iter().any(|algorithm| header(algorithm) == name);
+    if headers.keys().any(|name| is_value(name.as_str()) && !known(name.as_str())) {
+        return Err(ApiError::invalid_request(
+            "The algorithm type you specified in x-amz-checksum- header is invalid.",
+        ));
+    }
     let mut found = None;
     for algorithm in ChecksumAlgorithm::ALL {
         let Some(value) = text(headers, header(algorithm)) else { continue };
@@ -188,6 +200,16 @@ pub(crate) fn checksum_out(checksums: &[Checksum]) -> dto::Checksum {
     out
 }
 
+/// The same without the number of parts behind composite values.
+pub(crate) fn values_out(checksums: &[Checksum]) -> dto::Checksum {
+    let mut out = dto::Checksum::default();
+    for checksum in checksums {
+        set_value(&mut out, checksum.value.algorithm(), checksum.value.to_string());
+        out.checksum_type = Some(kind_out(checksum.kind));
+    }
+    out
+}
+
 /// The same for a part, whose checksum has no kind.
 pub(crate) fn value_out(value: Option<&ChecksumValue>) -> dto::Checksum {
     let mut out = dto::Checksum::default();
@@ -231,9 +253,10 @@ pub(crate) fn completed(part: &dto::CompletedPart) -> Result<Option<ChecksumValu
         (ChecksumAlgorithm::Sha256, &part.checksum_sha256),
     ];
     let mut values = given.iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
-    match values.next() {
-        None => Ok(None),
-        Some((algorithm, text)) => parse(*algorithm, text).map(Some),
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some((algorithm, text)), None) => parse(*algorithm, text).map(Some),
+        (Some(_), Some(_)) => Err(several()),
     }
 }
 
@@ -282,6 +305,33 @@ mod tests {
         for row in rows {
             assert_eq!(upload_request(&headers(row), None).unwrap_err().code, "InvalidRequest", "{row:?}");
         }
+    }
+
+    #[test]
+    fn checksum_that_cannot_be_verified_is_refused() {
+        for name in ["md5", "sha512", "xxhash3", "xxhash64", "xxhash128", "of-next-year"] {
+            let name = http::HeaderName::try_from(format!("x-amz-checksum-{name}")).unwrap();
+            let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("AAAAAA=="))]);
+            for refused in [
+                upload_request(&headers, None).err(),
+                verify_document(&headers, &[]).err(),
+                given(&headers).err(),
+            ] {
+                assert_eq!(refused.unwrap().code, "InvalidRequest", "{name}");
+            }
+        }
+        for name in ["x-amz-checksum-algorithm", "x-amz-checksum-mode", "x-amz-checksum-type"] {
+            assert_eq!(given(&headers(&[(name, "x")])).unwrap(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn part_has_one_checksum() {
+        let crc32 = Some("AAAAAA==".to_owned());
+        let mut part = dto::CompletedPart { checksum_crc32: crc32.clone(), ..Default::default() };
+        assert!(completed(&part).unwrap().is_some());
+        part.checksum_crc32c = crc32;
+        assert_eq!(completed(&part).unwrap_err().code, "InvalidRequest");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Between the library's request and answer types and those of `objects`.
 
-use http::HeaderMap;
+use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE};
+use http::{HeaderMap, HeaderName};
 use s3s::dto;
 use strongroom_objects::request::RangeRequest;
 use strongroom_objects::{
-    BucketName, ETag, EntityTags, ObjectMeta, ObjectName, PartNumber, ReadConditions, Retention, SystemMeta,
-    Tags, Timestamp, UploadId, VersionId, WriteConditions,
+    BucketName, ETag, EntityTags, IfRange, ObjectMeta, ObjectName, PartNumber, ReadConditions, Retention,
+    SystemMeta, Tags, Timestamp, UploadId, VersionId, WriteConditions,
 };
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
@@ -153,17 +154,54 @@ pub(crate) fn read_conditions(
         if_none_match: if_none_match.map(|condition| tags_in(condition, true)),
         if_modified_since: if_modified_since.map(time_in),
         if_unmodified_since: if_unmodified_since.map(time_in),
+        if_range: None,
     }
 }
 
-pub(crate) fn write_conditions(
-    if_match_: Option<dto::ETagCondition>,
-    if_none_match: Option<dto::ETagCondition>,
-) -> WriteConditions {
-    WriteConditions {
-        if_match: if_match(if_match_),
-        if_none_match: if_none_match.map(|condition| tags_in(condition, true)),
+/// `If-Range`, which the library does not know. What cannot be compared strongly matches nothing.
+pub(crate) fn if_range(headers: &HeaderMap) -> Option<IfRange> {
+    let text = headers.get(IF_RANGE)?.to_str().unwrap_or_default().trim();
+    if let Some(tag) = text.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+        return Some(IfRange::Tag(tag.to_owned()));
     }
+    let date = dto::Timestamp::parse(dto::TimestampFormat::HttpDate, text);
+    Some(date.map_or(IfRange::Never, |date| IfRange::Date(time_in(date))))
+}
+
+/// `If-Match` and `If-None-Match` of a write, which the library does not read for every operation that has them.
+///
+/// AWS knows them in two forms, one at a time: `If-Match` with a tag, and `If-None-Match: *`.
+pub(crate) fn write_conditions(headers: &HeaderMap) -> Result<WriteConditions, ApiError> {
+    let read = |name: HeaderName| {
+        let Some(value) = headers.get(name) else { return Ok(None) };
+        dto::ETagCondition::parse_http_header(value.as_bytes()).map(Some).map_err(|_| value)
+    };
+    let unknown = |header: &'static str| {
+        unknown_condition(
+            header,
+            format!("We don't accept the provided value of {header} header for this API"),
+        )
+    };
+    let tag = read(IF_MATCH).map_err(|value| {
+        let value = value.to_str().unwrap_or_default();
+        ApiError::invalid_argument("If-Match", value, "The entity tag is not valid.")
+    })?;
+    let none = read(IF_NONE_MATCH).map_err(|_| unknown("If-None-Match"))?;
+    match (&tag, &none) {
+        (Some(_), Some(_)) => Err(unknown_condition(
+            "If-Match,If-None-Match",
+            "Multiple conditional request headers present in the request",
+        )),
+        (None, Some(dto::ETagCondition::ETag(_))) => Err(unknown("If-None-Match")),
+        (Some(dto::ETagCondition::Any), None) => Err(unknown("If-Match")),
+        _ => Ok(WriteConditions { if_match: if_match(tag), if_none_match: none.map(|_| EntityTags::Any) }),
+    }
+}
+
+fn unknown_condition(header: &'static str, why: impl std::fmt::Display) -> ApiError {
+    ApiError::not_implemented("A header you provided implies functionality that is not implemented")
+        .field("Header", header)
+        .field("additionalMessage", why)
 }
 
 /// What of a request becomes system metadata.
@@ -346,7 +384,47 @@ mod tests {
     fn weak_tags_never_match_where_comparison_is_strong() {
         let weak = || Some(dto::ETagCondition::ETag(dto::ETag::Weak("x".to_owned())));
         assert_eq!(if_match(weak()), Some(EntityTags::Tags(vec![])));
-        let conditions = write_conditions(None, weak());
+        let conditions = read_conditions(None, weak(), None, None);
         assert_eq!(conditions.if_none_match, Some(EntityTags::Tags(vec!["x".to_owned()])));
+        assert_eq!(range_of("W/\"x\""), Some(IfRange::Never));
+    }
+
+    fn range_of(value: &'static str) -> Option<IfRange> {
+        if_range(&HeaderMap::from_iter([(IF_RANGE, http::HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn a_download_goes_on_by_tag_or_by_date() {
+        assert_eq!(if_range(&HeaderMap::new()), None);
+        assert_eq!(range_of("\"x\""), Some(IfRange::Tag("x".to_owned())));
+        let date = Timestamp(784_111_777_000);
+        assert_eq!(range_of("Sun, 06 Nov 1994 08:49:37 GMT"), Some(IfRange::Date(date)));
+        for neither in ["x", "\"", "", "*"] {
+            assert_eq!(range_of(neither), Some(IfRange::Never), "{neither}");
+        }
+    }
+
+    fn write(pairs: &[(HeaderName, &'static str)]) -> Result<WriteConditions, ApiError> {
+        let value = |value| http::HeaderValue::from_static(value);
+        write_conditions(&pairs.iter().map(|(name, text)| (name.clone(), value(text))).collect())
+    }
+
+    #[test]
+    fn a_write_has_one_condition_in_the_form_that_aws_knows() {
+        assert_eq!(write(&[]).unwrap(), WriteConditions::default());
+        let tags = Some(EntityTags::Tags(vec!["x".to_owned()]));
+        assert_eq!(write(&[(IF_MATCH, "\"x\"")]).unwrap().if_match, tags);
+        assert_eq!(write(&[(IF_NONE_MATCH, "*")]).unwrap().if_none_match, Some(EntityTags::Any));
+        for (pairs, header) in [
+            (&[(IF_MATCH, "*")][..], "If-Match"),
+            (&[(IF_NONE_MATCH, "\"x\"")], "If-None-Match"),
+            (&[(IF_NONE_MATCH, "\"")], "If-None-Match"),
+            (&[(IF_MATCH, "\"x\""), (IF_NONE_MATCH, "*")], "If-Match,If-None-Match"),
+        ] {
+            let error = write(pairs).unwrap_err();
+            assert_eq!((error.status.as_u16(), error.code.as_ref()), (501, "NotImplemented"), "{pairs:?}");
+            assert_eq!(error.fields[0], ("Header", header.to_owned()));
+        }
+        assert_eq!(write(&[(IF_MATCH, "\"")]).unwrap_err().code, "InvalidArgument");
     }
 }

@@ -25,6 +25,7 @@ use crate::request::RequestState;
 use crate::routes::Routes;
 use crate::server::ServeError;
 use crate::sse::{Channel, Setting};
+use crate::undone;
 
 /// The protocol library, set up to call our operations.
 pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<S3Service, ServeError> {
@@ -224,11 +225,16 @@ impl Call {
     }
 
     /// Verifies a document against its headers, if there is one: the library has read it, and operations are to believe it.
-    fn check_document(&self) -> Result<(), ApiError> {
-        match self.state.take_document() {
-            Some(document) => checksum::verify_document(&self.headers, &document),
-            None => Ok(()),
+    fn check_document(&self, operation: &str) -> Result<(), ApiError> {
+        let document = self.state.take_document();
+        match &document {
+            // Content is verified as it comes, and is never held.
+            Some(document) if !matches!(operation, "put_object" | "upload_part") => {
+                checksum::verify_document(&self.headers, document)?;
+            }
+            _ => {}
         }
+        undone::check(operation, &self.headers, document.as_deref())
     }
 
     /// The span of the request, for what is logged after the operation returned.
@@ -278,7 +284,7 @@ macro_rules! operations {
                 let (call, input) = self.split(request);
                 let (state, authority) = (call.state.clone(), self.0.authority.clone());
                 meant.map_err(|error| fail(&state, error))?;
-                call.check_document().map_err(|error| fail(&state, error))?;
+                call.check_document(stringify!($method)).map_err(|error| fail(&state, error))?;
                 let origin = state.origin();
                 let run = Box::pin(events::scope(origin, $operation(call, input)));
                 run.with_subscriber(state.logs())

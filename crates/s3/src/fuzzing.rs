@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{ETagCondition, Range, ServerSideEncryption};
 use strongroom_objects::{ChecksumValue, SseRequest};
@@ -313,8 +314,13 @@ fn condition_seeds() -> Vec<Vec<u8>> {
 
 fn conditions(bytes: &[u8]) -> bool {
     let read = || ETagCondition::parse_http_header(bytes).ok();
+    let Ok(value) = HeaderValue::from_bytes(bytes) else { return false };
+    for name in [IF_MATCH, IF_NONE_MATCH, IF_RANGE] {
+        let headers = HeaderMap::from_iter([(name, value.clone())]);
+        let _ = (convert::write_conditions(&headers), convert::if_range(&headers));
+    }
     let (Some(one), Some(other)) = (read(), read()) else { return false };
-    let conditions = convert::write_conditions(Some(one), Some(other));
+    let conditions = convert::read_conditions(Some(one), Some(other), None, None);
     conditions.if_match.is_some() && conditions.if_none_match.is_some()
 }
 

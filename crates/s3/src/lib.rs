@@ -21,6 +21,7 @@ mod form;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hoisted;
 mod lenient;
 mod ops;
 mod options;
@@ -31,6 +32,7 @@ mod sigv4;
 mod sse;
 mod sts;
 mod subresource;
+mod undone;
 mod wire;
 
 pub use options::{Limits, S3Options, SseCTransport};

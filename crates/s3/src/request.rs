@@ -60,6 +60,8 @@ struct Inner {
     received: AtomicU64,
     /// A document as it came, for operations whose headers carry its checksum.
     document: Mutex<Option<Vec<Bytes>>>,
+    /// How long it may become, in bytes.
+    document_most: OnceLock<u64>,
 }
 
 impl RequestState {
@@ -81,6 +83,7 @@ impl RequestState {
             error: Mutex::new(None),
             received: AtomicU64::new(0),
             document: Mutex::new(None),
+            document_most: OnceLock::new(),
         }))
     }
 
@@ -210,9 +213,10 @@ impl RequestState {
         self.0.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps the body from now on: the library parses documents before the operation could digest them. It also
-    /// bounds them, and stops reading what is too long.
-    pub(crate) fn keep_document(&self) {
+    /// Keeps the body from now on: the library parses documents before the operation could digest them. What is
+    /// longer than `most` bytes is none, and nothing of it is kept.
+    pub(crate) fn keep_document(&self, most: u64) {
+        let _ = self.0.document_most.set(most);
         *self.document() = Some(Vec::new());
     }
 
@@ -226,8 +230,12 @@ impl RequestState {
     }
 
     pub(crate) fn add_received(&self, bytes: &Bytes) {
-        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        if let Some(document) = &mut *self.document() {
+        let received = self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
+        let mut document = self.document();
+        if self.0.document_most.get().is_some_and(|most| received > *most) {
+            *document = None;
+        }
+        if let Some(document) = &mut *document {
             document.push(bytes.clone());
         }
     }
@@ -241,5 +249,24 @@ impl RequestState {
 impl fmt::Debug for RequestState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestState").field("id", &self.0.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_a_document_is_not_kept() {
+        let state = RequestState::new(RequestId::from_random([1; 16]), true, None);
+        state.keep_document(4);
+        state.add_received(&Bytes::from_static(b"ab"));
+        state.add_received(&Bytes::from_static(b"cd"));
+        assert_eq!(state.take_document().unwrap().concat(), b"abcd");
+        state.keep_document(4);
+        state.add_received(&Bytes::from_static(b"e"));
+        state.add_received(&Bytes::from_static(b"f"));
+        assert_eq!(state.take_document(), None);
+        assert_eq!(state.received(), 6);
     }
 }

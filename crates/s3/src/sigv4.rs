@@ -5,6 +5,7 @@ use http::{HeaderMap, StatusCode, header};
 use s3s::region::Region;
 
 use crate::error::ApiError;
+use crate::hoisted;
 
 /// Longest life of a presigned URL: seven days.
 const EXPIRES_SECONDS_MAX: u64 = 604_800;
@@ -37,7 +38,11 @@ impl Signed {
             })
         };
         part("X-Amz-Signature")?;
-        Some(Self::new(true, part("X-Amz-Credential"), part("X-Amz-SignedHeaders"), part("X-Amz-Expires")))
+        let (credential, names) = (part("X-Amz-Credential"), part("X-Amz-SignedHeaders"));
+        let mut signed = Self::new(true, credential, names, part("X-Amz-Expires"));
+        // The signature covers the query, and what stands there is in no header beside.
+        signed.signed_headers.extend(hoisted::names(query));
+        Some(signed)
     }
 
     fn new(

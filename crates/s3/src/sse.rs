@@ -227,14 +227,23 @@ fn key_md5(key: &CustomerKey) -> [u8; 16] {
     Md5::digest(key.dangerous_expose()).into()
 }
 
-/// Reads must not name an encryption method: the object has one.
+/// Headers that say how a new object is to be encrypted.
+const METHOD: [&str; 4] = [
+    SSE,
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-server-side-encryption-context",
+];
+
+/// Reads must not name an encryption method: the object has one. Neither must parts: the upload has one.
 pub(crate) fn refuse_method(headers: &HeaderMap) -> Result<(), ApiError> {
-    match headers.get(SSE) {
+    let named = METHOD.into_iter().find_map(|name| Some((name, headers.get(name)?)));
+    match named {
         None => Ok(()),
-        Some(value) => Err(ApiError::invalid_argument(
-            SSE,
+        Some((name, value)) => Err(ApiError::invalid_argument(
+            name,
             value.to_str().unwrap_or_default(),
-            "x-amz-server-side-encryption header is not supported for this operation.",
+            format!("{name} header is not supported for this operation."),
         )),
     }
 }
@@ -497,7 +506,14 @@ mod tests {
     fn reads_with_an_encryption_method_are_refused() {
         let mut headers = HeaderMap::new();
         assert!(refuse_method(&headers).is_ok());
-        headers.insert(SSE, http::HeaderValue::from_static("AES256"));
-        assert_eq!(refuse_method(&headers).unwrap_err().code, "InvalidArgument");
+        for name in METHOD {
+            headers.clear();
+            headers.insert(name, http::HeaderValue::from_static("AES256"));
+            let error = refuse_method(&headers).unwrap_err();
+            assert_eq!(
+                (error.code.as_ref(), &error.fields[0]),
+                ("InvalidArgument", &("ArgumentName", name.to_owned()))
+            );
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::events::AuditKind;
 use crate::measure::counted;
 use crate::objects::{Inner, Objects, carried_out};
 use crate::rows::{self, GroupState, table};
-use crate::{BucketName, ObjectError};
+use crate::{BucketName, ObjectError, Versioning};
 
 impl Objects {
     /// Deletes a bucket that has no objects and no versions, and forgets its key. Uploads that nobody completed do not
@@ -70,7 +70,10 @@ impl Objects {
         };
         match self.0.store.commit(command).await.map_err(|error| bucket.commit_error(error))? {
             Outcome::Applied { .. } => Ok(()),
-            Outcome::Refused { .. } => Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone() }),
+            Outcome::Refused { .. } => {
+                let versions = bucket.settings.versioning != Versioning::Off;
+                Err(ObjectError::BucketNotEmpty { bucket: bucket.name.clone(), versions })
+            }
         }
     }
 

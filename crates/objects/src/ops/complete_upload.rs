@@ -19,7 +19,8 @@ use crate::{ChecksumKind, ChecksumValue, ETag, ObjectError, PART_NUMBER_MAX};
 const PART_LEN_MIN: u64 = 5 << 20;
 
 impl Objects {
-    /// Makes an object of an upload's parts. Parts that the request leaves out are dropped.
+    /// Makes an object of an upload's parts. Parts that the request leaves out are dropped. The same request again is
+    /// answered the same again while the object is the current one.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchUpload`], [`ObjectError::NoParts`], [`ObjectError::InvalidPart`],
@@ -44,7 +45,7 @@ impl Inner {
         let upload_key = rows::upload_key(&request.name, &request.upload);
         let _upload = self.locks.alone(bucket.group, &upload_key).await;
         let request = Arc::new(request);
-        let asked = Arc::clone(&request);
+        let (asked, again) = (Arc::clone(&request), Arc::clone(&request));
         let note = Note::new();
         let answer = note.clone();
         let what = Replace { bucket: &bucket, name: &request.name, conditions: &request.conditions };
@@ -53,7 +54,13 @@ impl Inner {
             answer.put(put);
             Ok(Some(change))
         });
-        let done = done.await?;
+        let done = match done.await {
+            // A first request that was carried out made the object that the second one's conditions meet.
+            Err(error @ (ObjectError::NoSuchUpload { .. } | ObjectError::PreconditionFailed { .. })) => {
+                return self.completed_before(&bucket, again).await?.ok_or(error);
+            }
+            other => other?,
+        };
         gauge!(names::UPLOADS_OPEN).decrement(1.0);
         let put = note.take().expect("a change that was carried out was planned");
         Ok(PutResult { version: done.and_then(|done| done.version), ..put })
@@ -121,19 +128,24 @@ fn choose<'a>(
     }
     let mut chosen = Vec::with_capacity(request.parts.len());
     for named in &request.parts {
-        let invalid = ObjectError::InvalidPart { part: named.part, upload };
+        let invalid = || ObjectError::InvalidPart { part: named.part, upload, etag: named.etag.clone() };
         let at = all.binary_search_by_key(&named.part.number(), |part| part.number);
         let part = at
             .ok()
             .map(|at| &all[at])
             .filter(|part| part.row.etag.to_string() == named.etag)
-            .ok_or(invalid)?;
+            .ok_or_else(invalid)?;
         // Without an algorithm of the upload, what was verified when the part came is not kept.
         let kept = |named: &ChecksumValue| {
             found.row.checksum.is_some() || named.algorithm() == part.row.checksum.algorithm()
         };
         if named.checksum.as_ref().is_some_and(|named| kept(named) && *named != part.row.checksum) {
-            return Err(ObjectError::InvalidPart { part: named.part, upload });
+            return Err(invalid());
+        }
+        if let Some((algorithm, ChecksumKind::Composite)) = found.row.checksum
+            && named.checksum.is_none()
+        {
+            return Err(ObjectError::PartChecksumMissing { algorithm, part: named.part });
         }
         chosen.push(part);
     }
@@ -158,13 +170,13 @@ fn checksum(
     let (algorithm, kind) = found.row.checksum_or_default();
     let upload = found.row.checksum.map(|(algorithm, _)| algorithm);
     if request.checksum_kind.is_some_and(|given| given != kind) {
-        return Err(ObjectError::ChecksumTypeMismatch { upload, request: algorithm });
+        return Err(ObjectError::ChecksumTypeMismatch { upload, request: Some(algorithm) });
     }
     let parts: Vec<_> = chosen.iter().map(|part| (part.row.size, part.row.checksum.clone())).collect();
     let checksum = multipart_checksum(algorithm, kind, &parts)?;
     if let Some(given) = &request.checksum {
         if given.algorithm() != algorithm {
-            return Err(ObjectError::ChecksumTypeMismatch { upload, request: given.algorithm() });
+            return Err(ObjectError::ChecksumTypeMismatch { upload, request: Some(given.algorithm()) });
         }
         if *given != checksum.value {
             return Err(ObjectError::ChecksumMismatch { algorithm });

@@ -9,10 +9,14 @@ use crate::ops::get::{Opened, Purpose, whole};
 use crate::ops::put::PUT_LEN_MAX;
 use crate::ops::rewrap_copy::Onto;
 use crate::request::{CopyRequest, CopyResult, CopySource, Directive, PutRequest};
+use crate::rows::SseRow;
 use crate::{
     ChecksumRequest, Content, ContentError, DefaultEncryption, ObjectBody, ObjectError, ObjectMeta,
     SseRequest,
 };
+
+/// The storage class of an object that has none of its own.
+const STANDARD: &str = "STANDARD";
 
 impl Objects {
     /// Copies an object. What the target has of metadata, tags and encryption is said by the request; encryption is
@@ -22,7 +26,7 @@ impl Objects {
     /// Those of reading the source and writing the target; [`ObjectError::CopyOntoItself`] if nothing would change.
     pub async fn copy(&self, request: CopyRequest) -> Result<CopyResult, ObjectError> {
         counted("copy", async {
-            let CopyRequest { source, bucket, name, meta, metadata, tagging, sse, conditions, checksum } =
+            let CopyRequest { source, bucket, name, mut meta, metadata, tagging, sse, conditions, checksum } =
                 request;
             let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
             let target = self.0.bucket(&bucket)?;
@@ -31,13 +35,16 @@ impl Objects {
             if size > PUT_LEN_MAX {
                 return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX });
             }
-            let changes_class = meta.system.storage_class != opened.object.storage_class
-                && meta.system.storage_class.is_some();
+            // To name something is to ask for it, also where it is what the object has already (AWS).
             let changes = metadata == Directive::Replace
                 || sse != SseRequest::Default
                 || meta.system.website_redirect.is_some()
-                || changes_class
-                || target.settings.encryption != DefaultEncryption::S3;
+                || meta.system.storage_class.is_some()
+                || target.settings.encryption != DefaultEncryption::S3
+                // Nothing is inherited, so without a word of the target's encryption it becomes the bucket's.
+                || !matches!(opened.body.sse, SseRow::Group { .. });
+            // The usual class is stored as none.
+            meta.system.storage_class = meta.system.storage_class.filter(|class| class != STANDARD);
             if onto_itself && !changes {
                 return Err(ObjectError::CopyOntoItself);
             }
@@ -67,7 +74,8 @@ impl Objects {
         let mut request = whole(source.bucket, source.name, source.version);
         request.customer_key = source.customer_key;
         let opened = self.0.open_object(request, Purpose::Content).await?;
-        check_source(&source.conditions, opened.object.etag, opened.head.mtime, opened.head.version)?;
+        let (head, now) = (&opened.head, self.0.options.clock.now());
+        check_source(&source.conditions, opened.object.etag, head.mtime, head.version, now)?;
         Ok(opened)
     }
 }

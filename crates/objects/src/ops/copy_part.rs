@@ -37,6 +37,7 @@ impl Objects {
                 upload: request.upload,
                 part: request.part,
                 customer_key: request.customer_key,
+                copied: true,
             };
             let mut stored = self.0.store_part(target, content, ChecksumRequest::default(), None).await?;
             stored.source_version = source_version;

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::blobs::{BlobReader, ReadFault, WINDOW_LEN};
 use crate::buckets::Bucket;
 use crate::commit::{body, damaged};
-use crate::conditions::check_read;
+use crate::conditions::{check_read, range_applies};
 use crate::data_keys::DataKeys;
 use crate::layers::{ContentKeys, open_all};
 use crate::leases::Lease;
@@ -132,7 +132,8 @@ impl Inner {
         let body = body(&reading, &bucket, &name, head.version, &object)?;
         let belongs = Belongs { bucket: bucket_name, group: bucket.group, name, content: object.content };
         body.sse.admits(customer_key.as_ref(), &belongs)?;
-        check_read(&conditions, object.etag, head.mtime, head.version)?;
+        check_read(&conditions, object.etag, head.mtime, head.version, self.options.clock.now())?;
+        let range = range.filter(|_| range_applies(conditions.if_range.as_ref(), object.etag, head.mtime));
         let wanted = range::resolve(&object, &body.content, part, range)?;
         // Nobody waits for who needs another key than the group's: the KMS may take long to unwrap with it.
         let held = body.sse.is_wrapped_by_group().then_some(held);
@@ -198,6 +199,7 @@ impl Opened {
                 ContentAt::Parts(parts) => u16::try_from(parts.len()).ok(),
                 ContentAt::Inline(_) | ContentAt::Blob(_) => None,
             },
+            part_checksum: self.wanted.checksum.clone(),
         }
     }
 

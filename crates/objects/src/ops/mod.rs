@@ -2,6 +2,7 @@
 
 mod abort_upload;
 mod attributes;
+mod complete_again;
 mod complete_upload;
 pub(crate) mod copy;
 mod copy_part;

@@ -19,8 +19,8 @@ use crate::sse::{Belongs, UnwrapError};
 use crate::sweep::Garbage;
 use crate::uploads;
 use crate::{
-    ChecksumRequest, Content, Damaged, ETag, ObjectError, ObjectName, PartNumber, UploadId, UploadSseFault,
-    VersionId,
+    ChecksumKind, ChecksumRequest, Content, Damaged, ETag, ObjectError, ObjectName, PartNumber, UploadId,
+    UploadSseFault, VersionId,
 };
 
 /// How often a part is committed anew while another attempt of the same part comes first.
@@ -36,7 +36,7 @@ impl Objects {
             let PutPart { bucket, name, upload, part, content, checksums, content_md5, customer_key } =
                 request;
             let bucket = self.0.bucket(&bucket)?;
-            let target = PartTarget { bucket, name, upload, part, customer_key };
+            let target = PartTarget { bucket, name, upload, part, customer_key, copied: false };
             self.0.store_part(target, content, checksums, content_md5).await
         })
         .await
@@ -50,6 +50,8 @@ pub(crate) struct PartTarget {
     pub(crate) upload: UploadId,
     pub(crate) part: PartNumber,
     pub(crate) customer_key: Option<CustomerKey>,
+    /// Whether its content comes from an object here, and no client has a checksum of it.
+    pub(crate) copied: bool,
 }
 
 impl Inner {
@@ -61,7 +63,7 @@ impl Inner {
         checksums: ChecksumRequest,
         content_md5: Option<[u8; 16]>,
     ) -> Result<PartStored, ObjectError> {
-        let PartTarget { bucket, name, upload, part, customer_key } = target;
+        let PartTarget { bucket, name, upload, part, customer_key, copied } = target;
         let mut held = Some(self.wraps.hold(bucket.group));
         let row = self.upload_now(&bucket, &name, upload).await?.row;
         if !row.sse.is_wrapped_by_group() {
@@ -71,8 +73,12 @@ impl Inner {
         let belongs =
             Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
         admits(&row, customer_key.as_ref(), &belongs)?;
-        check_algorithms(&row, &checksums)?;
+        if !copied {
+            check_algorithms(&row, &checksums)?;
+        }
         let (algorithm, _) = row.checksum_or_default();
+        // Whoever completes an upload of such parts has to name it, and did not compute it.
+        let told = row.checksum.filter(|_| copied).map(|(algorithm, _)| algorithm);
         let sse = row.sse.applied(customer_key.as_ref());
         let unwrapper = row.sse.unwrapper(customer_key, &belongs, &self.keys).await?;
         let (inner, at, place) = (Arc::clone(self), Arc::clone(&bucket), belongs.clone());
@@ -87,7 +93,7 @@ impl Inner {
         .await?;
         drop(held);
         let plan = DigestPlan { md5: shows_md5, content_md5, checksums, always: Some(algorithm) };
-        let named = plan.checksums_named();
+        let named = plan.checksums_named().or(told);
         // Parts are always blobs: completion then moves no content.
         let receiver = self.receiver(keys, belongs.clone(), part.number(), 0, PUT_LEN_MAX);
         let received = receiver.receive_to_blob(content, plan).await?;
@@ -194,12 +200,16 @@ fn admits(row: &UploadRow, key: Option<&CustomerKey>, belongs: &Belongs) -> Resu
 fn check_algorithms(row: &UploadRow, request: &ChecksumRequest) -> Result<(), ObjectError> {
     // An upload that was begun without an algorithm takes any: SDKs add checksums to parts on their own. They are
     // verified, and the object's own checksum is of the default algorithm.
-    let Some((upload, _)) = row.checksum else { return Ok(()) };
+    let Some((upload, kind)) = row.checksum else { return Ok(()) };
     let named = request.expected.iter().map(|value| value.algorithm());
     let mut named =
         named.chain(request.trailer.as_ref().map(|(algorithm, _)| *algorithm)).chain(request.compute);
-    match named.find(|algorithm| *algorithm != upload) {
-        Some(request) => Err(ObjectError::ChecksumTypeMismatch { upload: Some(upload), request }),
-        None => Ok(()),
+    let mismatch = |request| Err(ObjectError::ChecksumTypeMismatch { upload: Some(upload), request });
+    match (named.next(), named.find(|algorithm| *algorithm != upload)) {
+        (Some(first), _) if first != upload => mismatch(Some(first)),
+        (_, Some(other)) => mismatch(Some(other)),
+        // A checksum that is composed of the parts' is worth what the client said of each of them.
+        (None, _) if kind == ChecksumKind::Composite => mismatch(None),
+        _ => Ok(()),
     }
 }

@@ -62,9 +62,16 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
             "Your previous request to create the named bucket succeeded and you already own it.",
         )
         .field("BucketName", bucket),
-        E::BucketNotEmpty { bucket } => {
-            conflict("BucketNotEmpty", "The bucket you tried to delete is not empty").field("BucketName", bucket)
-        }
+        E::BucketNotEmpty { bucket, versions } => conflict(
+            "BucketNotEmpty",
+            match versions {
+                false => "The bucket you tried to delete is not empty",
+                true => {
+                    "The bucket you tried to delete is not empty. You must delete all versions in the bucket."
+                }
+            },
+        )
+        .field("BucketName", bucket),
         E::NoSuchKey { name, delete_marker } => {
             let answer = not_found("NoSuchKey", "The specified key does not exist.").field("Key", name);
             match delete_marker {
@@ -98,7 +105,12 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
         E::ChecksumTypeMismatch { upload, request } => ApiError::invalid_request(format!(
             "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
             upload.map_or_else(|| "null".to_owned(), |algorithm| algorithm.name().to_lowercase()),
-            request.name().to_lowercase(),
+            request.map_or_else(|| "null".to_owned(), |algorithm| algorithm.name().to_lowercase()),
+        )),
+        E::PartChecksumMissing { algorithm, part } => ApiError::invalid_request(format!(
+            "The upload was created using a {} checksum. The complete request must include the checksum for each \
+             part. It was missing for part {part} in the request.",
+            algorithm.name().to_lowercase(),
         )),
         E::ChecksumKindUnsupported { algorithm } => {
             let kind = match algorithm {
@@ -129,13 +141,14 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
                 .field("PartNumber", part)
                 .field("ETag", etag)
         }
-        E::InvalidPart { part, upload } => ApiError::bad_request(
+        E::InvalidPart { part, upload, etag } => ApiError::bad_request(
             "InvalidPart",
             "One or more of the specified parts could not be found.  The part may not have been uploaded, or the \
              specified entity tag may not match the part's entity tag.",
         )
         .field("UploadId", upload)
-        .field("PartNumber", part),
+        .field("PartNumber", part)
+        .field("ETag", etag),
         E::InvalidPartOrder { upload } => ApiError::bad_request(
             "InvalidPartOrder",
             "The list of parts was not in ascending order. Parts must be ordered by part number.",
@@ -406,7 +419,12 @@ mod tests {
                 "BucketAlreadyOwnedByYou",
                 "",
             ),
-            (ObjectError::BucketNotEmpty { bucket }, 409, "BucketNotEmpty", "BucketName=bucket"),
+            (
+                ObjectError::BucketNotEmpty { bucket, versions: true },
+                409,
+                "BucketNotEmpty",
+                "BucketName=bucket",
+            ),
             (
                 ObjectError::NoSuchKey { name: name.clone(), delete_marker: None },
                 404,
@@ -436,7 +454,7 @@ mod tests {
                 "EntityTooSmall",
                 "MinSizeAllowed=2",
             ),
-            (ObjectError::InvalidPart { part, upload }, 400, "InvalidPart", "PartNumber=7"),
+            (ObjectError::InvalidPart { part, upload, etag: "x".into() }, 400, "InvalidPart", "ETag=x"),
             (ObjectError::InvalidPartOrder { upload }, 400, "InvalidPartOrder", ""),
             (ObjectError::NoParts, 400, "MalformedXML", ""),
             (ObjectError::NoSuchPart { part, parts: 3 }, 416, "InvalidPartNumber", "ActualPartCount=3"),

@@ -12,7 +12,7 @@ mod reply;
 mod signature;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, Uri, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use s3s::Body;
@@ -30,6 +30,11 @@ use crate::request::RequestState;
 pub(crate) fn is_form(headers: &HeaderMap) -> bool {
     content_type(headers)
         .is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"))
+}
+
+/// Whether a request is about a bucket and no object in it, by its path or its host.
+pub(crate) fn is_bucket(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> bool {
+    put::Target::of(uri, headers, domains).is_ok_and(|target| target.is_all_of(uri.path()))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

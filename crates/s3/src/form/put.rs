@@ -47,6 +47,15 @@ impl Target {
         }
     }
 
+    /// Whether nothing but the bucket stands in this path. A slash more is the name of an object.
+    pub(super) fn is_all_of(&self, path: &str) -> bool {
+        let rest = path.strip_prefix('/').unwrap_or(path);
+        match self.in_path {
+            true => rest.strip_suffix('/').unwrap_or(rest) == self.bucket,
+            false => rest.is_empty(),
+        }
+    }
+
     pub(super) fn bucket(&self) -> &str {
         &self.bucket
     }
@@ -175,6 +184,21 @@ mod tests {
         Target::of(&uri.parse().unwrap(), &headers, &["s3.example:9000".to_owned()])
             .ok()
             .map(|target| format!("{}{}", target.bucket(), target.path("a b")))
+    }
+
+    #[test]
+    fn request_is_about_a_bucket_if_nothing_stands_behind_its_name() {
+        let about = |uri: &str, host| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            crate::form::is_bucket(&uri.parse().unwrap(), &headers, &["s3.example:9000".to_owned()])
+        };
+        let (path, vhost) = ("s3.example:9000", "b-1.s3.example:9000");
+        assert!(about("/b-1", path) && about("/b-1/", path) && about("/b-1?x-id=CreateBucket", path));
+        assert!(about("/", vhost));
+        for key in ["/b-1//", "/b-1/k", "/b-1/k/", "/"] {
+            assert!(!about(key, path), "{key}");
+        }
+        assert!(!about("/k", vhost) && !about("/k/", vhost));
     }
 
     #[test]

@@ -85,8 +85,12 @@ fn encryption(
         return Err(ApiError::malformed_xml());
     };
     let bucket_key = rule.bucket_key_enabled.unwrap_or(false);
+    // A rule may be about the rest alone. It takes the place of the one before, whose default is gone with it.
     let Some(default) = rule.apply_server_side_encryption_by_default else {
-        return Err(ApiError::malformed_xml());
+        return Ok(match bucket_key {
+            true => DefaultEncryption::S3Set { bucket_key },
+            false => DefaultEncryption::S3,
+        });
     };
     let key_id = default.kms_master_key_id.filter(|id| !id.is_empty());
     if let Some(id) = &key_id {

@@ -3,8 +3,9 @@
 use http::header::EXPIRES;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
+use strongroom_iam::Identity;
 use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
-use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName};
+use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName, ReadConditions};
 
 use super::bucket_settings::lifecycle::expiration as expiration_of;
 use crate::convert;
@@ -25,6 +26,8 @@ pub(super) struct Read {
     pub(super) key: String,
     pub(super) version: Option<String>,
     pub(super) part: Option<i32>,
+    /// Whether headers of the answer are to be other ones than the object's.
+    pub(super) overrides: bool,
     pub(super) range: Option<Range>,
     pub(super) if_match: Option<ETagCondition>,
     pub(super) if_none_match: Option<ETagCondition>,
@@ -36,6 +39,12 @@ pub(super) struct Read {
 impl Read {
     pub(super) fn into_request(self, call: &Call) -> Result<GetRequest, ApiError> {
         sse::refuse_method(&call.headers)?;
+        // Otherwise everybody could let a public object appear as whatever they like, a page with scripts for one.
+        if self.overrides && *call.identity()? == Identity::Anonymous {
+            return Err(ApiError::invalid_request(
+                "Request specific response headers cannot be used for anonymous GET requests.",
+            ));
+        }
         if self.part.is_some() && self.range.is_some() {
             return Err(ApiError::invalid_request(
                 "Cannot specify both Range header and partNumber query parameter",
@@ -47,12 +56,15 @@ impl Read {
             version: convert::version_in(self.version.as_deref())?,
             part: self.part.map(convert::part_number).transpose()?,
             range: self.range.map(convert::range_in),
-            conditions: convert::read_conditions(
-                self.if_match,
-                self.if_none_match,
-                self.if_modified_since,
-                self.if_unmodified_since,
-            ),
+            conditions: ReadConditions {
+                if_range: convert::if_range(&call.headers),
+                ..convert::read_conditions(
+                    self.if_match,
+                    self.if_none_match,
+                    self.if_modified_since,
+                    self.if_unmodified_since,
+                )
+            },
             customer_key: sse::customer_key(self.customer, call.channel(), Use::Read)?,
         })
     }
@@ -78,7 +90,11 @@ macro_rules! answer_info {
         if $with_checksums {
             out.checksum_type =
                 info.checksums.first().map(|checksum| $crate::checksum::kind_out(checksum.kind));
-            $crate::checksum::answer_checksums!(out, $crate::checksum::checksum_out(&info.checksums));
+            let checksums = match &info.part_checksum {
+                Some(value) => $crate::checksum::value_out(Some(value)),
+                None => $crate::checksum::checksum_out(&info.checksums),
+            };
+            $crate::checksum::answer_checksums!(out, checksums);
         }
         if let Some(retention) = info.meta.retention {
             let mode = $crate::ops::object_lock::mode_name(retention.mode);
@@ -166,15 +182,20 @@ pub(super) fn storage_class(asked: Option<StorageClass>) -> Result<Option<String
 
 /// Refuses access control lists that grant something to others: buckets have none, as AWS recommends.
 pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let grants = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
-    match canned {
-        None | Some("private" | "bucket-owner-full-control") if !grants => Ok(()),
-        _ => Err(ApiError::new(
+    match grants_something(canned, headers) {
+        false => Ok(()),
+        true => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "AccessControlListNotSupported",
             "The bucket does not allow ACLs",
         )),
     }
+}
+
+/// Whether an access control list gives something to others than the owner.
+pub(super) fn grants_something(canned: Option<&str>, headers: &HeaderMap) -> bool {
+    !matches!(canned, None | Some("private" | "bucket-owner-full-control"))
+        || headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"))
 }
 
 /// `x-amz-copy-source` and the conditions that come with it.

@@ -30,7 +30,7 @@ pub(crate) async fn run(
         name: convert::object_name(input.key.clone())?,
         upload: convert::upload_id(&input.upload_id)?,
         parts,
-        conditions: convert::write_conditions(input.if_match, input.if_none_match),
+        conditions: convert::write_conditions(&call.headers)?,
         checksum: checksum::given(&call.headers)?,
         checksum_kind: checksum::kind(input.checksum_type.as_ref())?,
         size: input
@@ -47,7 +47,11 @@ pub(crate) async fn run(
             .transpose()?,
         customer_key: sse::customer_key(customer, call.channel(), Use::Write)?,
     };
-    call.authorise_parts(&request.bucket, &request.name, request.upload).await?;
+    match call.authorise_parts(&request.bucket, &request.name, request.upload).await {
+        // It may have been completed already, by this very request; then nothing is encrypted any more.
+        Err(error) if error.code == "NoSuchUpload" => {}
+        other => other?,
+    }
     let stored = call
         .objects()
         .complete_upload(request)
@@ -62,6 +66,7 @@ pub(crate) async fn run(
         checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
         server_side_encryption: reply.method,
         ssekms_key_id: reply.kms_key_id,
+        bucket_key_enabled: reply.bucket_key,
         version_id: convert::version_out(stored.version),
         ..CompleteMultipartUploadOutput::default()
     };

@@ -4,7 +4,6 @@ use s3s::S3Response;
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, TaggingDirective,
 };
-use strongroom_objects::WriteConditions;
 use strongroom_objects::request::{CopyRequest, Directive};
 
 use super::common::refuse_acl;
@@ -32,6 +31,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let source = copy_source!(input);
     let sse = write_headers!(input);
     let meta = meta_headers!(input);
+    let class = meta.storage_class.clone();
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
     if tagging == Directive::Copy
@@ -40,15 +40,18 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         let target = (input.bucket.as_str(), key.as_str());
         call.authorise_copied_tags((bucket, from), version_id.as_deref(), target).await?;
     }
+    let mut meta = convert::object_meta(meta, locks, &call.headers)?;
+    meta.system.storage_class = class;
     let request = CopyRequest {
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         source: source.into_request(&call).await?,
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        meta: convert::object_meta(meta, locks, &call.headers)?,
+        meta,
         metadata,
         tagging,
-        conditions: WriteConditions::default(),
+        // The library's input has neither of the two.
+        conditions: convert::write_conditions(&call.headers)?,
         checksum: named
             .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
             .transpose()?,
@@ -77,22 +80,14 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     Ok(S3Response::new(output))
 }
 
-/// A copy whose source "is not modified" did not happen: 412, not 304.
+/// What is wrong with the source, where a copy is told otherwise than a read.
 pub(super) fn source_error(error: ApiError) -> ApiError {
     if error.code == "MethodNotAllowed" {
         return ApiError::invalid_request(
             "The source of a copy request may not specifically refer to a delete marker by version id.",
         );
     }
-    if error.status != http::StatusCode::NOT_MODIFIED {
-        return error;
-    }
-    ApiError::new(
-        http::StatusCode::PRECONDITION_FAILED,
-        "PreconditionFailed",
-        "At least one of the pre-conditions you specified did not hold",
-    )
-    .field("Condition", "x-amz-copy-source-If-None-Match")
+    error
 }
 
 fn directive(

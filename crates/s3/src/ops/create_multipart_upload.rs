@@ -4,6 +4,7 @@ use s3s::S3Response;
 use s3s::dto::{CreateMultipartUploadInput, CreateMultipartUploadOutput};
 use strongroom_objects::request::CreateUpload;
 
+use super::bucket_settings::lifecycle::abortion;
 use super::common::refuse_acl;
 use super::object_lock;
 use super::take::{meta_headers, write_headers};
@@ -40,8 +41,12 @@ pub(crate) async fn run(
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
     call.authorise_write(&request.bucket, &request.sse)?;
+    let (bucket, name) = (request.bucket.clone(), request.name.clone());
     let begun = call.objects().create_upload(request).await?;
+    let (abort_date, abort_rule_id) = abortion(&call, &bucket, &name, begun.upload).unzip();
     let mut output = CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(begun.upload.to_string()),

@@ -39,7 +39,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
         body: Some(blob(found.body, call.state().clone())),
         ..GetObjectOutput::default()
     };
-    let with_checksums = with_checksums && asked.whole();
+    let with_checksums = with_checksums && (asked.whole() || found.info.part_checksum.is_some());
     answer_info!(output, found.info, asked, with_checksums);
     Ok(S3Response::with_headers(output, headers))
 }

@@ -11,7 +11,7 @@ use strongroom_objects::ChecksumKind;
 use strongroom_objects::request::GetRequest;
 
 use super::take::customer_headers;
-use crate::checksum::{answer_checksums, checksum_out, value_out};
+use crate::checksum::{answer_checksums, value_out, values_out};
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
@@ -64,7 +64,8 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         parts
     });
     Ok(S3Response::new(GetObjectAttributesOutput {
-        checksum: (has("Checksum") && !info.checksums.is_empty()).then(|| checksum_out(&info.checksums)),
+        // Here the value of a composite checksum has no number of parts behind it, as on AWS.
+        checksum: (has("Checksum") && !info.checksums.is_empty()).then(|| values_out(&info.checksums)),
         e_tag: has("ETag").then(|| convert::etag_out(&info.etag)),
         last_modified: Some(convert::time_out(info.mtime)),
         object_parts,

@@ -33,7 +33,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
         content_length: Some(convert::size_out(found.length)),
         ..HeadObjectOutput::default()
     };
-    let with_checksums = with_checksums && asked.whole();
+    let with_checksums = with_checksums && (asked.whole() || found.info.part_checksum.is_some());
     let partial = asked.answered.is_some();
     answer_info!(output, found.info, asked, with_checksums);
     override_with(&mut output.content_type, input.response_content_type);

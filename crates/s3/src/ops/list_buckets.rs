@@ -36,8 +36,10 @@ pub(crate) async fn run(call: Call, input: ListBucketsInput) -> Answer<ListBucke
         all || call.may("s3:ListBucket", resource) || call.may("s3:GetBucketLocation", resource)
     };
     let mut buckets: Vec<BucketInfo> = Vec::new();
+    // All buckets are here.
+    let elsewhere = input.bucket_region.is_some_and(|region| region != call.region());
     // Without a limit all buckets are listed, as AWS does for clients that know no pages.
-    loop {
+    while !elsewhere {
         let page = asked.map_or(PAGE_MAX, |count| count - u32::try_from(buckets.len()).unwrap_or(count));
         let listing = call.objects().list_buckets(&prefix, after.as_deref(), page).await?;
         buckets.extend(listing.buckets.into_iter().filter(seen));

@@ -4,6 +4,7 @@ use s3s::S3Response;
 use s3s::dto::{Initiator, ListPartsInput, ListPartsOutput, Part, StorageClass};
 use strongroom_objects::request::ListParts;
 
+use super::bucket_settings::lifecycle::abortion;
 use super::common::owner;
 use crate::checksum::{self, answer_checksums, value_out};
 use crate::convert;
@@ -27,7 +28,9 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
         after,
         max,
     };
+    let (bucket, name, upload) = (request.bucket.clone(), request.name.clone(), request.upload);
     let page = call.objects().list_parts(request).await?;
+    let (abort_date, abort_rule_id) = abortion(&call, &bucket, &name, upload).unzip();
     let parts = page
         .parts
         .iter()
@@ -45,6 +48,8 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
         .collect();
     let owner = owner();
     Ok(S3Response::new(ListPartsOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(input.upload_id),

@@ -11,6 +11,7 @@ use strongroom_objects::{
 };
 
 use crate::access::Resource;
+use crate::checksum;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
@@ -196,8 +197,7 @@ pub(super) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, bool
 /// What is locked must have arrived as it was sent: AWS asks for a digest of it.
 pub(super) fn require_digest(headers: &HeaderMap) -> Result<(), ApiError> {
     let locked = headers.contains_key(MODE) || headers.contains_key(HOLD);
-    let named =
-        |name: &str| name == "content-md5" || name == "x-amz-trailer" || name.starts_with("x-amz-checksum-");
+    let named = |name: &str| name == "content-md5" || name == "x-amz-trailer" || checksum::is_value(name);
     if locked && !headers.keys().any(|name| named(name.as_str())) {
         return Err(ApiError::invalid_request(
             "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters",
@@ -276,6 +276,9 @@ mod tests {
         assert_eq!(require_digest(&headers(&[(HOLD, "ON")])).unwrap_err().code, "InvalidRequest");
         for digest in ["content-md5", "x-amz-checksum-crc32", "x-amz-trailer"] {
             assert!(require_digest(&headers(&[(HOLD, "ON"), (digest, "x")])).is_ok());
+        }
+        for none in ["x-amz-checksum-type", "x-amz-checksum-algorithm", "x-amz-checksum-mode"] {
+            assert!(require_digest(&headers(&[(HOLD, "ON"), (none, "x")])).is_err(), "{none}");
         }
     }
 }

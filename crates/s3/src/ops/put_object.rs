@@ -36,7 +36,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         },
         meta: convert::object_meta(meta, locks, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
-        conditions: convert::write_conditions(input.if_match, input.if_none_match),
+        conditions: convert::write_conditions(&call.headers)?,
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
     };

@@ -20,11 +20,18 @@ macro_rules! read_headers {
             .as_ref()
             .is_some_and(|mode| mode.as_str() == s3s::dto::ChecksumMode::ENABLED);
         let range = $input.range.as_ref().map(|range| range.to_header_string());
+        let overrides = $input.response_cache_control.is_some()
+            || $input.response_content_disposition.is_some()
+            || $input.response_content_encoding.is_some()
+            || $input.response_content_language.is_some()
+            || $input.response_content_type.is_some()
+            || $input.response_expires.is_some();
         let read = $crate::ops::common::Read {
             bucket: $input.bucket,
             key: $input.key,
             version: $input.version_id,
             part: $input.part_number,
+            overrides,
             range: $input.range,
             if_match: $input.if_match,
             if_none_match: $input.if_none_match,

@@ -12,6 +12,7 @@ use crate::sse::{self, answer_sse};
 use crate::wire::content::content;
 
 pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
+    sse::refuse_method(&call.headers)?;
     let customer = customer_headers!(input);
     let request = PutPart {
         bucket: convert::bucket_name(&input.bucket)?,

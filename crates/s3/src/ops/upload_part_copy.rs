@@ -13,6 +13,7 @@ use crate::face::{Answer, Call};
 use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<UploadPartCopyOutput> {
+    sse::refuse_method(&call.headers)?;
     let customer = customer_headers!(input);
     let source = copy_source!(input);
     let range = input.copy_source_range;

@@ -29,6 +29,7 @@ use crate::cors::Cors;
 use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
 use crate::form;
+use crate::hoisted;
 use crate::lenient::drop_unsigned_range;
 use crate::options::S3Options;
 use crate::request::{RequestState, within};
@@ -111,12 +112,14 @@ impl Service {
 
     async fn outcome(
         self,
-        request: Request<Shared<Incoming>>,
+        mut request: Request<Shared<Incoming>>,
         state: RequestState,
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
         let cors = self.0.cors.headers(request.method(), request.uri(), request.headers());
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
+        let uri = request.uri().clone();
+        let checked = checked.and_then(|()| hoisted::into_headers(&uri, request.headers_mut()));
         let (status, mut headers, source) = match checked {
             Err(error) => failure(error, &state, &record.method),
             Ok(()) if request.method() == Method::OPTIONS => self.preflight(&request, &state),
@@ -163,8 +166,11 @@ impl Service {
             Body::empty()
         } else {
             let chunking = head::chunking(&parts.headers, limits);
-            if chunking.is_none() && head::carries_document(&parts.method, &parts.uri) {
-                state.keep_document();
+            let document = head::carries_document(&parts.method, &parts.uri)
+                || parts.method == Method::PUT
+                    && form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
+            if chunking.is_none() && document {
+                state.keep_document(limits.xml_bytes_max as u64);
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
@@ -256,7 +262,10 @@ fn settle(
     failure(error, state, method)
 }
 
-fn failure(error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
+fn failure(mut error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {
+    if error.code == "MethodNotAllowed" && error.fields.iter().all(|(name, _)| *name != "Method") {
+        error.fields.insert(0, ("Method", method.to_string()));
+    }
     counter!(names::S3_ERRORS, "operation" => state.operation(), "code" => error.code.clone()).increment(1);
     let mut headers: HeaderMap = error.headers.iter().cloned().collect();
     if error.status == StatusCode::NOT_MODIFIED {

@@ -2,7 +2,7 @@
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_TYPE, EXPIRES,
-    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::fmt::rfc2822::{DateTimeParser, DateTimePrinter};
 use strongroom_objects::request::RangeRequest;
 use strongroom_objects::{
-    ETag, EntityTags, ObjectMeta, ReadConditions, SystemMeta, Timestamp, WriteConditions,
+    ETag, EntityTags, IfRange, ObjectMeta, ReadConditions, SystemMeta, Timestamp, WriteConditions,
 };
 
 use crate::refusal::Refusal;
@@ -87,7 +87,17 @@ pub(super) fn read_conditions(headers: &HeaderMap) -> Result<ReadConditions, Ref
         if_none_match: tags(headers, IF_NONE_MATCH, Comparison::Weak)?,
         if_modified_since: time(headers, IF_MODIFIED_SINCE),
         if_unmodified_since: time(headers, IF_UNMODIFIED_SINCE),
+        if_range: headers.contains_key(IF_RANGE).then(|| if_range(headers)),
     })
+}
+
+/// If-Range. What cannot be compared strongly matches nothing, and the whole object is answered.
+fn if_range(headers: &HeaderMap) -> IfRange {
+    let text = headers.get(IF_RANGE).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+    match text.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) {
+        Some(tag) => IfRange::Tag(tag.to_owned()),
+        None => time(headers, IF_RANGE).map_or(IfRange::Never, IfRange::Date),
+    }
 }
 
 /// How entity tags are compared (RFC 9110 §8.8.3.2).

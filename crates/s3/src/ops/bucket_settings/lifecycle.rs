@@ -9,7 +9,7 @@ use strongroom_objects::lifecycle::{
     Expiration, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule as Rule,
     NoncurrentExpiration, Subject,
 };
-use strongroom_objects::{BucketName as Name, DocumentKind, ObjectName, Tags};
+use strongroom_objects::{BucketName as Name, DocumentKind, ObjectName, Tags, UploadId};
 
 use super::notification::rule_id;
 use super::tagging;
@@ -36,6 +36,18 @@ pub(crate) fn expiration(
     let rule_id = convert::listed(&rule.id, Some(&EncodingType::from_static(EncodingType::URL)));
     let text = format!("expiry-date=\"{}\", rule-id=\"{rule_id}\"", convert::http_date(at));
     HeaderValue::from_str(&text).is_ok().then_some(text)
+}
+
+/// `x-amz-abort-date` and `x-amz-abort-rule-id`: when an upload is aborted and why, if a rule says so.
+pub(crate) fn abortion(
+    call: &Call,
+    bucket: &Name,
+    name: &ObjectName,
+    upload: UploadId,
+) -> Option<(Timestamp, String)> {
+    let config = config(call, bucket).ok().flatten()?;
+    let (at, rule) = config.upload_expires(name, upload.begun())?;
+    Some((convert::time_out(at), rule.id.clone()))
 }
 
 pub(crate) async fn get(

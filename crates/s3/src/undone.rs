@@ -1,0 +1,90 @@
+//! Headers and elements that ask for something which is not done here.
+//!
+//! The library passes over headers that it does not know, and over elements at the top of a document. Where they ask
+//! for a lock, tags or a place, nothing of it would hold, and nobody would be told.
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use crate::error::ApiError;
+
+/// Headers of any operation, with the value that asks for nothing.
+const HEADERS: [(&str, &str); 4] = [
+    ("x-amz-bucket-namespace", "global"),
+    ("x-amz-object-lock-event-hold", ""),
+    ("x-amz-object-lock-event-hold-duration-days", ""),
+    ("x-amz-object-lock-event-hold-duration-years", ""),
+];
+
+/// Elements of documents, by the library's name of the operation. An element whose name begins so is meant as well.
+const ELEMENTS: [(&str, &str); 2] = [("create_bucket", "Tag"), ("put_object_retention", "EventHold")];
+
+/// Refuses what would be passed over.
+pub(crate) fn check(
+    operation: &str,
+    headers: &HeaderMap,
+    document: Option<&[Bytes]>,
+) -> Result<(), ApiError> {
+    let asks = |(name, nothing): &&(&str, &str)| headers.get(*name).is_some_and(|value| value != *nothing);
+    if let Some((name, _)) = HEADERS.iter().find(asks) {
+        return Err(ApiError::not_implemented(
+            "A header you provided implies functionality that is not implemented",
+        )
+        .field("Header", name));
+    }
+    let Some(document) = document else { return Ok(()) };
+    for (_, element) in ELEMENTS.iter().filter(|(of, _)| *of == operation) {
+        if has(&document.concat(), element) {
+            return Err(ApiError::not_implemented(
+                "An element of your document implies functionality that is not implemented",
+            )
+            .field("Element", element));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a document has such an element, with a prefix of its namespace or without one.
+fn has(document: &[u8], element: &str) -> bool {
+    [format!("<{element}"), format!(":{element}")]
+        .iter()
+        .any(|start| document.windows(start.len()).any(|window| window == start.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn elements_that_would_be_passed_over_are_found() {
+        let refused = |operation, inside: &str| {
+            let text = format!("<Document>{inside}</Document>");
+            // However the document came in pieces.
+            let (first, second) = text.split_at(text.len() / 2);
+            let pieces = [first, second].map(|piece| Bytes::copy_from_slice(piece.as_bytes()));
+            check(operation, &HeaderMap::new(), Some(&pieces)).is_err()
+        };
+        for tags in ["<Tags/>", "<Tags><Tag><Key>a</Key></Tag></Tags>", "<s:Tags>"] {
+            assert!(refused("create_bucket", tags), "{tags}");
+        }
+        assert!(!refused("create_bucket", "<LocationConstraint>eu-west-1</LocationConstraint>"));
+        assert!(refused("put_object_retention", "<EventHold>ON</EventHold>"));
+        assert!(refused("put_object_retention", "<EventHoldDuration><Days>1</Days></EventHoldDuration>"));
+        assert!(!refused("put_object_retention", "<Mode>GOVERNANCE</Mode>"));
+        assert!(!refused("put_bucket_tagging", "<TagSet><Tag/></TagSet>"));
+    }
+
+    #[test]
+    fn headers_that_would_be_passed_over_are_found() {
+        let refused = |name, value| {
+            let pair = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            check("put_object", &HeaderMap::from_iter([pair]), None).is_err()
+        };
+        assert!(refused("x-amz-object-lock-event-hold", "OFF"));
+        assert!(refused("x-amz-bucket-namespace", "account-regional"));
+        assert!(!refused("x-amz-bucket-namespace", "global"));
+        assert!(!refused("x-amz-object-lock-legal-hold", "ON"));
+    }
+}
