@@ -39,7 +39,7 @@ pub(crate) async fn run(
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
-    call.authorise_write(&request.bucket, &request.sse)?;
+    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
     let begun = call.objects().create_upload(request).await?;
     let mut output = CreateMultipartUploadOutput {
         bucket: Some(input.bucket),
