@@ -1,6 +1,6 @@
 //! Which event is sent next: no clock, no socket (`docs/spec/events.md` §4).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use strongroom_objects::events::{Event, EventEnd, EventKey, EventQueue, PendingEvent};
 use strongroom_objects::{ObjectName, Timestamp};
@@ -46,7 +46,7 @@ pub(super) struct Schedule {
     ready: BTreeSet<EventId>,
     /// Those that the target did not want, and when they are tried again.
     later: BTreeSet<(u64, EventId)>,
-    ended: BTreeMap<EventQueue, Vec<(EventKey, EventEnd)>>,
+    ended: BTreeMap<EventQueue, BTreeMap<EventKey, EventEnd>>,
     age_ms_max: u64,
     /// Attempts in a row that found the target in trouble.
     failures: u32,
@@ -136,10 +136,10 @@ impl Schedule {
                 continue;
             }
             match &event {
-                None => self.ended.entry(queue.clone()).or_default().push((key, EventEnd::Damaged)),
+                None => self.note_end(&id, EventEnd::Damaged),
                 // The attempt that failed last was later than this event may wait.
                 Some(event) if self.failures > 0 && self.is_too_old(event, now) => {
-                    self.ended.entry(queue.clone()).or_default().push((key, EventEnd::Age));
+                    self.note_end(&id, EventEnd::Age);
                 }
                 Some(event) => {
                     let line = self.lines.entry((queue.clone(), event.name.clone())).or_default();
@@ -272,12 +272,19 @@ impl Schedule {
         if line.keys.is_empty() {
             self.lines.remove(&line_id);
         }
-        self.ended.entry(id.1.clone()).or_default().push((id.0, end));
+        self.note_end(id, end);
+    }
+
+    fn note_end(&mut self, id: &EventId, end: EventEnd) {
+        self.ended.entry(id.1.clone()).or_default().insert(id.0, end);
     }
 
     /// What is to be removed from the queues.
     pub(super) fn ended(&self) -> BTreeMap<EventQueue, Vec<(EventKey, EventEnd)>> {
-        self.ended.clone()
+        let listed = |(queue, ended): (&EventQueue, &BTreeMap<EventKey, EventEnd>)| {
+            (queue.clone(), ended.iter().map(|(key, end)| (*key, *end)).collect())
+        };
+        self.ended.iter().map(listed).collect()
     }
 
     /// Forgets events that are in no queue any more.
@@ -288,8 +295,9 @@ impl Schedule {
             }
         }
         if let Some(left) = self.ended.get_mut(queue) {
-            let gone: HashSet<EventKey> = ended.iter().map(|(key, _)| *key).collect();
-            left.retain(|(key, _)| !gone.contains(key));
+            for (key, _) in ended {
+                left.remove(key);
+            }
             if left.is_empty() {
                 self.ended.remove(queue);
             }
@@ -455,6 +463,8 @@ mod tests {
         assert_eq!(count, 1);
         schedule.answered(&again, Attempt::Unwanted, at(late), 0);
         assert_eq!(ends(&schedule), [EventEnd::Age, EventEnd::Delivered]);
+        let from = schedule.take_behind(&queue("one")).expect("what follows has its turn");
+        schedule.offer(&queue("one"), from, vec![pending(2, "a"), pending(3, "b")], at(late));
         assert_eq!(take(&mut schedule, at(late)).unwrap().1, 2, "the next of the object is tried");
     }
 
