@@ -250,7 +250,7 @@ class Client:
     def setting(self):
         # Each sets what nobody else looks at; what it reads was set by one of them.
         tags = f"<Tagging><TagSet><Tag><Key>client</Key><Value>{self.number}</Value></Tag></TagSet></Tagging>"
-        self.ask(204, "PUT", f"/{PLAIN}", query=[("tagging", "")], body=tags.encode())
+        self.ask(200, "PUT", f"/{PLAIN}", query=[("tagging", "")], body=tags.encode())
         found = elements(self.ask(200, "GET", f"/{PLAIN}", query=[("tagging", "")]), "Tag")
         assert [tag["Key"] for tag in found] == ["client"] and int(found[0]["Value"]) < CLIENTS
         self.ask(200, "GET", f"/{PLAIN}", query=[("encryption", "")])
@@ -270,12 +270,14 @@ class Client:
 
     def held(self):
         key, body = f"client {self.number:03}/held", self.body()
-        answer = self.ask(200, "PUT", f"/{LOCKED}/{key}", headers={"x-amz-object-lock-legal-hold": "ON"}, body=body)
+        headers = {"x-amz-object-lock-legal-hold": "ON", "x-amz-checksum-crc32": _crc32(body)}
+        answer = self.ask(200, "PUT", f"/{LOCKED}/{key}", headers=headers, body=body)
         version = [("versionId", answer.headers["x-amz-version-id"])]
         self.ask(403, "DELETE", f"/{LOCKED}/{key}", query=version)
         assert self.ask(200, "GET", f"/{LOCKED}/{key}", query=version).body == body
         off = b"<LegalHold><Status>OFF</Status></LegalHold>"
-        self.ask(200, "PUT", f"/{LOCKED}/{key}", query=[("legal-hold", ""), *version], body=off)
+        headers = {"x-amz-checksum-crc32": _crc32(off)}
+        self.ask(200, "PUT", f"/{LOCKED}/{key}", query=[("legal-hold", ""), *version], headers=headers, body=off)
         self.ask(204, "DELETE", f"/{LOCKED}/{key}", query=version)
 
     def batch(self):
