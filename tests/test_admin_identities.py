@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 
+import boto3
 import botocore.exceptions
 import pytest
 
 import harness
+import people
 from harness import binary
 
 pytestmark = pytest.mark.ours
@@ -192,6 +194,64 @@ def test_encryption_of_a_bucket_is_set_and_reset(own):
     assert s3.put_object(Bucket="sealed", Key="a", Body=b"a")["ServerSideEncryption"] == "aws:kms"
     assert here(own, "bucket", "encryption", "reset", "sealed")["algorithm"] == "AES256"
     assert s3.put_object(Bucket="sealed", Key="a", Body=b"a")["ServerSideEncryption"] == "AES256"
+
+
+def test_a_change_can_be_for_one_version_alone(own, tmp_path):
+    own.client().create_bucket(Bucket="versioned-setting")
+    seen = here(own, "bucket", "encryption", "get", "versioned-setting")["version"]
+    assert seen in words(own, "bucket", "encryption", "get", "versioned-setting")
+    set_to = ["bucket", "encryption", "set", "versioned-setting", "--algorithm", "aws:kms", "--if-match"]
+    held = here(own, *set_to, seen)
+    assert held["version"] != seen
+    assert "PreconditionFailed" in refused(own, *set_to, seen)
+    assert "PreconditionFailed" in refused(
+        own, "bucket", "encryption", "reset", "versioned-setting", "--if-match", seen
+    )
+    here(own, "bucket", "encryption", "reset", "versioned-setting", "--if-match", held["version"])
+    document = tmp_path / "policy.json"
+    document.write_text(json.dumps(READ_ONE))
+    first = here(own, "policy", "put", "of-one-version", str(document))["version"]
+    assert first == here(own, "policy", "show", "of-one-version")["version"]
+    document.write_text(json.dumps(READ_ONE | {"Id": "second"}))
+    here(own, "policy", "put", "of-one-version", str(document), "--if-match", first)
+    assert "PreconditionFailed" in refused(own, "policy", "put", "of-one-version", str(document), "--if-match", first)
+    assert "PreconditionFailed" in refused(own, "policy", "delete", "of-one-version", "--if-match", first)
+    here(own, "policy", "delete", "of-one-version", "--if-match", "*")
+
+
+def test_bound_of_a_service_account_is_changed_later(own, tmp_path):
+    own.client().put_object(Bucket="shelf", Key="book", Body=b"words")
+    here(own, "user", "create", "frank")
+    here(own, "policy", "attach", "readwrite", "--user", "frank")
+    made = here(own, "service-account", "create", "--user", "frank")
+    s3 = own.client(access_key=made["access_key"], secret_key=made["secret_key"])
+    s3.put_object(Bucket="shelf", Key="franks", Body=b"")
+    bound = tmp_path / "bound.json"
+    bound.write_text(json.dumps(READ_ONE))
+    assert here(own, "service-account", "policy", "set", made["access_key"], str(bound))["policy"] == READ_ONE
+    assert denied(s3.put_object, Bucket="shelf", Key="franks", Body=b"") == "AccessDenied"
+    assert s3.get_object(Bucket="shelf", Key="book")["Body"].read() == b"words"
+    assert "bounded by nothing" in words(own, "service-account", "policy", "remove", made["access_key"])
+    s3.put_object(Bucket="shelf", Key="franks", Body=b"")
+    here(own, "user", "delete", "frank")
+
+
+def test_temporary_credentials_of_everybody_can_be_ended(own):
+    own.client().create_bucket(Bucket="for-a-while")
+    asked = {"RoleArn": "arn:aws:iam::strongroom:role/any", "RoleSessionName": "job"}
+
+    def session():
+        made = people.sts(own).assume_role(**asked)["Credentials"]
+        session = boto3.session.Session(
+            made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"], region_name=harness.REGION
+        )
+        return session.client("s3", endpoint_url=own.s3_url)
+
+    s3 = session()
+    s3.head_bucket(Bucket="for-a-while")
+    here(own, "session", "revoke-all")
+    assert denied(s3.list_objects_v2, Bucket="for-a-while") == "InvalidToken"
+    session().head_bucket(Bucket="for-a-while")
 
 
 def test_identities_survive_a_restart(workspace):

@@ -5,15 +5,18 @@ import hashlib
 import hmac
 import http.server
 import json
+import ssl
 import subprocess
 import threading
 import time
 import urllib.parse
+import urllib.request
 
 import pytest
 from botocore.exceptions import ClientError
 
 import harness
+from certificates import Certificates
 
 pytestmark = pytest.mark.ours
 ARN = "arn:strongroom:sqs::orders:webhook"
@@ -24,7 +27,7 @@ WAIT_SECONDS_MAX = 60
 class Receiver:
     """A webhook that keeps what it gets and answers what it is told to."""
 
-    def __init__(self, port=0):
+    def __init__(self, port=0, certificates=None):
         self.got = []
         self.status = 200
         self.heard = threading.Condition()
@@ -48,6 +51,10 @@ class Receiver:
 
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.server.daemon_threads = True
+        if certificates:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificates.chain, certificates.key)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -77,7 +84,7 @@ def receiver():
     receiver.close()
 
 
-def configured(tmp_path, port, more=""):
+def configured(tmp_path, port, more="", scheme="http"):
     """Arguments for a server that has the webhook `orders`."""
     (tmp_path / "token").write_text("a-bearer-token\n")
     (tmp_path / "secret").write_text(SECRET + "\n")
@@ -86,7 +93,7 @@ def configured(tmp_path, port, more=""):
         f"""
 [[webhooks]]
 id = "orders"
-url = "http://127.0.0.1:{port}/hook?x=1"
+url = "{scheme}://127.0.0.1:{port}/hook?x=1"
 auth_token_file = "{tmp_path}/token"
 signature_secret_file = "{tmp_path}/secret"
 {more}
@@ -229,6 +236,134 @@ def test_a_receiver_that_fails_gets_everything_later_in_order(start, tmp_path, r
     assert server.metric("strongroom_events_failed_total", target="orders", reason="trouble") >= 1
 
 
+def test_forms_batches_and_the_rest_api_are_told_with_who_did_it(start, tmp_path, receiver):
+    server = start(arguments=configured(tmp_path, receiver.port))
+    s3 = server.client()
+    s3.create_bucket(Bucket="events")
+    notify(s3, "events")
+    form = s3.generate_presigned_post("events", "from-a-form")
+    boundary = "----boundary"
+    fields = [(name, value) for name, value in form["fields"].items()] + [("file", "content")]
+    body = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in fields
+    )
+    post = urllib.request.Request(form["url"], data=(body + f"--{boundary}--\r\n").encode(), method="POST")
+    post.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
+    with urllib.request.urlopen(post, timeout=60) as reply:
+        assert reply.status in (200, 204)
+    for key in ("batch/1", "batch/2"):
+        s3.put_object(Bucket="events", Key=key, Body=b"x")
+    s3.delete_objects(Bucket="events", Delete={"Objects": [{"Key": "batch/1"}, {"Key": "batch/2"}]})
+    admin(server, "user", "create", "alice")
+    admin(server, "policy", "attach", "readwrite", "--user", "alice")
+    token = json.loads(admin(server, "--json", "token", "create", "--user", "alice", "--scope", "all"))["token"]
+    for method, data in (("PUT", b"rest"), ("DELETE", None)):
+        request = urllib.request.Request(
+            f"{server.api_url}/api/v1/buckets/events/objects/rest", data=data, method=method
+        )
+        request.add_header("Authorization", f"Bearer {token}")
+        request.add_header("Content-Type", "text/plain")
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            assert reply.status in (201, 204)
+    records = receiver.wait(7)
+    assert sorted(told(records)) == sorted(
+        [
+            ("ObjectCreated:Post", "from-a-form"),
+            ("ObjectCreated:Put", "batch/1"),
+            ("ObjectCreated:Put", "batch/2"),
+            ("ObjectRemoved:Delete", "batch/1"),
+            ("ObjectRemoved:Delete", "batch/2"),
+            ("ObjectCreated:Put", "rest"),
+            ("ObjectRemoved:Delete", "rest"),
+        ]
+    )
+    for record in records:
+        by_rest = told([record])[0][1] == "rest"
+        who = "arn:aws:iam::strongroom:user/alice" if by_rest else "root"
+        assert record["userIdentity"]["principalId"] == who, record
+        assert record["requestParameters"] == {"sourceIPAddress": "127.0.0.1"}, record
+        assert record["responseElements"]["x-amz-request-id"], record
+
+
+def test_changes_of_identities_are_told(start, tmp_path, receiver):
+    server = start(arguments=configured(tmp_path, receiver.port, 'events = ["iam"]'))
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    # A webhook is told from when it is first known, which is a moment after the start.
+    n = 0
+    while not receiver.records():
+        admin(server, "user", "create", f"try-{n}")
+        n += 1
+        assert time.monotonic() < deadline
+    admin(server, "user", "create", "alice")
+    admin(server, "policy", "attach", "readonly", "--user", "alice")
+    server.client().create_bucket(Bucket="not-asked-for")
+    admin(server, "user", "delete", "alice")
+    while "UserDeleted" not in [record["eventName"] for record in receiver.records()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    mine = [record for record in receiver.records() if not record["subject"].startswith("try-")]
+    assert [record["eventName"] for record in mine] == ["UserCreated", "PolicyAttached", "UserDeleted"]
+    assert {record["eventSource"] for record in mine} == {"strongroom:iam"}
+    assert {record["userIdentity"]["principalId"] for record in mine} == {"root"}
+    numbers = [int(record["sequencer"], 16) for record in receiver.records()]
+    assert numbers == sorted(set(numbers)), "in order, and once"
+
+
+def test_a_webhook_behind_tls_is_trusted_by_the_authority_that_is_named(start, tmp_path):
+    certificates = Certificates(tmp_path / "certificates")
+    receiver = Receiver(certificates=certificates)
+    try:
+        trust = f'ca_file = "{certificates.authority}"'
+        server = start(arguments=configured(tmp_path, receiver.port, trust, scheme="https"))
+        s3 = server.client()
+        s3.create_bucket(Bucket="events")
+        notify(s3, "events")
+        s3.put_object(Bucket="events", Key="a", Body=b"x")
+        assert told(receiver.wait(1)) == [("ObjectCreated:Put", "a")]
+    finally:
+        receiver.close()
+
+
+def test_a_webhook_behind_tls_that_nobody_vouches_for_gets_nothing(start, tmp_path):
+    receiver = Receiver(certificates=Certificates(tmp_path / "certificates"))
+    try:
+        server = start(arguments=configured(tmp_path, receiver.port, scheme="https"))
+        s3 = server.client()
+        s3.create_bucket(Bucket="events")
+        notify(s3, "events")
+        s3.put_object(Bucket="events", Key="a", Body=b"x")
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while server.metric("strongroom_events_failed_total", target="orders", reason="trouble") < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert receiver.got == []
+        assert server.metric("strongroom_events_pending", target="orders") == 1
+    finally:
+        receiver.close()
+
+
+def test_events_for_a_webhook_that_is_gone_wait_and_are_seen(start, tmp_path, receiver):
+    receiver.status = 503
+    server = start(arguments=configured(tmp_path, receiver.port))
+    s3 = server.client()
+    s3.create_bucket(Bucket="events")
+    notify(s3, "events")
+    s3.put_object(Bucket="events", Key="a", Body=b"x")
+    receiver.wait(1, status=503)
+    server.stop()
+    (tmp_path / "strongroom.toml").write_text("")
+    server.start()
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while True:
+        targets = json.loads(admin(server, "events", "--json"))["targets"]
+        if [(target["id"], target["pending"]) for target in targets] == [("orders", 1)]:
+            break
+        assert time.monotonic() < deadline, targets
+        time.sleep(0.05)
+    assert "not in the configuration" in server.log()
+
+
 def test_configurations_that_make_no_sense_are_refused(start, tmp_path, receiver):
     server = start(arguments=configured(tmp_path, receiver.port))
     s3 = server.client()
@@ -255,6 +390,21 @@ def test_mistakes_in_the_configuration_are_explained(tmp_path):
     assert check.returncode != 0
     for key in ("webhooks.1.id", "webhooks.1.url", "webhooks.1.events"):
         assert key in check.stdout + check.stderr, check
+
+
+def test_a_token_that_would_be_sent_in_the_clear_is_warned_of(tmp_path):
+    (tmp_path / "token").write_text("a-bearer-token\n")
+    config = tmp_path / "strongroom.toml"
+    for host, warned in (("hooks.example.com", True), ("127.0.0.1", False)):
+        config.write_text(
+            f'[[webhooks]]\nid = "orders"\nurl = "http://{host}/x"\nauth_token_file = "{tmp_path}/token"\n'
+        )
+        check = subprocess.run(
+            [harness.binary(), "config", "check", "--config", str(config)], capture_output=True, text=True, timeout=60
+        )
+        assert check.returncode == 0, check
+        assert ("in the clear" in check.stdout) == warned, check.stdout
+        assert "a-bearer-token" not in check.stdout + check.stderr
 
 
 def test_administration_is_told_and_kept(start, tmp_path, receiver):

@@ -1,25 +1,31 @@
 """A hundred clients that do everything at once: no answer 5xx, and every read is right.
 
-Each client has keys of its own, of which it knows what they hold, in a bucket without versions and in one with. All of
+Half of them are root, and half are a user of its own for whom each request has to be allowed. Each client has keys of its own, of which it knows what they hold, in a bucket without versions and in one with. All of
 them also write and read a few keys together; what these hold says by itself who wrote it, so a mixture would show."""
 
+import http.client
 import random
 import threading
 import time
+import urllib.error
+import urllib.parse
+import urllib.request
 import xml.etree.ElementTree
 
 import pytest
 
 import harness
+import sigv4
 from caller import Caller
 from content import KIB, MIB, data, md5
+from people import User, admin, statement
 
 CLIENTS = 100
 SECONDS = 60 if harness.SOAK else 5
 SIZES = [0, 1, 100, 4 * KIB, 4 * KIB, 16 * KIB, 16 * KIB + 1, 64 * KIB, 200 * KIB]
 OWN_KEYS = 4
 SHARED_KEYS = 5
-PLAIN, VERSIONED = "mixed-plain", "mixed-versioned"
+PLAIN, VERSIONED, LOCKED = "mixed-plain", "mixed-versioned", "mixed-locked"
 
 
 def field(answer, name):
@@ -47,10 +53,13 @@ def shared_body(client, step, size):
 class Client:
     """One of the hundred: a dice of its own, a connection of its own, and what it knows."""
 
-    def __init__(self, url, number):
+    def __init__(self, url, number, keys, rest):
         self.number = number
         self.dice = random.Random(number)
-        self.call = Caller(url)
+        # Of root, or of the user.
+        self.keys = keys if number % 2 else {}
+        self.rest = rest
+        self.connect(url)
         # Key → (body, tags); what the client has deleted is not there.
         self.plain = {}
         # Key → versions, newest first: (version id, body or None for a delete marker).
@@ -58,11 +67,15 @@ class Client:
         self.step = 0
         self.counts = {}
 
+    def connect(self, url):
+        self.call = Caller(url, strict=True, **self.keys)
+
     def run(self, until):
         moves = [
             self.put, self.put, self.get, self.get, self.range, self.head, self.delete, self.list, self.copy,
             self.multipart, self.tags, self.conditional, self.put_shared, self.get_shared, self.batch,
             self.put_version, self.put_version, self.get_version, self.delete_version, self.list_versions,
+            self.encrypted, self.copied_part, self.if_match, self.presigned, self.setting, self.by_rest, self.held,
         ]
         while time.monotonic() < until:
             self.step += 1
@@ -171,6 +184,102 @@ class Client:
         if absent:
             self.plain[key] = (body, {})
 
+    def encrypted(self):
+        key, body = self.key(), self.body()
+        sse = self.dice.choice(["AES256", "aws:kms", "aws:kms:dsse"])
+        headers = {"x-amz-server-side-encryption": sse}
+        if sse == "aws:kms" and self.dice.randrange(2):
+            headers["x-amz-server-side-encryption-bucket-key-enabled"] = "true"
+        answer = self.ask(200, "PUT", f"/{PLAIN}/{key}", headers=headers, body=body)
+        assert answer.headers["x-amz-server-side-encryption"] == sse
+        self.plain[key] = (body, {})
+
+    def copied_part(self):
+        source, target = self.key(), self.key()
+        # An empty object is no part.
+        if source == target or not self.plain.get(source, (b"",))[0]:
+            return
+        path, body = f"/{PLAIN}/{target}", self.plain[source][0]
+        sse = self.dice.choice([{}, {"x-amz-server-side-encryption": "aws:kms"}])
+        upload = field(self.ask(200, "POST", path, query=[("uploads", "")], headers=sse), "UploadId")
+        query = [("partNumber", "1"), ("uploadId", upload)]
+        headers = {"x-amz-copy-source": urllib.parse.quote(f"{PLAIN}/{source}")}
+        if len(body) > 1 and self.dice.randrange(2):
+            first = self.dice.randrange(len(body) - 1)
+            headers["x-amz-copy-source-range"] = f"bytes={first}-{len(body) - 1}"
+            body = body[first:]
+        tag = field(self.ask(200, "PUT", path, query=query, headers=headers), "ETag")
+        begun = self.ask(200, "GET", f"/{PLAIN}", query=[("uploads", ""), ("prefix", target)])
+        assert upload in [entry["UploadId"] for entry in elements(begun, "Upload")]
+        parts = elements(self.ask(200, "GET", path, query=[("uploadId", upload)]), "Part")
+        assert [(part["PartNumber"], int(part["Size"]), part["ETag"]) for part in parts] == [("1", len(body), tag)]
+        document = (
+            f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{tag}</ETag></Part></CompleteMultipartUpload>"
+        )
+        self.ask(200, "POST", path, query=[("uploadId", upload)], body=document.encode())
+        self.plain[target] = (body, {})
+
+    def if_match(self):
+        key, body = self.key(), self.body()
+        if key not in self.plain:
+            return
+        etag = self.ask(200, "HEAD", f"/{PLAIN}/{key}").headers["etag"]
+        self.ask(412, "PUT", f"/{PLAIN}/{key}", headers={"if-match": f'"{"0" * 32}"'}, body=body)
+        self.ask(200, "PUT", f"/{PLAIN}/{key}", headers={"if-match": etag}, body=body)
+        self.plain[key] = (body, {})
+
+    def presigned(self):
+        key = self.key()
+        path = urllib.parse.quote(f"/{PLAIN}/{key}", safe="/-_.~")
+        signer = sigv4.Signer(**self.call.signer)
+        query = [
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", f"{signer.access_key}/{signer.scope}"),
+            ("X-Amz-Date", signer.date),
+            ("X-Amz-Expires", "600"),
+            ("X-Amz-SignedHeaders", "host"),
+        ]
+        query.append(("X-Amz-Signature", signer.presign("GET", self.call.host, path, query)))
+        text = "&".join(f"{sigv4.quote(name)}={sigv4.quote(value)}" for name, value in query)
+        try:
+            with urllib.request.urlopen(f"http://{self.call.host}{path}?{text}", timeout=60) as reply:
+                assert reply.read() == self.plain[key][0]
+        except urllib.error.HTTPError as error:
+            assert (error.code, key in self.plain) == (404, False), error
+
+    def setting(self):
+        # Each sets what nobody else looks at; what it reads was set by one of them.
+        tags = f"<Tagging><TagSet><Tag><Key>client</Key><Value>{self.number}</Value></Tag></TagSet></Tagging>"
+        self.ask(200, "PUT", f"/{PLAIN}", query=[("tagging", "")], body=tags.encode())
+        found = elements(self.ask(200, "GET", f"/{PLAIN}", query=[("tagging", "")]), "Tag")
+        assert [tag["Key"] for tag in found] == ["client"] and int(found[0]["Value"]) < CLIENTS
+        self.ask(200, "GET", f"/{PLAIN}", query=[("encryption", "")])
+
+    def by_rest(self):
+        key, body = self.key(), self.body()
+        connection = self.rest()
+        try:
+            path = urllib.parse.quote(f"/api/v1/buckets/{PLAIN}/objects/{key}", safe="/-_.~")
+            status, answer = connection("PUT", path, body)
+            assert status == 201, answer
+            self.plain[key] = (body, {})
+            status, answer = connection("GET", path, b"")
+            assert (status, answer) == (200, body)
+        finally:
+            connection.close()
+
+    def held(self):
+        key, body = f"client {self.number:03}/held", self.body()
+        headers = {"x-amz-object-lock-legal-hold": "ON", "x-amz-checksum-crc32": _crc32(body)}
+        answer = self.ask(200, "PUT", f"/{LOCKED}/{key}", headers=headers, body=body)
+        version = [("versionId", answer.headers["x-amz-version-id"])]
+        self.ask(403, "DELETE", f"/{LOCKED}/{key}", query=version)
+        assert self.ask(200, "GET", f"/{LOCKED}/{key}", query=version).body == body
+        off = b"<LegalHold><Status>OFF</Status></LegalHold>"
+        headers = {"x-amz-checksum-crc32": _crc32(off)}
+        self.ask(200, "PUT", f"/{LOCKED}/{key}", query=[("legal-hold", ""), *version], headers=headers, body=off)
+        self.ask(204, "DELETE", f"/{LOCKED}/{key}", query=version)
+
     def batch(self):
         keys = sorted({self.key() for _ in range(2)})
         objects = "".join(f"<Object><Key>{key}</Key></Object>" for key in keys)
@@ -253,6 +362,23 @@ class Client:
         self.list_versions()
 
 
+class Rest:
+    """A connection to the REST API, with a token."""
+
+    def __init__(self, url, token):
+        self.connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc, timeout=60)
+        self.token = token
+
+    def __call__(self, method, path, body):
+        headers = {"authorization": f"Bearer {self.token}", "content-type": "text/plain"}
+        self.connection.request(method, path, body=body, headers=headers)
+        reply = self.connection.getresponse()
+        return reply.status, reply.read()
+
+    def close(self):
+        self.connection.close()
+
+
 def _crc32(body):
     from content import checksum
 
@@ -286,7 +412,12 @@ def test_a_hundred_clients_mixing_everything(start):
         assert first("PUT", f"/{bucket}").status == 200
     document = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
     assert first("PUT", f"/{VERSIONED}", query=[("versioning", "")], body=document).status == 200
-    clients = [Client(server.s3_url, number) for number in range(CLIENTS)]
+    locked = first("PUT", f"/{LOCKED}", headers={"x-amz-bucket-object-lock-enabled": "true"})
+    assert locked.status == 200
+    user = User(server, "mixer", statement(["s3:*", "kms:*"], "*"))
+    keys = {"access_key": user.access_key, "secret_key": user.secret_key}
+    token = admin(server, "token", "create", "--user", "mixer", "--scope", "all")["token"]
+    clients = [Client(server.s3_url, number, keys, lambda: Rest(server.api_url, token)) for number in range(CLIENTS)]
     until = time.monotonic() + SECONDS
     together(clients, lambda client: client.run(until))
     counts = {}
@@ -294,7 +425,7 @@ def test_a_hundred_clients_mixing_everything(start):
         for move, count in client.counts.items():
             counts[move] = counts.get(move, 0) + count
     print(f"{sum(counts.values())} moves: {counts}")
-    assert len(counts) == 17, f"too slow to mix: {counts}"
+    assert len(counts) == 24, f"too slow to mix: {counts}"
     together(clients, Client.check_all)
     # Nor after a kill: everything above was acknowledged.
     for client in clients:
@@ -302,7 +433,7 @@ def test_a_hundred_clients_mixing_everything(start):
     server.kill()
     server.start()
     for client in clients:
-        client.call = Caller(server.s3_url)
+        client.connect(server.s3_url)
     together(clients, Client.check_all)
     assert server.stop() == 0
     assert "panicked" not in server.log()

@@ -72,6 +72,81 @@ def each(described, examples, look):
         one()
 
 
+POLICY = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}]}
+TEXT = {"content-type": "text/plain"}
+# A request for each operation that succeeds after those before it, and what of its answer is the name of something later.
+GOOD = [
+    ("GET", "/whoami", {}, None, None),
+    ("GET", "/openapi.json", {}, None, None),
+    ("POST", "/buckets", {}, {"name": "made"}, None),
+    ("GET", "/buckets", {}, None, None),
+    ("GET", "/buckets/{bucket}", {"bucket": "made"}, None, None),
+    ("PUT", "/buckets/{bucket}/encryption", {"bucket": "made"}, {"enabled": True, "algorithm": "aws:kms"}, None),
+    ("GET", "/buckets/{bucket}/encryption", {"bucket": "made"}, None, None),
+    ("DELETE", "/buckets/{bucket}/encryption", {"bucket": "made"}, None, None),
+    ("PUT", "/buckets/{bucket}/objects/{key}", {"bucket": "made", "key": "k"}, "content", None),
+    ("GET", "/buckets/{bucket}/objects", {"bucket": "made"}, None, None),
+    ("GET", "/buckets/{bucket}/objects/{key}", {"bucket": "made", "key": "k"}, None, None),
+    ("HEAD", "/buckets/{bucket}/objects/{key}", {"bucket": "made", "key": "k"}, None, None),
+    ("DELETE", "/buckets/{bucket}/objects/{key}", {"bucket": "made", "key": "k"}, None, None),
+    ("DELETE", "/buckets/{bucket}", {"bucket": "made"}, None, None),
+    ("POST", "/users", {}, {"name": "alice"}, None),
+    ("GET", "/users", {}, None, None),
+    ("GET", "/users/{user}", {"user": "alice"}, None, None),
+    ("PATCH", "/users/{user}", {"user": "alice"}, {"enabled": True}, None),
+    ("POST", "/users/{user}/keys", {"user": "alice"}, None, "access_key"),
+    ("GET", "/users/{user}/keys", {"user": "alice"}, None, None),
+    ("PATCH", "/users/{user}/keys/{access_key}", {"user": "alice"}, {"enabled": False}, None),
+    ("DELETE", "/users/{user}/keys/{access_key}", {"user": "alice"}, None, None),
+    ("PUT", "/policies/{policy}", {"policy": "pol"}, POLICY, None),
+    ("GET", "/policies", {}, None, None),
+    ("GET", "/policies/{policy}", {"policy": "pol"}, None, None),
+    ("PUT", "/users/{user}/policies/{policy}", {"user": "alice", "policy": "pol"}, None, None),
+    ("DELETE", "/users/{user}/policies/{policy}", {"user": "alice", "policy": "pol"}, None, None),
+    ("POST", "/groups", {}, {"name": "staff"}, None),
+    ("GET", "/groups", {}, None, None),
+    ("GET", "/groups/{group}", {"group": "staff"}, None, None),
+    ("PUT", "/groups/{group}/members/{user}", {"group": "staff", "user": "alice"}, None, None),
+    ("DELETE", "/groups/{group}/members/{user}", {"group": "staff", "user": "alice"}, None, None),
+    ("PUT", "/groups/{group}/policies/{policy}", {"group": "staff", "policy": "pol"}, None, None),
+    ("DELETE", "/groups/{group}/policies/{policy}", {"group": "staff", "policy": "pol"}, None, None),
+    ("DELETE", "/groups/{group}", {"group": "staff"}, None, None),
+    ("DELETE", "/policies/{policy}", {"policy": "pol"}, None, None),
+    ("POST", "/service-accounts", {}, {"user": "alice", "policy": POLICY, "description": "x"}, "access_key"),
+    ("GET", "/service-accounts", {}, None, None),
+    ("GET", "/service-accounts/{access_key}", {}, None, None),
+    ("PATCH", "/service-accounts/{access_key}", {}, {"enabled": True}, None),
+    ("PUT", "/service-accounts/{access_key}/policy", {}, POLICY, None),
+    ("DELETE", "/service-accounts/{access_key}/policy", {}, None, None),
+    ("DELETE", "/service-accounts/{access_key}", {}, None, None),
+    ("POST", "/tokens", {}, {"user": "alice", "scopes": ["objects:read"]}, "token"),
+    ("GET", "/tokens", {}, None, None),
+    ("DELETE", "/tokens/{token}", {}, None, None),
+    ("DELETE", "/users/{user}", {"user": "alice"}, None, None),
+    ("DELETE", "/sessions", {}, None, None),
+]
+
+
+def test_each_operation_succeeds_as_the_document_says(rest, described, token):
+    operations = [found.ok() for found in described.get_all_operations()]
+    by_name = {(found.method.upper(), found.path.removeprefix("/api/v1")): found for found in operations}
+    assert sorted(by_name) == sorted((method, path) for method, path, *_ in GOOD), "each once"
+    # Names that an answer gave: the access key made last, and the token.
+    made = {}
+    for method, path, names, body, gives in GOOD:
+        names = {name: value for name, value in (made | names).items() if "{" + name + "}" in path}
+        kind = {} if body is None else TEXT if isinstance(body, str) else {"content-type": "application/json"}
+        response = requests.request(
+            method, f"{rest.api_url}/api/v1{path}".format(**names), timeout=60,
+            headers={"authorization": f"Bearer {token}"} | kind,
+            data=None if body is None else body.encode() if isinstance(body, str) else json.dumps(body),
+        )
+        assert response.ok, (method, path, response.status_code, response.text)
+        by_name[method, path].validate_response(response)
+        if gives:
+            made[gives] = response.json()["info"]["id"] if gives == "token" else response.json()[gives]
+
+
 def test_an_answer_is_one_that_the_document_describes(described, token):
     def look(case):
         response = case.call(headers={"authorization": f"Bearer {token}"}, timeout=60)

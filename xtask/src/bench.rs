@@ -3,6 +3,7 @@
 mod load;
 mod own;
 mod peers;
+mod policy;
 mod s3;
 mod serve;
 mod store;

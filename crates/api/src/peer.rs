@@ -13,6 +13,8 @@ pub(crate) enum Peer {
         address: IpAddr,
         /// Whether it is TLS.
         secure: bool,
+        /// Which version of it, as policies write it.
+        tls_version: Option<&'static str>,
     },
 }
 
@@ -21,7 +23,7 @@ impl Peer {
     pub(crate) fn is_private(self) -> bool {
         match self {
             Self::Door => true,
-            Self::Network { address, secure } => secure || address.to_canonical().is_loopback(),
+            Self::Network { address, secure, .. } => secure || address.to_canonical().is_loopback(),
         }
     }
 }
@@ -32,7 +34,11 @@ mod tests {
 
     #[test]
     fn only_tls_and_loopback_are_private() {
-        let network = |address: &str, secure| Peer::Network { address: address.parse().unwrap(), secure };
+        let network = |address: &str, secure| Peer::Network {
+            address: address.parse().unwrap(),
+            secure,
+            tls_version: None,
+        };
         for peer in [
             Peer::Door,
             network("127.0.0.1", false),

@@ -29,6 +29,7 @@ mod openapi;
 mod policies;
 mod rate;
 mod service_accounts;
+mod sessions;
 mod tokens;
 mod users;
 mod versioned;
@@ -75,8 +76,6 @@ pub struct RestOptions {
     pub tokens_over_http: bool,
     /// The region to answer as, for the policies that ask through which service a key is used.
     pub region: String,
-    /// The key of the KMS that is used where none is named, for the policies that say who may use it.
-    pub default_kms_key: String,
 }
 
 /// What the API works with. Clones share it.
@@ -135,6 +134,11 @@ fn configuration() -> Vec<(&'static str, MethodRouter<Rest>)> {
             "/service-accounts/{access_key}",
             get(service_accounts::get).patch(service_accounts::patch).delete(service_accounts::delete),
         ),
+        (
+            "/service-accounts/{access_key}/policy",
+            put(service_accounts::put_policy).delete(service_accounts::delete_policy),
+        ),
+        ("/sessions", delete(sessions::revoke)),
         ("/tokens", get(tokens::list).post(tokens::create)),
         ("/tokens/{token}", delete(tokens::revoke)),
     ]

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
 
 use crate::ApiDeps;
 use crate::patient::Patient;
@@ -89,7 +89,7 @@ impl Listener for TcpListener {
         let (stream, address) = self.accept().await?;
         // An answer is written at once, so waiting for more of it only costs time.
         stream.set_nodelay(true)?;
-        Ok((stream, Peer::Network { address: address.ip(), secure: false }))
+        Ok((stream, Peer::Network { address: address.ip(), secure: false, tls_version: None }))
     }
 }
 
@@ -165,12 +165,15 @@ impl Serving {
         peer: Peer,
         tls: TlsAcceptor,
     ) {
-        let peer = match peer {
-            Peer::Network { address, .. } => Peer::Network { address, secure: true },
-            Peer::Door => Peer::Door,
-        };
         match timeout(self.limits.header_time, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.plain(stream, peer).await,
+            Ok(Ok(stream)) => {
+                let tls_version = stream.get_ref().1.protocol_version().and_then(version_name);
+                let peer = match peer {
+                    Peer::Network { address, .. } => Peer::Network { address, secure: true, tls_version },
+                    Peer::Door => Peer::Door,
+                };
+                self.plain(stream, peer).await;
+            }
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
@@ -194,6 +197,16 @@ impl Serving {
             Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
             Err(_) => tracing::debug!("a connection was closed for its age"),
         }
+    }
+}
+
+/// A version of TLS as policies write it.
+fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("1.2"),
+        ProtocolVersion::TLSv1_3 => Some("1.3"),
+        // The library speaks no other.
+        _ => None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is asked of a decision, and what it answers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::policy::keys::{self, Key};
@@ -95,6 +96,23 @@ impl Facts {
         if let Some(key) = key {
             self.0.retain(|(other, _)| *other != key);
             self.0.push((key, value.into()));
+        }
+    }
+
+    /// What a key of the KMS is used with: the client's encryption context, a JSON object of texts, and as on AWS the ARN of the
+    /// object, or of the bucket whose key it is.
+    pub fn set_encryption_context(&mut self, client: &str, of: &Arn) {
+        const OWN: &str = "aws:s3:arn";
+        const FAMILY: &str = "kms:encryptioncontext:";
+        let client: BTreeMap<String, String> = serde_json::from_str(client).unwrap_or_default();
+        let client = client.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        // What the object is, is not for clients to say.
+        for (name, value) in client.filter(|(name, _)| *name != OWN).chain([(OWN, of.as_str())]) {
+            self.add("kms:encryptioncontextkeys", name);
+            // One that no policy can name is not asked for.
+            if Key::in_family(FAMILY, name).is_some() {
+                self.set_tag(FAMILY, name, value);
+            }
         }
     }
 

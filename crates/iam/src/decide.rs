@@ -11,6 +11,11 @@ impl Iam {
     pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
         self.0.state().decide(ask, bucket_policy, self.0.now())
     }
+
+    /// Whether what an identity's own policies say may depend on the tags of the object that is there.
+    pub fn asks_for_tags(&self, identity: &Identity) -> bool {
+        self.0.state().asks_for_tags(identity)
+    }
 }
 
 /// What an identity's own policies come to.
@@ -51,6 +56,23 @@ impl State {
         match own.within_bounds && (own.granted || of_bucket == Verdict::Allow) {
             true => Decision::Allow,
             false => Decision::ImplicitDeny,
+        }
+    }
+
+    fn asks_for_tags(&self, identity: &Identity) -> bool {
+        match identity {
+            Identity::Anonymous | Identity::Root => false,
+            Identity::User { name } => {
+                let user = self.users.get(name);
+                user.is_some_and(|user| self.policies_of(user).any(Policy::asks_for_tags))
+            }
+            Identity::ServiceAccount { access_key, parent } => {
+                let bound = self.keys.get(access_key).and_then(|key| key.body.policy.as_ref());
+                bound.is_some_and(Policy::asks_for_tags) || self.asks_for_tags(parent)
+            }
+            Identity::Session { parent, policy, .. } => {
+                policy.as_deref().is_some_and(Policy::asks_for_tags) || self.asks_for_tags(parent)
+            }
         }
     }
 

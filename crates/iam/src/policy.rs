@@ -13,6 +13,7 @@ pub(crate) mod keys;
 mod pattern;
 mod principal;
 pub(crate) mod request;
+mod spelling;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub struct Policy {
     source: Arc<str>,
     kind: Kind,
     statements: Arc<[Statement]>,
+    asks_for_tags: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -130,7 +132,13 @@ impl Policy {
             }
             parsed.push(Statement::parse(members, place, variables).map_err(|fault| at(sid, fault))?);
         }
-        Ok(Self { source: text.into(), kind, statements: parsed.into() })
+        Ok(Self { source: text.into(), kind, statements: parsed.into(), asks_for_tags: asks_for_tags(text) })
+    }
+
+    /// Whether what it says may depend on the tags of the object that is there (`s3:ExistingObjectTag/…`). If not, nobody needs to
+    /// read them to evaluate it.
+    pub fn asks_for_tags(&self) -> bool {
+        self.asks_for_tags
     }
 
     /// Whether it opens the bucket to everybody, as public access blocks mean it: a statement allows something to `*`, and no condition
@@ -161,6 +169,12 @@ impl Policy {
         }
         verdict
     }
+}
+
+/// Looked for in the text, since the key may be in a condition or in any variable. A name with an escaped character in it is not
+/// found so, and such a document is taken to ask.
+fn asks_for_tags(text: &str) -> bool {
+    text.contains('\\') || text.to_ascii_lowercase().contains("existingobjecttag")
 }
 
 /// Two policies are the same if their documents are.

@@ -211,6 +211,78 @@ async fn service_account_that_ended_may_nothing_in_a_request_under_way() {
 }
 
 #[tokio::test]
+async fn keys_of_the_kms_are_met_however_a_policy_spells_them() {
+    let world = World::new().await;
+    world.iam.create_user(BY, "bob").await.unwrap();
+    let ask = |fact: Option<&str>| {
+        let mut facts = Facts::new();
+        if let Some(fact) = fact {
+            facts.set("s3:x-amz-server-side-encryption-aws-kms-key-id", fact);
+        }
+        let (identity, resource) = (user("bob"), Arn::kms_key("k1"));
+        world.iam.decide(
+            &Ask { identity: &identity, action: "kms:Decrypt", resource: &resource, facts: &facts },
+            None,
+        )
+    };
+    for (number, arn) in
+        ["arn:aws:kms:us-east-1:1111:key/k1", "arn:aws:kms:::key/k1", "arn:aws:kms:*:1111:key/*"]
+            .into_iter()
+            .enumerate()
+    {
+        let name = format!("bob{number}");
+        let policy = format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Action":"kms:*","Resource":"*"}},
+                {{"Effect":"Deny","Action":"kms:*","Resource":"{arn}"}}]}}"#
+        );
+        world.iam.put_policy(BY, &name, &policy, None).await.unwrap();
+        world.iam.attach_policy(BY, &name, &Target::User("bob".into())).await.unwrap();
+        assert_eq!(ask(None), ExplicitDeny, "{arn}");
+        world.iam.detach_policy(BY, &name, &Target::User("bob".into())).await.unwrap();
+    }
+    for (number, spelling) in
+        ["k1", "key/k1", "arn:aws:kms:::key/k1", "arn:aws:kms:us-east-1:1111:key/k1"].into_iter().enumerate()
+    {
+        let name = format!("fact{number}");
+        let policy = format!(
+            r#"{{"Statement":[{{"Effect":"Allow","Action":"kms:*","Resource":"*"}},
+                {{"Effect":"Deny","Action":"kms:*","Resource":"*","Condition":
+                  {{"StringEquals":{{"s3:x-amz-server-side-encryption-aws-kms-key-id":"{spelling}"}}}}}}]}}"#
+        );
+        world.iam.put_policy(BY, &name, &policy, None).await.unwrap();
+        world.iam.attach_policy(BY, &name, &Target::User("bob".into())).await.unwrap();
+        assert_eq!(ask(Some("arn:aws:kms:::key/k1")), ExplicitDeny, "{spelling}");
+        assert_eq!(ask(Some("arn:aws:kms:::key/k2")), Allow, "{spelling}");
+        world.iam.detach_policy(BY, &name, &Target::User("bob".into())).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn whether_policies_ask_for_tags_is_known_before_anybody_reads_them() {
+    let world = World::new().await;
+    let name = |name: &str| Target::User(name.to_owned());
+    world.iam.create_user(BY, "bob").await.unwrap();
+    let plain = r#"{"Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}"#;
+    world.iam.put_policy(BY, "p", plain, None).await.unwrap();
+    world.iam.attach_policy(BY, "p", &name("bob")).await.unwrap();
+    let bob = user("bob");
+    let session = world.session(&bob, None);
+    assert!(!world.iam.asks_for_tags(&bob) && !world.iam.asks_for_tags(&session));
+    for asking in [
+        r#""Resource":"*","Condition":{"Null":{"s3:existingObjectTag/a":"true"}}"#,
+        r#""Resource":"*","Condition":{"Null":{"s3:existing\u004fbjectTag/a":"true"}}"#,
+        r#""Resource":"arn:aws:s3:::b/${s3:ExistingObjectTag/a}""#,
+    ] {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"s3:GetObject",{asking}}}]}}"#
+        );
+        world.iam.put_policy(BY, "p", &policy, None).await.unwrap();
+        assert!(world.iam.asks_for_tags(&bob) && world.iam.asks_for_tags(&session), "{asking}");
+    }
+    assert!(!world.iam.asks_for_tags(&Identity::Root) && !world.iam.asks_for_tags(&Identity::Anonymous));
+}
+
+#[tokio::test]
 async fn keys_and_the_service_itself_are_resources_too() {
     let world = World::new().await;
     let policy = r#"{"Version":"2012-10-17","Statement":[

@@ -4,6 +4,7 @@
 mod delete;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -292,14 +293,23 @@ impl Objects {
         encryption: DefaultEncryption,
     ) -> Result<(), ObjectError> {
         counted("set_default_encryption", async {
-            if let DefaultEncryption::Kms { key_id: Some(key_id), .. }
-            | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = &encryption
-            {
-                self.0.keys.kms().describe(crate::kms_key_id(key_id)).await?;
-            }
+            self.check_default_encryption(&encryption).await?;
             self.change_settings(name, move |settings| settings.encryption = encryption).await
         })
         .await
+    }
+
+    /// Asks the KMS for the key that `encryption` names, if it names one.
+    ///
+    /// # Errors
+    /// [`ObjectError::Kms`] if it does not exist or cannot be used.
+    pub async fn check_default_encryption(&self, encryption: &DefaultEncryption) -> Result<(), ObjectError> {
+        if let DefaultEncryption::Kms { key_id: Some(key_id), .. }
+        | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = encryption
+        {
+            self.0.keys.kms().describe(crate::kms_key_id(key_id)).await?;
+        }
+        Ok(())
     }
 
     /// What is set on a bucket. From memory.
@@ -323,18 +333,46 @@ impl Objects {
         counted("set_bucket_settings", self.change_settings(name, change)).await
     }
 
+    /// [`Self::set_bucket_settings`] unless `change` says no to what it finds; then nothing is changed.
+    ///
+    /// # Errors
+    /// [`ObjectError::NoSuchBucket`].
+    pub async fn try_set_bucket_settings<T: Send + 'static, E: Send + 'static>(
+        &self,
+        name: &BucketName,
+        change: impl FnOnce(&mut BucketSettings) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, ObjectError> {
+        counted("set_bucket_settings", self.try_change_settings(name, change)).await
+    }
+
     pub(crate) async fn change_settings(
         &self,
         name: &BucketName,
         change: impl FnOnce(&mut BucketSettings) + Send + 'static,
     ) -> Result<(), ObjectError> {
+        let always = |settings: &mut BucketSettings| {
+            change(settings);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(()) = self.try_change_settings(name, always).await?;
+        Ok(())
+    }
+
+    async fn try_change_settings<T: Send + 'static, E: Send + 'static>(
+        &self,
+        name: &BucketName,
+        change: impl FnOnce(&mut BucketSettings) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, ObjectError> {
         let (this, name) = (self.clone(), name.clone());
         carried_out(async move {
             let _changing = this.0.buckets.changing.lock().await;
             let bucket = this.0.bucket(&name)?;
             let mut changed = (*bucket).clone();
-            change(&mut changed.settings);
-            this.replace_row(&bucket, &Arc::new(changed)).await
+            let outcome = change(&mut changed.settings);
+            if outcome.is_ok() {
+                this.replace_row(&bucket, &Arc::new(changed)).await?;
+            }
+            Ok(outcome)
         })
         .await
     }

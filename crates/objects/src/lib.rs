@@ -76,8 +76,9 @@ pub use object_lock::{
     DefaultRetention, ObjectLockConfig, RETENTION_DAYS_MAX, RETENTION_YEARS_MAX, RetentionPeriod,
 };
 pub use objects::{Objects, ObjectsOptions};
+pub use ops::keys_of::KmsUse;
 pub use patient::{PatientDisk, patiently};
-pub use sse::kms_key_id;
+pub use sse::{kms_key_id, kms_key_region};
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, IfRange,
     ObjectMeta, ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta,

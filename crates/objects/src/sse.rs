@@ -28,6 +28,12 @@ pub fn kms_key_id(name: &str) -> &str {
     resource.strip_prefix("key/").unwrap_or(resource)
 }
 
+/// The region that a key's name of AWS's form names.
+pub fn kms_key_region(name: &str) -> Option<&str> {
+    let (region, _) = name.strip_prefix("arn:aws:kms:")?.split_once(':')?;
+    (!region.is_empty()).then_some(region)
+}
+
 /// Where a key and its content belong.
 #[derive(Debug, Clone)]
 pub(crate) struct Belongs {

@@ -33,7 +33,7 @@ const ALL: &[&str] =
 async fn pending(fixture: &Fixture, target: &str) -> Vec<(EventKey, Event)> {
     let mut all = Vec::new();
     for queue in fixture.objects.event_queues().await.unwrap().iter().filter(|queue| queue.target == target) {
-        let events = fixture.objects.pending_events(queue, usize::MAX).await.unwrap();
+        let events = fixture.objects.pending_events(queue, EventKey::FIRST, usize::MAX).await.unwrap();
         all.extend(events.into_iter().map(|pending| (pending.key, pending.event.unwrap())));
     }
     all
@@ -148,7 +148,7 @@ async fn events_go_with_their_bucket() {
     fixture.delete("a").await;
     let queue = fixture.objects.event_queues().await.unwrap().remove(0);
     fixture.objects.delete_bucket(&bucket()).await.unwrap();
-    assert_eq!(fixture.objects.pending_events(&queue, 10).await.unwrap(), Vec::new());
+    assert_eq!(fixture.objects.pending_events(&queue, EventKey::FIRST, 10).await.unwrap(), Vec::new());
     let gone = fixture.objects.end_events(&queue, &[]).await;
     assert!(gone.is_ok(), "{gone:?}");
     assert_eq!(fixture.objects.event_queues().await.unwrap(), Vec::new());

@@ -12,7 +12,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
 use strongroom_objects::request::CopySource;
-use strongroom_objects::{BucketName, ObjectName, Objects, SseApplied, SseRequest, UploadId, events};
+use strongroom_objects::{BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, UploadId, events};
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
@@ -172,24 +172,26 @@ impl Call {
     }
 
     /// Refuses content to those who may not use the key that it is encrypted with.
-    pub(crate) fn authorise_read(&self, applied: &SseApplied) -> Result<(), ApiError> {
-        match applied {
-            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => {
-                self.authorise_key(KeyUse::Decrypt, key_id)
-            }
-            _ => Ok(()),
-        }
+    pub(crate) fn authorise_read(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        applied: &SseApplied,
+    ) -> Result<(), ApiError> {
+        self.authorise_key(KeyUse::Decrypt, KmsUse::of(applied), (bucket, name))
     }
 
     /// Refuses a write whose key the one who is asking may not use, whether it is named or the bucket's own.
-    pub(crate) fn authorise_write(&self, bucket: &BucketName, request: &SseRequest) -> Result<(), ApiError> {
+    pub(crate) fn authorise_write(
+        &self,
+        bucket: &BucketName,
+        name: &ObjectName,
+        request: &SseRequest,
+    ) -> Result<(), ApiError> {
         if self.asker()?.is_root() {
             return Ok(());
         }
-        match self.objects().kms_key_for(bucket, request)? {
-            Some(key_id) => self.authorise_key(KeyUse::Encrypt, &key_id),
-            None => Ok(()),
-        }
+        self.authorise_key(KeyUse::Encrypt, self.objects().kms_use_for(bucket, request)?, (bucket, name))
     }
 
     /// Refuses the source of a copy to those who may not use the key that it is encrypted with.
@@ -197,10 +199,8 @@ impl Call {
         if self.asker()?.is_root() {
             return Ok(());
         }
-        match self.objects().kms_key_of(&source.bucket, &source.name, source.version).await? {
-            Some(key_id) => self.authorise_key(KeyUse::Decrypt, &key_id),
-            None => Ok(()),
-        }
+        let applied = self.objects().sse_of(&source.bucket, &source.name, source.version).await?;
+        self.authorise_read(&source.bucket, &source.name, &applied)
     }
 
     /// Refuses parts to those who may not use the key of their upload.
@@ -213,15 +213,19 @@ impl Call {
         if self.asker()?.is_root() {
             return Ok(());
         }
-        match self.objects().kms_key_of_upload(bucket, name, upload).await? {
-            Some(key_id) => self.authorise_key(KeyUse::Decrypt, &key_id),
-            None => Ok(()),
-        }
+        self.authorise_read(bucket, name, &self.objects().sse_of_upload(bucket, name, upload).await?)
     }
 
     /// Refuses the use of a key of the key management to those who may not use it, whatever they may do to the object.
-    fn authorise_key(&self, purpose: KeyUse, key_id: &str) -> Result<(), ApiError> {
-        self.shared.authority.require_key(self.asker()?, purpose, key_id, self.region())
+    fn authorise_key(
+        &self,
+        purpose: KeyUse,
+        used: Option<KmsUse>,
+        (bucket, name): (&BucketName, &ObjectName),
+    ) -> Result<(), ApiError> {
+        let Some(used) = used else { return Ok(()) };
+        let object = Resource::Object(bucket.as_str(), name.as_str());
+        self.shared.authority.require_key(self.asker()?, purpose, &used, object, self.region())
     }
 
     /// Verifies a document against its headers, if there is one: the library has read it, and operations are to believe it.

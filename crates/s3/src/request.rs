@@ -40,6 +40,8 @@ pub(crate) struct RequestState(Arc<Inner>);
 struct Inner {
     id: RequestId,
     secure: bool,
+    /// `1.2` or `1.3`, over TLS.
+    tls_version: OnceLock<&'static str>,
     peer: Option<SocketAddr>,
     span: Span,
     /// Where log lines of the operation go. The protocol library runs without a subscriber: it would log names of
@@ -69,6 +71,7 @@ impl RequestState {
         Self(Arc::new(Inner {
             id,
             secure,
+            tls_version: OnceLock::new(),
             peer,
             span: tracing::info_span!("s3", request_id = %id),
             logs: dispatcher::get_default(Dispatch::clone),
@@ -99,6 +102,17 @@ impl RequestState {
     /// Whether it came over TLS.
     pub(crate) fn secure(&self) -> bool {
         self.0.secure
+    }
+
+    /// Which version of TLS it came over.
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
+        self.0.tls_version.get().copied()
+    }
+
+    pub(crate) fn set_tls_version(&self, version: Option<&'static str>) {
+        if let Some(version) = version {
+            let _ = self.0.tls_version.set(version);
+        }
     }
 
     pub(crate) fn peer(&self) -> Option<SocketAddr> {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
 use md5::{Digest, Md5};
 use s3s::dto::ServerSideEncryption;
-use strongroom_objects::{ObjectError, SseApplied, SseRequest};
+use strongroom_objects::{ObjectError, SseApplied, SseRequest, kms_key_region};
 use strongroom_seal::CustomerKey;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -131,9 +131,8 @@ pub(crate) fn write_request(headers: WriteHeaders, setting: Setting<'_>) -> Resu
 
 /// Refuses a key that is named as one of another region: `arn:aws:kms:REGION:…`.
 pub(crate) fn check_key_region(key_id: &str, region: &str) -> Result<(), ApiError> {
-    let Some(rest) = key_id.strip_prefix("arn:aws:kms:") else { return Ok(()) };
-    match rest.split_once(':') {
-        Some((named, _)) if !named.is_empty() && named != region => Err(ApiError::new(
+    match kms_key_region(key_id) {
+        Some(named) if named != region => Err(ApiError::new(
             StatusCode::BAD_REQUEST,
             "KMS.NotFoundException",
             format!("Invalid arn {named}"),

@@ -17,6 +17,7 @@ mod reseal;
 mod restore;
 mod root_key;
 mod service_accounts;
+mod sessions;
 pub(crate) mod socket;
 mod table;
 mod tokens;
@@ -56,6 +57,9 @@ enum AdminCommand {
     /// Credentials for programs, which may do what their parent may, or less
     #[command(subcommand)]
     ServiceAccount(service_accounts::ServiceAccountCommand),
+    /// Temporary credentials, which AssumeRole of STS gives
+    #[command(subcommand)]
+    Session(sessions::SessionCommand),
     /// Tokens for the REST API and for this program from elsewhere
     #[command(subcommand)]
     Token(tokens::TokenCommand),
@@ -115,6 +119,7 @@ async fn dispatch(server: &ServerArgs, output: Output, command: AdminCommand) ->
         AdminCommand::Group(command) => groups::run(&door, output, command).await,
         AdminCommand::Policy(command) => policies::run(&door, output, command).await,
         AdminCommand::ServiceAccount(command) => service_accounts::run(&door, output, command).await,
+        AdminCommand::Session(command) => sessions::run(&door, output, command).await,
         AdminCommand::Token(command) => tokens::run(&door, output, command).await,
         AdminCommand::Bucket(command) => bucket::run(&door, output, command).await,
         AdminCommand::Whoami => whoami::run(&door, output).await,

@@ -130,7 +130,6 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         rate: config.api_rate,
         tokens_over_http: config.api_tokens_over_http,
         region: config.region.clone(),
-        default_kms_key: kms.default_key().to_owned(),
     };
     let rest = Some(Rest::new(objects.clone(), iam.clone(), rest_options));
     let api_deps = ApiDeps {

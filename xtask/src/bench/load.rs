@@ -112,6 +112,11 @@ impl Endpoint {
         Ok(Self { address, bucket, credentials: Credentials::new(ACCESS_KEY, SECRET_KEY) })
     }
 
+    /// The same place with another's credentials.
+    pub(super) fn by(&self, access_key: &str, secret_key: &str) -> Self {
+        Self { credentials: Credentials::new(access_key, secret_key), ..self.clone() }
+    }
+
     fn signed(&self, method: Method, url: &str, body_bytes: u64, sse: bool) -> Result<Signed, Problem> {
         let uri =
             url.parse().map_err(|_| Problem::Unreadable { what: "a signed URL", reason: url.to_owned() })?;

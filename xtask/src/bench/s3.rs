@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::bench::Options;
 use crate::bench::load::{Endpoint, Signed, Until, bytes, count};
+use crate::bench::policy;
 use crate::bench::serve::Served;
 use crate::bench::table::{self, Row, Target, median};
 use crate::problem::Problem;
@@ -36,6 +37,9 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
     if options.wants("GET 4 KiB") {
         rows.extend(small_reads(options, &binary)?);
     }
+    if options.wants("decision") {
+        rows.extend(policy::decisions()?);
+    }
     if options.wants("LIST") {
         rows.extend(listings(options, &binary)?);
     }
@@ -64,6 +68,15 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     let puts =
         (0..OBJECTS).map(|n| endpoint.put(&format!("small {n}"), SIZE)).collect::<Result<Vec<_>, _>>()?;
     endpoint.run(&puts, CONNECTIONS, Until::Requests(puts.len()))?;
+    // Nothing is decided for root; for a user each request needs a decision.
+    let user = policy::as_user(&server, binary, &endpoint)?;
+    let mut rows = pair(options, &server, &endpoint, "GET 4 KiB / empty answer")?;
+    rows.extend(pair(options, &server, &user, "GET 4 KiB / empty answer, as a user")?);
+    Ok(rows)
+}
+
+/// Reads beside empty answers, both signed with the credentials of `endpoint`.
+fn pair(options: &Options, server: &Served, endpoint: &Endpoint, name: &str) -> Result<Vec<Row>, Problem> {
     let gets = (0..OBJECTS).map(|n| endpoint.get(&format!("small {n}"))).collect::<Result<Vec<_>, _>>()?;
     let contenders = [gets, vec![endpoint.head_bucket()?]];
     let mut rates = [Vec::new(), Vec::new()];
@@ -72,7 +85,7 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     for round in 0..=options.rounds {
         let mut taken = [Sample { per_second: 0.0, cpu_us: 0.0 }; 2];
         for which in if round % 2 == 0 { [0, 1] } else { [1, 0] } {
-            taken[which] = sample(&server, &endpoint, &contenders[which])?;
+            taken[which] = sample(server, endpoint, &contenders[which])?;
         }
         // The first round warms caches.
         if round > 0 {
@@ -87,22 +100,8 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     let rate = |values: &[f64]| format!("{:.0} ops/s", median(values));
     let time = |values: &[f64]| format!("{:.0} us", median(values));
     Ok(vec![
-        Row::new(
-            "GET 4 KiB / empty answer",
-            rate(&rates[0]),
-            rate(&rates[1]),
-            median(&ratios[0]),
-            "x",
-            Target::AtLeast(0.8),
-        ),
-        Row::new(
-            "GET 4 KiB / empty answer, CPU",
-            time(&cpu[0]),
-            time(&cpu[1]),
-            median(&ratios[1]),
-            "x",
-            Target::None,
-        ),
+        Row::new(name, rate(&rates[0]), rate(&rates[1]), median(&ratios[0]), "x", Target::AtLeast(0.8)),
+        Row::new(format!("{name}, CPU"), time(&cpu[0]), time(&cpu[1]), median(&ratios[1]), "x", Target::None),
     ])
 }
 

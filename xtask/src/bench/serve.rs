@@ -109,6 +109,11 @@ impl Served {
         Ok(endpoint)
     }
 
+    /// Where it keeps its data, with the socket for administration.
+    pub(super) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// The body of a GET on the API listener that answers 200.
     fn api(&self, path: &str) -> Option<String> {
         let address = self.api_url.as_ref()?.trim_start_matches("http://");

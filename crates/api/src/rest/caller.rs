@@ -4,11 +4,15 @@ use std::fmt;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{
+    AUTHORIZATION, IF_MATCH, IF_NONE_MATCH, REFERER, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use strongroom_iam::{Facts, Identity, TokenInfo};
+use strongroom_objects::events::{self, Cause, Origin};
+use strongroom_telemetry::RequestId;
 
 use super::Rest;
 use crate::peer::Peer;
@@ -21,6 +25,7 @@ pub(super) struct Caller {
     /// The token, whose scopes hold beside what the identity may do; none at the door.
     pub(super) token: Option<TokenInfo>,
     peer: Peer,
+    facts: Facts,
 }
 
 impl fmt::Debug for Caller {
@@ -32,16 +37,21 @@ impl fmt::Debug for Caller {
 impl Caller {
     /// What is known of the request for the conditions of policies.
     pub(super) fn facts(&self) -> Facts {
-        let mut facts = Facts::new();
-        match self.peer {
-            // Nothing that anybody could read along.
-            Peer::Door => facts.set("aws:securetransport", "true"),
-            Peer::Network { address, secure } => {
-                facts.set("aws:sourceip", address.to_canonical().to_string());
-                facts.set("aws:securetransport", if secure { "true" } else { "false" });
-            }
+        self.facts.clone()
+    }
+
+    /// What events and the audit trail are told of where a change comes from.
+    fn origin(&self, id: &RequestId) -> Origin {
+        let source = match self.peer {
+            Peer::Door => None,
+            Peer::Network { address, .. } => Some(address.to_canonical()),
+        };
+        Origin {
+            cause: Cause::Plain,
+            principal: self.identity.to_string(),
+            source,
+            request_id: id.as_str().to_owned(),
         }
-        facts
     }
 
     /// Whether a customer's key may travel over the connection.
@@ -50,14 +60,45 @@ impl Caller {
     }
 }
 
-/// Finds out who is asking. At the door it is root; elsewhere a token says it.
+/// Headers whose value is a fact.
+const FACTS: [(HeaderName, &str); 4] = [
+    (USER_AGENT, "aws:useragent"),
+    (REFERER, "aws:referer"),
+    (IF_MATCH, "s3:if-match"),
+    (IF_NONE_MATCH, "s3:if-none-match"),
+];
+
+fn facts_of(peer: Peer, headers: &HeaderMap) -> Facts {
+    let mut facts = Facts::new();
+    match peer {
+        // Nothing that anybody could read along.
+        Peer::Door => facts.set("aws:securetransport", "true"),
+        Peer::Network { address, secure, tls_version } => {
+            facts.set("aws:sourceip", address.to_canonical().to_string());
+            facts.set("aws:securetransport", if secure { "true" } else { "false" });
+            if let Some(version) = tls_version {
+                facts.set("s3:tlsversion", version);
+            }
+        }
+    }
+    for (header, fact) in FACTS {
+        if let Some(value) = headers.get(header).and_then(|value| value.to_str().ok()) {
+            facts.set(fact, value);
+        }
+    }
+    facts
+}
+
+/// Finds out who is asking. At the door it is root; elsewhere a token says it. Events and the audit trail tell of it.
 pub(super) async fn admit(State(rest): State<Rest>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let peer = peer.expect("every connection's requests are given their peer");
     match rest.caller(peer, request.headers()) {
         Ok(caller) => {
+            let id = request.extensions().get::<RequestId>();
+            let origin = caller.origin(id.expect("every request is given its id"));
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            events::scope(origin, next.run(request)).await
         }
         Err(refusal) => refusal.into_response(),
     }
@@ -82,7 +123,8 @@ pub(super) async fn limit(State(rest): State<Rest>, request: Request, next: Next
 impl Rest {
     fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller, Refusal> {
         if peer == Peer::Door {
-            return Ok(Caller { identity: Identity::Root, token: None, peer });
+            let facts = facts_of(peer, headers);
+            return Ok(Caller { identity: Identity::Root, token: None, peer, facts });
         }
         let unauthorized = |code, message: &str, challenge: &str| {
             Refusal::new(StatusCode::UNAUTHORIZED, code, message).header(WWW_AUTHENTICATE, challenge)
@@ -101,7 +143,7 @@ impl Rest {
                 "The token is not known: mistyped, expired, revoked, or its user is disabled or gone.";
             return Err(unauthorized("TokenInvalid", message, "Bearer error=\"invalid_token\""));
         };
-        Ok(Caller { identity, token: Some(token), peer })
+        Ok(Caller { identity, token: Some(token), peer, facts: facts_of(peer, headers) })
     }
 }
 

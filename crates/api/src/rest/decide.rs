@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::http::StatusCode;
 use strongroom_iam::{Arn, Ask, Facts, Identity, Policy, Scope};
 use strongroom_objects::{
-    BucketName, DefaultEncryption, DocumentKind, ObjectError, SseApplied, SseRequest, kms_key_id,
+    BucketName, DocumentKind, KmsUse, ObjectError, SseApplied, SseRequest, kms_key_region,
 };
 
 use super::Rest;
@@ -82,41 +82,57 @@ impl Rest {
     /// Lets `caller` seal with the key of the KMS that a write to the bucket will use, if it will use one.
     pub(super) fn allow_sealing(
         &self,
-        bucket: &BucketName,
+        (bucket, key): (&BucketName, &str),
         caller: &Caller,
         asked: &SseRequest,
         facts: &Facts,
     ) -> Result<(), Refusal> {
-        let key_id = match asked {
-            SseRequest::S3 | SseRequest::Customer(_) => return Ok(()),
-            SseRequest::Kms { key_id, .. } | SseRequest::Dsse { key_id, .. } => key_id.clone(),
-            SseRequest::Default => match self.0.objects.bucket_settings(bucket)?.encryption {
-                DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => return Ok(()),
-                DefaultEncryption::Kms { key_id, .. } | DefaultEncryption::Dsse { key_id, .. } => key_id,
-            },
-        };
-        let key_id = key_id.unwrap_or_else(|| self.0.options.default_kms_key.clone());
-        self.allow_key(caller, (Scope::ObjectsWrite, "kms:GenerateDataKey"), &key_id, facts)
+        if let SseRequest::Kms { key_id: Some(key_id), .. } | SseRequest::Dsse { key_id: Some(key_id), .. } =
+            asked
+        {
+            self.check_key_region(key_id)?;
+        }
+        let Some(used) = self.0.objects.kms_use_for(bucket, asked)? else { return Ok(()) };
+        self.allow_key(caller, (Scope::ObjectsWrite, "kms:GenerateDataKey"), &used, (bucket, key), facts)
+    }
+
+    /// Refuses a key that is named as one of another region.
+    pub(super) fn check_key_region(&self, key_id: &str) -> Result<(), Refusal> {
+        match kms_key_region(key_id) {
+            Some(named) if named != self.0.options.region => {
+                Err(Refusal::bad_request("KMS.NotFoundException", format!("Invalid arn {named}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Lets `caller` open what a key of the KMS seals, if one does.
     pub(super) fn allow_opening(
         &self,
+        object: (&BucketName, &str),
         caller: &Caller,
         sealed: &SseApplied,
         facts: &Facts,
     ) -> Result<(), Refusal> {
-        match sealed {
-            SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => {
-                self.allow_key(caller, (Scope::ObjectsRead, "kms:Decrypt"), key_id, facts)
-            }
-            SseApplied::S3 | SseApplied::Customer { .. } => Ok(()),
-        }
+        let Some(used) = KmsUse::of(sealed) else { return Ok(()) };
+        self.allow_key(caller, (Scope::ObjectsRead, "kms:Decrypt"), &used, object, facts)
     }
 
-    fn allow_key(&self, caller: &Caller, action: Action, key_id: &str, facts: &Facts) -> Result<(), Refusal> {
+    fn allow_key(
+        &self,
+        caller: &Caller,
+        action: Action,
+        used: &KmsUse,
+        (bucket, key): (&BucketName, &str),
+        facts: &Facts,
+    ) -> Result<(), Refusal> {
         let mut facts = facts.clone();
         facts.set("kms:viaservice", format!("s3.{}.amazonaws.com", self.0.options.region));
-        self.allow(caller, action, &Arn::kms_key(kms_key_id(key_id)), &facts)
+        let of = match used.bucket_key {
+            true => Arn::bucket(bucket.as_str()),
+            false => Arn::object(bucket.as_str(), key),
+        };
+        facts.set_encryption_context(used.context.as_deref().unwrap_or("{}"), &of);
+        self.allow(caller, action, &Arn::kms_key(&used.key_id), &facts)
     }
 }

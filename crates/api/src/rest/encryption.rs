@@ -27,6 +27,9 @@ pub struct Encryption {
     pub kms_key_id: Option<String>,
     /// Whether the KMS is asked once for many objects of the bucket that are under SSE-KMS.
     pub bucket_key_enabled: bool,
+    /// Whether objects under keys of the clients (SSE-C) are refused.
+    #[serde(default)]
+    pub customer_keys_blocked: bool,
 }
 
 /// How objects' keys are kept.
@@ -59,6 +62,15 @@ pub struct SetEncryption {
     /// Whether the KMS is asked once for many objects of the bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bucket_key_enabled: Option<bool>,
+    /// Whether objects under keys of the clients (SSE-C) shall be refused. Left out, it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_keys_blocked: Option<bool>,
+}
+
+/// What is to be changed.
+struct Change {
+    encryption: DefaultEncryption,
+    customer_keys_blocked: Option<bool>,
 }
 
 impl Encryption {
@@ -68,7 +80,13 @@ impl Encryption {
             DefaultEncryption::Kms { key_id, .. } => (EncryptionAlgorithm::Kms, key_id.clone()),
             DefaultEncryption::Dsse { key_id, .. } => (EncryptionAlgorithm::Dsse, key_id.clone()),
         };
-        Self { enabled: true, algorithm, kms_key_id, bucket_key_enabled: settings.encryption.bucket_key() }
+        Self {
+            enabled: true,
+            algorithm,
+            kms_key_id,
+            bucket_key_enabled: settings.encryption.bucket_key(),
+            customer_keys_blocked: settings.customer_keys_blocked,
+        }
     }
 }
 
@@ -135,7 +153,9 @@ pub(super) async fn put(
     headers: HeaderMap,
     Body(set): Body<SetEncryption>,
 ) -> Result<Versioned<Encryption>, Refusal> {
-    rest.set_encryption(&caller, &bucket, &headers, set.wanted()).await
+    let customer_keys_blocked = set.customer_keys_blocked;
+    let change = Change { encryption: set.wanted(), customer_keys_blocked };
+    rest.set_encryption(&caller, &bucket, &headers, change).await
 }
 
 /// Return a bucket to the default encryption, SSE-S3
@@ -154,7 +174,9 @@ pub(super) async fn delete(
     Names(bucket): Names<String>,
     headers: HeaderMap,
 ) -> Result<Versioned<Encryption>, Refusal> {
-    rest.set_encryption(&caller, &bucket, &headers, DefaultEncryption::S3).await
+    // As S3 has it: all that is set here goes.
+    let change = Change { encryption: DefaultEncryption::S3, customer_keys_blocked: Some(false) };
+    rest.set_encryption(&caller, &bucket, &headers, change).await
 }
 
 impl Rest {
@@ -163,7 +185,7 @@ impl Rest {
         caller: &Caller,
         bucket: &str,
         headers: &HeaderMap,
-        wanted: DefaultEncryption,
+        change: Change,
     ) -> Result<Versioned<Encryption>, Refusal> {
         let bucket = bucket_name(bucket)?;
         let resource = Arn::bucket(bucket.as_str());
@@ -175,13 +197,24 @@ impl Rest {
             &caller.facts(),
         )?;
         let expected = Expected::parse(headers)?;
+        let Change { encryption, customer_keys_blocked } = change;
+        if let DefaultEncryption::Kms { key_id: Some(key_id), .. }
+        | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = &encryption
+        {
+            self.check_key_region(key_id)?;
+        }
         let objects = &self.0.objects;
-        // One change at a time, so that no other comes between the look and the change.
-        let _changing = self.0.changing.lock().await;
-        let there = Versioned::of(Encryption::of(&objects.head_bucket(&bucket).await?.settings));
-        expected.check(Some(&there.tag))?;
-        objects.set_default_encryption(&bucket, wanted).await?;
-        Ok(Versioned::of(Encryption::of(&objects.head_bucket(&bucket).await?.settings)))
+        // A bucket that is not there is told first.
+        objects.bucket_settings(&bucket)?;
+        objects.check_default_encryption(&encryption).await?;
+        // In one step with the look, so that no other change comes between, through whichever face.
+        let change = move |settings: &mut BucketSettings| {
+            expected.check(Some(&Versioned::of(Encryption::of(settings)).tag))?;
+            settings.encryption = encryption;
+            settings.customer_keys_blocked = customer_keys_blocked.unwrap_or(settings.customer_keys_blocked);
+            Ok::<_, Refusal>(Versioned::of(Encryption::of(settings)))
+        };
+        objects.try_set_bucket_settings(&bucket, change).await?
     }
 }
 

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
 
-use super::{buckets, encryption, groups, objects, policies, service_accounts, tokens, users, whoami};
+use super::{
+    buckets, encryption, groups, objects, policies, service_accounts, sessions, tokens, users, whoami,
+};
 
 /// What every refusal says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -112,6 +114,8 @@ pub(super) enum PreconditionFailed {
         policies::attach_to_group, policies::detach_from_group,
         service_accounts::list, service_accounts::create, service_accounts::get,
         service_accounts::patch, service_accounts::delete,
+        service_accounts::put_policy, service_accounts::delete_policy,
+        sessions::revoke,
         tokens::list, tokens::create, tokens::revoke,
     ),
     components(schemas(ErrorAnswer)),

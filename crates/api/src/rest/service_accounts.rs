@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
+use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
 use super::{Rest, enabled, expiry, owner_name, state, time_of};
 use crate::refusal::{Body, Names, Refusal};
@@ -153,6 +154,36 @@ pub(super) async fn patch(
     Ok(Json(changed.into()))
 }
 
+/// Bound a service account by another policy
+///
+/// The body is the document. It may do what its parent may and this policy allows, from now on.
+#[utoipa::path(put, path = "/api/v1/service-accounts/{access_key}/policy", tag = "service accounts",
+    params(("access_key" = String, Path, description = "Its access key")),
+    request_body(content = Object, content_type = "application/json", description = "The document"),
+    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+pub(super) async fn put_policy(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(access_key): Names<String>,
+    Document(document): Document,
+) -> Result<Json<ServiceAccount>, Refusal> {
+    rest.bound(&caller, &access_key, Some(&document)).await
+}
+
+/// Take the policy that bounds a service account away
+///
+/// It may do what its parent may, from now on.
+#[utoipa::path(delete, path = "/api/v1/service-accounts/{access_key}/policy", tag = "service accounts",
+    params(("access_key" = String, Path, description = "Its access key")),
+    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+pub(super) async fn delete_policy(
+    State(rest): State<Rest>,
+    Extension(caller): Extension<Caller>,
+    Names(access_key): Names<String>,
+) -> Result<Json<ServiceAccount>, Refusal> {
+    rest.bound(&caller, &access_key, None).await
+}
+
 /// Delete a service account
 #[utoipa::path(delete, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
     params(("access_key" = String, Path, description = "Its access key")),
@@ -168,6 +199,17 @@ pub(super) async fn delete(
 }
 
 impl Rest {
+    async fn bound(
+        &self,
+        caller: &Caller,
+        access_key: &str,
+        policy: Option<&str>,
+    ) -> Result<Json<ServiceAccount>, Refusal> {
+        self.service_account(caller, access_key, (WRITE, "iam:UpdateServiceAccount"))?;
+        let changed = self.0.iam.set_service_account_policy(&caller.identity, access_key, policy).await?;
+        Ok(Json(changed.into()))
+    }
+
     /// The service account, if the caller may do this to those of its parent.
     fn service_account(
         &self,

@@ -123,9 +123,9 @@ pub struct NewToken {
     #[serde(default)]
     #[schema(max_length = 256)]
     pub description: String,
-    /// How long it is taken, in seconds; left out, until it is revoked.
+    /// How long it is taken, in seconds; left out, 90 days. 0 is until it is revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 0)]
     pub expires_in_seconds: Option<u64>,
 }
 
@@ -143,6 +143,9 @@ impl fmt::Debug for TokenWithSecret {
         f.debug_struct("TokenWithSecret").field("info", &self.info).finish_non_exhaustive()
     }
 }
+
+/// How long a token is taken if nobody says it: what is forgotten shall not be good for ever.
+const SECONDS_DEFAULT: u64 = 90 * 86_400;
 
 const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
@@ -192,7 +195,10 @@ pub(super) async fn create(
     }
     let spec = TokenSpec {
         scopes,
-        expires_at: new.expires_in_seconds.map(expiry).transpose()?,
+        expires_at: match new.expires_in_seconds {
+            Some(0) => None,
+            seconds => Some(expiry(seconds.unwrap_or(SECONDS_DEFAULT))?),
+        },
         description: &new.description,
     };
     let (info, secret) = rest.0.iam.create_token(&caller.identity, &owner, spec).await?;

@@ -176,3 +176,54 @@ async fn door_needs_no_token_and_takes_the_caller_for_root() {
     let elsewhere = server.root("GET", "/api/v1/admin/keys/groups", &[], "").await;
     assert_eq!(elsewhere.status, 404, "what only the door does is not on the port");
 }
+
+#[tokio::test]
+async fn policies_can_ask_for_the_headers_of_a_request_and_for_its_key_and_context() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let user = server.user("user", &[], ALL).await;
+    let target = strongroom_iam::Target::User("user".to_owned());
+    let sse = "x-amz-server-side-encryption: aws:kms";
+    let context = "x-amz-server-side-encryption-context: eyJhcHAiOiJzaG9wIn0=";
+    let stored = server.root("PUT", OBJECT, &[sse, "Content-Type: text/plain"], "x").await;
+    let key_id = stored.json()["encryption"]["kms_key_id"].as_str().unwrap().to_owned();
+    let named = format!("x-amz-server-side-encryption-aws-kms-key-id: {key_id}");
+    let regional =
+        format!("x-amz-server-side-encryption-aws-kms-key-id: arn:aws:kms:us-east-1:1111:key/{key_id}");
+    let deny_key = format!(
+        r#""s3:PutObject","Condition":{{"StringEquals":
+          {{"s3:x-amz-server-side-encryption-aws-kms-key-id":"arn:aws:kms:us-east-1:1111:key/{key_id}"}}}}"#
+    );
+    for (denied, headers, status) in [
+        (
+            r#""s3:PutObject","Condition":{"StringLike":{"aws:UserAgent":"bad*"}}"#,
+            &["User-Agent: bad/1"][..],
+            403,
+        ),
+        (r#""s3:PutObject","Condition":{"StringLike":{"aws:UserAgent":"bad*"}}"#, &["User-Agent: good"], 201),
+        (r#""s3:PutObject","Condition":{"StringLike":{"aws:Referer":"bad*"}}"#, &["Referer: bad"], 403),
+        (r#""s3:PutObject","Condition":{"Null":{"s3:if-none-match":"true"}}"#, &[], 403),
+        (r#""s3:PutObject","Condition":{"Null":{"s3:if-none-match":"true"}}"#, &["If-None-Match: *"], 412),
+        (r#""s3:PutObject","Condition":{"Null":{"s3:if-match":"true"}}"#, &[], 403),
+        (r#""s3:PutObject","Condition":{"StringEquals":{"s3:ResourceAccount":"strongroom"}}"#, &[], 403),
+        (deny_key.as_str(), &[sse, &named], 403),
+        (deny_key.as_str(), &[sse, &regional], 403),
+        (deny_key.as_str(), &[sse], 201),
+        (
+            r#""kms:*","Condition":{"StringEquals":{"kms:EncryptionContext:app":"shop"}}"#,
+            &[sse, context],
+            403,
+        ),
+        (r#""kms:*","Condition":{"StringEquals":{"kms:EncryptionContext:app":"shop"}}"#, &[sse], 201),
+    ] {
+        let policy = format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":["s3:*","kms:*"],"Resource":"*"}},
+              {{"Effect":"Deny","Resource":"*","Action":{denied}}}]}}"#
+        );
+        server.iam.put_policy(&Identity::Root, "facts", &policy, None).await.unwrap();
+        server.iam.attach_policy(&Identity::Root, "facts", &target).await.unwrap();
+        let all = [headers, &["Content-Type: text/plain"]].concat();
+        let answer = server.ask(&user, "PUT", OBJECT, &all, "x").await;
+        assert_eq!(answer.status, status, "{denied} {headers:?} {answer:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Users, groups, policies, service accounts and tokens.
 
 use serde_json::json;
-use strongroom_iam::Secret;
+use strongroom_iam::{Identity, Scope, Secret};
 
 use crate::support::Server;
 
@@ -145,4 +145,72 @@ async fn token_is_shown_once_and_listed_without_itself() {
     let unknown = server.root("POST", "/api/v1/tokens", &[], r#"{"scopes": ["everything"]}"#).await;
     assert_eq!(unknown.status, 400);
     assert_eq!(server.root("DELETE", "/api/v1/tokens/nothing", &[], "").await.status, 404);
+}
+
+#[tokio::test]
+async fn bound_of_a_service_account_is_changed_and_taken_away() {
+    let server = Server::start().await;
+    server.user("alice", &["readwrite"], &Scope::ALL).await;
+    let bound = |action: &str| {
+        format!(
+            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"{action}","Resource":"*"}}]}}"#
+        )
+    };
+    let new = format!(r#"{{"user": "alice", "policy": {}}}"#, bound("s3:GetObject"));
+    let made = server.root("POST", "/api/v1/service-accounts", &[], &new).await;
+    let access_key = made.json()["access_key"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/service-accounts/{access_key}/policy");
+    let may_put = || {
+        let (identity, _) = server.iam.look_up(&access_key, None).unwrap();
+        let ask = strongroom_iam::Ask {
+            identity: &identity,
+            action: "s3:PutObject",
+            resource: &strongroom_iam::Arn::object("b", "k"),
+            facts: &strongroom_iam::Facts::new(),
+        };
+        server.iam.decide(&ask, None).is_allowed()
+    };
+    assert!(!may_put());
+    let set = server.root("PUT", &path, &[], &bound("s3:PutObject")).await;
+    assert_eq!((set.status, &set.json()["policy"]["Statement"][0]["Action"]), (200, &"s3:PutObject".into()));
+    assert!(may_put());
+    server.root("PUT", &path, &[], &bound("s3:GetObject")).await;
+    assert!(!may_put());
+    assert_eq!(server.root("DELETE", &path, &[], "").await.status, 200);
+    assert!(may_put());
+    assert_eq!(server.root("PUT", &path, &[], r#"{"Statement": []}"#).await.status, 400);
+    let missing = "/api/v1/service-accounts/AKIDNOBODY/policy";
+    assert_eq!(server.root("PUT", missing, &[], &bound("s3:*")).await.status, 404);
+}
+
+#[tokio::test]
+async fn temporary_credentials_of_everybody_can_be_ended() {
+    let server = Server::start().await;
+    server.user("alice", &["readwrite"], &Scope::ALL).await;
+    let alice = Identity::User { name: strongroom_iam::Name::parse("alice").unwrap() };
+    let spec = || strongroom_iam::SessionSpec { name: "job", duration_seconds: 900, policy: None };
+    let sessions = [&alice, &Identity::Root].map(|maker| server.iam.assume_role(maker, &spec()).unwrap());
+    let taken = |session: &strongroom_iam::SessionCredentials| {
+        server.iam.look_up(session.access_key.as_str(), Some(&session.session_token)).is_ok()
+    };
+    assert!(sessions.iter().all(taken));
+    assert_eq!(server.root("DELETE", "/api/v1/sessions", &[], "").await.status, 204);
+    assert!(!sessions.iter().any(taken));
+    assert!(taken(&server.iam.assume_role(&alice, &spec()).unwrap()), "new ones can be made");
+}
+
+#[tokio::test]
+async fn tokens_end_by_themselves_unless_somebody_wants_otherwise() {
+    let server = Server::start().await;
+    let made = async |expires: &str| {
+        let body = format!(r#"{{"scopes": ["objects:read"]{expires}}}"#);
+        let made = server.root("POST", "/api/v1/tokens", &[], &body).await;
+        let id = made.json()["info"]["id"].as_str().unwrap().to_owned();
+        let info = server.iam.tokens().into_iter().find(|token| token.id == id).unwrap();
+        info.expires_at.map(|end| end - info.created_at)
+    };
+    let days = |seconds: Option<u64>| seconds.map(|seconds| (seconds + 60) / 86_400);
+    assert_eq!(days(made("").await), Some(90));
+    assert_eq!(made(r#", "expires_in_seconds": 0"#).await, None);
+    assert_eq!(days(made(r#", "expires_in_seconds": 86400"#).await), Some(1));
 }

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 mod access;
+mod authors;
 #[path = "../client/mod.rs"]
 mod client;
 mod document;
 mod identities;
 mod objects;
+mod operations;
 mod settings;
 mod support;

@@ -110,3 +110,72 @@ async fn buckets_are_made_listed_in_pages_and_deleted() {
     server.bucket("full").await;
     assert_eq!(server.root("DELETE", "/api/v1/buckets/full", &[], "").await.status, 409);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_with_if_match_does_not_undo_one_that_came_through_s3_meanwhile() {
+    use strongroom_objects::{BucketName, DefaultEncryption};
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let bucket = BucketName::parse("photos").unwrap();
+    let kms = r#"{"enabled": true, "algorithm": "aws:kms"}"#;
+    for round in 0..40 {
+        let seen = format!("If-Match: {}", server.root("GET", PATH, &[], "").await.headers["etag"]);
+        // As S3's PutBucketEncryption does it.
+        let by_s3 = DefaultEncryption::Dsse { key_id: None, bucket_key: round % 2 == 0 };
+        let wanted = by_s3.clone();
+        let change =
+            server.objects.set_bucket_settings(&bucket, move |settings| settings.encryption = wanted);
+        let headers = [seen.as_str()];
+        let (set, changed) = tokio::join!(server.root("PUT", PATH, &headers, kms), change);
+        changed.unwrap();
+        // Either the change with the condition came first, or it was refused.
+        assert!([200, 412].contains(&set.status), "{set:?}");
+        assert_eq!(server.objects.bucket_settings(&bucket).unwrap().encryption, by_s3, "round {round}");
+    }
+}
+
+#[tokio::test]
+async fn customers_keys_are_part_of_the_setting_and_of_its_version() {
+    use strongroom_objects::BucketName;
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let bucket = BucketName::parse("photos").unwrap();
+    let before = server.root("GET", PATH, &[], "").await;
+    assert_eq!(before.json()["customer_keys_blocked"], false);
+    server
+        .objects
+        .set_bucket_settings(&bucket, |settings| settings.customer_keys_blocked = true)
+        .await
+        .unwrap();
+    let matching = format!("If-Match: {}", before.headers["etag"]);
+    let stale = server.root("PUT", PATH, &[&matching], r#"{"enabled": true}"#).await;
+    assert_eq!(stale.status, 412, "{stale:?}");
+    let set = server.root("PUT", PATH, &[], r#"{"enabled": true}"#).await;
+    assert_eq!(set.json()["customer_keys_blocked"], true, "who does not speak of it leaves it as it is");
+    let set = server.root("PUT", PATH, &[], r#"{"enabled": true, "customer_keys_blocked": false}"#).await;
+    assert_eq!(set.json()["customer_keys_blocked"], false);
+    server.root("PUT", PATH, &[], r#"{"enabled": true, "customer_keys_blocked": true}"#).await;
+    assert!(server.objects.bucket_settings(&bucket).unwrap().customer_keys_blocked);
+    let reset = server.root("DELETE", PATH, &[], "").await;
+    assert_eq!(reset.json()["customer_keys_blocked"], false, "as DeleteBucketEncryption of S3 has it");
+}
+
+#[tokio::test]
+async fn key_of_another_region_is_refused() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let key = "arn:aws:kms:eu-west-1:111122223333:key/k";
+    let body = format!("{{\"enabled\": true, \"kms_key_id\": \"{key}\"}}");
+    let named = format!("x-amz-server-side-encryption-aws-kms-key-id: {key}");
+    let headers = ["x-amz-server-side-encryption: aws:kms", &named, "Content-Type: text/plain"];
+    for refused in [
+        server.root("PUT", PATH, &[], &body).await,
+        server.root("PUT", "/api/v1/buckets/photos/objects/b", &headers, "b").await,
+    ] {
+        assert_eq!(
+            (refused.status, refused.json()["error"]["code"].as_str()),
+            (400, Some("KMS.NotFoundException"))
+        );
+        assert!(refused.body.contains("eu-west-1"), "{refused:?}");
+    }
+}

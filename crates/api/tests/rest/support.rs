@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_api::rest::{RateLimit, Rest, RestOptions};
 use strongroom_api::{ApiDeps, serve};
 use strongroom_iam::{Credentials, Iam, IamOptions, Identity, Scope, TokenSpec};
-use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
+use strongroom_kms::{LocalKms, LocalKmsOptions, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, record};
 use strongroom_store::{RootKeyError, RootKeys, Store, StoreOptions};
@@ -16,6 +16,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use zeroize::Zeroizing;
 
 use crate::client::{Answer, exchange};
+
+/// A webhook that buckets may name; nobody sends to it, so its events stay to be looked at.
+pub(crate) const TARGET: &str = "hook";
 
 /// Wraps the store's keys under one key in memory.
 #[derive(Debug)]
@@ -50,9 +53,8 @@ impl Server {
 
     pub(crate) async fn with(rate: RateLimit) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (objects, iam, default_kms_key) = parts(dir.path()).await;
-        let options =
-            RestOptions { rate, tokens_over_http: false, default_kms_key, region: "us-east-1".into() };
+        let (objects, iam) = parts(dir.path()).await;
+        let options = RestOptions { rate, tokens_over_http: false, region: "us-east-1".into() };
         let rest = Rest::new(objects.clone(), iam.clone(), options);
         let request_ids: Arc<dyn Fn() -> RequestId + Send + Sync> =
             Arc::new(|| RequestId::from_random([9; 16]));
@@ -150,7 +152,7 @@ fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
     text + "\r\n" + body
 }
 
-async fn parts(dir: &Path) -> (Objects, Iam, String) {
+async fn parts(dir: &Path) -> (Objects, Iam) {
     let root_keys = Arc::new(MemoryKeys(RootKey::from_bytes(&mut [7; 32])));
     let (store_dir, kms_dir) = (dir.join("store"), dir.join("kms"));
     let (store, iam, kms) = tokio::task::spawn_blocking(move || {
@@ -165,9 +167,12 @@ async fn parts(dir: &Path) -> (Objects, Iam, String) {
     })
     .await
     .unwrap();
-    let default_key = kms.default_key().to_owned();
-    let objects = Objects::open(store, Arc::new(kms), ObjectsOptions::new(dir.join("blobs"))).await.unwrap();
-    (objects, iam, default_key)
+    let options = ObjectsOptions {
+        event_targets: [TARGET.to_owned()].into(),
+        ..ObjectsOptions::new(dir.join("blobs"))
+    };
+    let objects = Objects::open(store, Arc::new(kms), options).await.unwrap();
+    (objects, iam)
 }
 
 /// What the door does beside this API is tried elsewhere.

@@ -12,6 +12,7 @@ use super::error::{PolicyFault, cut};
 use super::keys::Key;
 use super::pattern::{Pattern, Piece, Syntax, Truth};
 use super::request::Request;
+use super::spelling;
 use super::statement::Effect;
 
 /// A condition: it holds or not for a request.
@@ -94,7 +95,13 @@ impl Condition {
         if kind == Kind::Absent && (if_exists || set.is_some()) {
             return Err(unknown());
         }
-        Ok(Self { key, set, if_exists, negated, test: Test::parse(kind, values, variables)? })
+        let is_text = matches!(kind, Kind::Text | Kind::TextInAnyCase | Kind::Like | Kind::Arn);
+        let spelled = |value: &String| match is_text {
+            true => spelling::of_value(&key, value).into_owned(),
+            false => value.clone(),
+        };
+        let values: Vec<String> = values.iter().map(spelled).collect();
+        Ok(Self { key, set, if_exists, negated, test: Test::parse(kind, &values, variables)? })
     }
 
     /// Whether it holds. A variable without a value stands for nothing in a `Deny`; in an `Allow` it leaves open whether the

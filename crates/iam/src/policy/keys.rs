@@ -69,6 +69,8 @@ impl Key {
     pub(crate) const EPOCH_TIME: Self = known("aws:epochtime");
     pub(crate) const PRINCIPAL_ARN: Self = known("aws:principalarn");
     pub(crate) const PRINCIPAL_TYPE: Self = known("aws:principaltype");
+    pub(crate) const COPY_SOURCE: Self = known("s3:x-amz-copy-source");
+    pub(crate) const RESOURCE_ACCOUNT: Self = known("s3:resourceaccount");
     pub(crate) const SOURCE_IP: Self = known("aws:sourceip");
     pub(crate) const USER_ID: Self = known("aws:userid");
     pub(crate) const USER_NAME: Self = known("aws:username");

@@ -54,6 +54,8 @@ impl Request<'_> {
                 Some(owner) => Some(Cow::Owned(owner.to_string())),
                 None => None,
             },
+            // There is one account, and each bucket is its.
+            Key::RESOURCE_ACCOUNT => self.action.starts_with("s3:").then_some(Cow::Borrowed(ACCOUNT)),
             Key::EPOCH_TIME => Some(Cow::Owned(self.now.to_string())),
             Key::CURRENT_TIME => super::dates::text(self.now).map(Cow::Owned),
             _ => return Own::NotMine,
@@ -165,6 +167,7 @@ pub(crate) mod tests {
             assert_eq!(own(&identity, "aws:PrincipalArn").as_deref(), principal);
         }
         assert_eq!(own(&user(), "aws:EpochTime").as_deref(), Some("1600000000"));
+        assert_eq!(own(&user(), "s3:ResourceAccount").as_deref(), Some("strongroom"));
         assert_eq!(own(&user(), "aws:CurrentTime").as_deref(), Some("2020-09-13T12:26:40Z"));
     }
 

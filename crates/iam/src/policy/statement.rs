@@ -8,6 +8,7 @@ use super::json::Json;
 use super::pattern::{Pattern, Piece, Syntax, Truth};
 use super::principal::Principals;
 use super::request::Request;
+use super::spelling;
 
 /// What a statement that applies comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,7 +204,7 @@ fn action(text: &str, bucket: bool) -> Result<Pattern, PolicyFault> {
 /// A resource, and what it stands for in a bucket policy.
 fn resource(text: &str, syntax: Syntax, place: Place<'_>) -> Result<(ArnPattern, Vec<Level>), PolicyFault> {
     let invalid = || PolicyFault::Resource { value: cut(text) };
-    let pattern = Pattern::parse(text, syntax)?;
+    let pattern = Pattern::parse(&spelling::of_arn(text), syntax)?;
     let levels = match place {
         Place::Identity => Vec::new(),
         Place::Bucket(bucket) => levels(&pattern, bucket).ok_or_else(invalid)?,

@@ -105,7 +105,7 @@ impl Happened {
 /// An event whose row is part of a command that is about to be carried out.
 #[derive(Debug)]
 #[must_use = "who waits for events is told of it once the command was applied"]
-pub(crate) struct Told(EventQueue);
+pub(crate) struct Told(EventQueue, EventKey);
 
 /// What is known in memory of the queues.
 #[derive(Debug)]
@@ -123,6 +123,9 @@ pub(crate) struct Outbox {
 struct Queue {
     /// Rows. Below zero for a moment if rows of earlier runs go before they were counted.
     rows: Mutex<i64>,
+    /// The first place of those that came since the sender asked. Commands are not carried out in the order in which places were
+    /// drawn, so a new row may stand before some that were read.
+    fresh: Mutex<Option<EventKey>>,
     /// Held by who removes rows, so that each is counted once.
     removing: tokio::sync::Mutex<()>,
 }
@@ -132,6 +135,10 @@ impl Queue {
         let mut count = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
         *count += rows;
         *count
+    }
+
+    fn fresh(&self) -> MutexGuard<'_, Option<EventKey>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,14 +194,20 @@ impl Inner {
         };
         let target = rule.target.id();
         writes.push(Write::Put { key: event_key(target, key), value: event.encode() });
-        Some(Told(EventQueue { bucket: bucket.name.clone(), target: target.to_owned(), group: bucket.group }))
+        let queue =
+            EventQueue { bucket: bucket.name.clone(), target: target.to_owned(), group: bucket.group };
+        Some(Told(queue, key))
     }
 
     /// What is to be done once the command was applied.
     pub(crate) async fn told(self: &Arc<Self>, told: Told) {
-        let Told(queue) = told;
+        let Told(queue, key) = told;
         let state = self.outbox.queue(&queue);
         let rows = state.add(1);
+        {
+            let mut fresh = state.fresh();
+            *fresh = Some(fresh.map_or(key, |first| first.min(key)));
+        }
         self.outbox.changed.send_replace(());
         if rows <= i64::try_from(self.outbox.most).unwrap_or(i64::MAX) {
             return;
@@ -321,20 +334,27 @@ impl Objects {
         self.0.outbox.changed.subscribe()
     }
 
-    /// The oldest events of a queue, at most `max` of them. None if its bucket is gone.
+    /// The first place of what came into a queue since this was asked last, if anything did. It may be before places that were
+    /// read already. For the queue's one sender.
+    pub fn take_fresh_events(&self, queue: &EventQueue) -> Option<EventKey> {
+        self.0.outbox.queue(queue).fresh().take()
+    }
+
+    /// The oldest events of a queue, `from` there on and at most `max` of them. None if its bucket is gone.
     ///
     /// # Errors
     /// Those of reading.
     pub async fn pending_events(
         &self,
         queue: &EventQueue,
+        from: EventKey,
         max: usize,
     ) -> Result<Vec<PendingEvent>, ObjectError> {
         let (inner, queue) = (Arc::clone(&self.0), queue.clone());
         let read = blocking(move || {
             let reading = inner.store.read(queue.group)?;
             let mut pending = Vec::new();
-            for row in rows_of(&reading, &queue.target)?.take(max) {
+            for row in rows_from(&reading, &queue.target, from)?.take(max) {
                 let (row, value) = row?;
                 let (_, key) = event_of_key(&row).ok_or(ObjectError::DamagedRow { table: "events" })?;
                 pending.push(PendingEvent { key, event: Event::decode(&value).ok() });
@@ -407,7 +427,15 @@ impl EventEnd {
 
 /// The rows of a queue, oldest first.
 fn rows_of(reading: &Reading, target: &str) -> Result<strongroom_store::Range, ObjectError> {
-    let from = queue_prefix(target);
-    let to = end_of_prefix(&from);
-    Ok(reading.range(Bound::Included(&from), Bound::Excluded(&to))?)
+    rows_from(reading, target, EventKey::FIRST)
+}
+
+/// The rows of a queue from a place on.
+fn rows_from(
+    reading: &Reading,
+    target: &str,
+    from: EventKey,
+) -> Result<strongroom_store::Range, ObjectError> {
+    let to = end_of_prefix(&queue_prefix(target));
+    Ok(reading.range(Bound::Included(&event_key(target, from)), Bound::Excluded(&to))?)
 }

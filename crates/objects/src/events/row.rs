@@ -21,6 +21,18 @@ pub struct EventKey {
 }
 
 impl EventKey {
+    /// The first there could be.
+    pub const FIRST: Self = Self { epoch: 0, count: 0 };
+
+    /// The first place after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        match self.count.checked_add(1) {
+            Some(count) => Self { count, ..self },
+            None => Self { epoch: self.epoch.saturating_add(1), count: 0 },
+        }
+    }
+
     /// A place that no queue gave, for tests of who shows it.
     pub fn dangerous_from_parts(epoch: u32, count: u64) -> Self {
         Self { epoch, count }

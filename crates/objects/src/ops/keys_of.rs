@@ -6,67 +6,96 @@ use crate::commit::body;
 use crate::objects::{Objects, blocking};
 use crate::ops::get::find;
 use crate::sse::key_for;
-use crate::{BucketName, ObjectError, ObjectName, SseApplied, SseRequest, UploadId, VersionId, uploads};
+use crate::{
+    BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest, UploadId,
+    VersionId, uploads,
+};
+
+/// A key of the KMS, and what it is used with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KmsUse {
+    /// Its id.
+    pub key_id: String,
+    /// The client's encryption context, as JSON.
+    pub context: Option<String>,
+    /// Whether the KMS is asked for a key of the bucket and not of the object.
+    pub bucket_key: bool,
+}
+
+impl KmsUse {
+    /// `None` if the KMS has no part in it.
+    pub fn of(applied: &SseApplied) -> Option<Self> {
+        match applied.clone() {
+            SseApplied::Kms { key_id, context, bucket_key } => Some(Self { key_id, context, bucket_key }),
+            SseApplied::Dsse { key_id, context } => Some(Self { key_id, context, bucket_key: false }),
+            SseApplied::S3 | SseApplied::Customer { .. } => None,
+        }
+    }
+
+    fn of_write(request: &SseRequest, settings: &BucketSettings, default_key: &str) -> Option<Self> {
+        let key_id = key_for(request, settings, default_key)?.to_owned();
+        let (context, bucket_key) = match request {
+            SseRequest::Kms { context, bucket_key, .. } => {
+                (context.clone(), bucket_key.unwrap_or_else(|| settings.encryption.bucket_key()))
+            }
+            SseRequest::Dsse { context, .. } => (context.clone(), false),
+            _ => (None, matches!(settings.encryption, DefaultEncryption::Kms { bucket_key: true, .. })),
+        };
+        Some(Self { key_id, context, bucket_key })
+    }
+}
 
 impl Objects {
-    /// The id of the key with which a write of this kind would be encrypted; `None` if the KMS has no part in it. Reads
-    /// nothing.
+    /// The key with which a write of this kind would be encrypted; `None` if the KMS has no part in it. Reads nothing.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchBucket`].
-    pub fn kms_key_for(
+    pub fn kms_use_for(
         &self,
         bucket: &BucketName,
         request: &SseRequest,
-    ) -> Result<Option<String>, ObjectError> {
+    ) -> Result<Option<KmsUse>, ObjectError> {
         let bucket = self.0.bucket(bucket)?;
-        Ok(key_for(request, &bucket.settings, self.0.keys.kms().default_key()).map(str::to_owned))
+        Ok(KmsUse::of_write(request, &bucket.settings, self.0.keys.kms().default_key()))
     }
 
-    /// The id of the key with which an object is encrypted; `None` if the KMS has no part in it.
+    /// How an object is encrypted.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchKey`], [`ObjectError::NoSuchVersion`].
-    pub async fn kms_key_of(
+    pub async fn sse_of(
         &self,
         bucket: &BucketName,
         name: &ObjectName,
         version: Option<VersionId>,
-    ) -> Result<Option<String>, ObjectError> {
+    ) -> Result<SseApplied, ObjectError> {
         let bucket = self.0.bucket(bucket)?;
         let (inner, name) = (Arc::clone(&self.0), name.clone());
         blocking(move || {
             let reading = inner.read(&bucket)?;
             let (head, object) = find(&reading, &bucket, &name, version)?;
             let row = body(&reading, &bucket, &name, head.version, &object)?;
-            Ok(key_in(row.sse.applied(None)))
+            Ok(row.sse.applied(None))
         })
         .await
     }
 
-    /// The id of the key with which the parts of an upload are encrypted; `None` if the KMS has no part in it.
+    /// How the parts of an upload are encrypted.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchUpload`].
-    pub async fn kms_key_of_upload(
+    pub async fn sse_of_upload(
         &self,
         bucket: &BucketName,
         name: &ObjectName,
         upload: UploadId,
-    ) -> Result<Option<String>, ObjectError> {
+    ) -> Result<SseApplied, ObjectError> {
         let bucket = self.0.bucket(bucket)?;
         let (inner, name) = (Arc::clone(&self.0), name.clone());
         blocking(move || {
             let reading = inner.read(&bucket)?;
-            Ok(key_in(uploads::upload(&reading, &bucket, &name, upload)?.row.sse.applied(None)))
+            Ok(uploads::upload(&reading, &bucket, &name, upload)?.row.sse.applied(None))
         })
         .await
-    }
-}
-
-fn key_in(applied: SseApplied) -> Option<String> {
-    match applied {
-        SseApplied::Kms { key_id, .. } | SseApplied::Dsse { key_id, .. } => Some(key_id),
-        SseApplied::S3 | SseApplied::Customer { .. } => None,
     }
 }

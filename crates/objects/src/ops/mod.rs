@@ -9,7 +9,7 @@ mod copy_part;
 mod create_upload;
 mod delete;
 pub(crate) mod get;
-mod keys_of;
+pub(crate) mod keys_of;
 pub(crate) mod list;
 mod list_parts;
 mod list_uploads;

@@ -28,11 +28,21 @@ pub(crate) struct Rule {
     pub(crate) when: When,
     /// Whether tags of the object that is there are a fact.
     pub(crate) of_existing: bool,
+    /// Whether the encryption of the upload that it names is a fact.
+    pub(crate) of_upload: bool,
 }
 
 impl Rule {
     const fn new(operation: &'static str, action: &'static str) -> Self {
-        Self { operation, action, of_version: action, also: None, when: When::Head, of_existing: false }
+        Self {
+            operation,
+            action,
+            of_version: action,
+            also: None,
+            when: When::Head,
+            of_existing: false,
+            of_upload: false,
+        }
     }
 
     const fn version(mut self, of_version: &'static str) -> Self {
@@ -53,6 +63,12 @@ impl Rule {
     /// About an object that is there already.
     const fn of_existing(mut self) -> Self {
         self.of_existing = true;
+        self
+    }
+
+    /// Adds to an upload, whose encryption was chosen when it was begun.
+    const fn of_upload(mut self) -> Self {
+        self.of_upload = true;
         self
     }
 
@@ -212,9 +228,9 @@ pub(crate) static RULES: [Rule; 77] = [
     rule("SelectObjectContent", "s3:GetObject").of_existing(),
     // Multipart uploads.
     rule("CreateMultipartUpload", "s3:PutObject"),
-    rule("UploadPart", "s3:PutObject"),
-    rule("UploadPartCopy", "s3:PutObject"),
-    rule("CompleteMultipartUpload", "s3:PutObject"),
+    rule("UploadPart", "s3:PutObject").of_upload(),
+    rule("UploadPartCopy", "s3:PutObject").of_upload(),
+    rule("CompleteMultipartUpload", "s3:PutObject").of_upload(),
     rule("AbortMultipartUpload", "s3:AbortMultipartUpload"),
     rule("ListParts", "s3:ListMultipartUploadParts"),
 ];

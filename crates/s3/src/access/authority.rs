@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use strongroom_iam::{Arn, Ask, Decision, Facts, Iam, Identity, Policy};
-use strongroom_objects::{BucketName, DocumentKind, ObjectError, ObjectName, Objects, Tags};
+use strongroom_objects::{
+    BucketName, DocumentKind, KmsUse, ObjectError, ObjectName, Objects, SseApplied, Tags,
+};
 
 use super::{Asker, Resource, facts};
 use crate::convert;
@@ -85,7 +87,11 @@ impl Authority {
         if asker.is_root() {
             return Ok(());
         }
-        let facts = self.with_existing(asker.facts.clone(), asker, bucket, key, version).await?;
+        let mut facts = self.with_existing(asker.facts.clone(), asker, bucket, key, version).await?;
+        // Of what is asked about, which need not be what the address names.
+        if let Some(version) = version {
+            facts.set("s3:versionid", version);
+        }
         self.require(asker, action, Resource::Object(bucket, key), &facts)
     }
 
@@ -199,13 +205,37 @@ impl Authority {
         key: &str,
         version: Option<&str>,
     ) -> Result<Facts, ApiError> {
-        if asker.is_root() {
+        if asker.is_root() || !self.asks_for_tags(asker, bucket)? {
             return Ok(facts);
         }
         for (name, value) in self.tags_of(bucket, key, version).await? {
             facts.set_tag(EXISTING_TAG, &name, value);
         }
         Ok(facts)
+    }
+
+    /// Whether a policy that has a say may ask for tags of what is there. Most do not, and then nobody reads them.
+    fn asks_for_tags(&self, asker: &Asker, bucket: &str) -> Result<bool, ApiError> {
+        Ok(self.iam.asks_for_tags(asker.identity())
+            || self.policy_for(asker.identity(), bucket)?.is_some_and(|policy| policy.asks_for_tags()))
+    }
+
+    /// How the parts of an upload are encrypted; nothing if it is not there, which is for the operation to say.
+    pub(super) async fn sse_of_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        upload: &str,
+    ) -> Result<Option<SseApplied>, ApiError> {
+        let (Ok(bucket), Ok(name)) = (BucketName::parse(bucket), ObjectName::parse(key.to_owned())) else {
+            return Ok(None);
+        };
+        let Ok(upload) = convert::upload_id(upload) else { return Ok(None) };
+        match self.objects.sse_of_upload(&bucket, &name, upload).await.map_err(ApiError::from) {
+            Ok(applied) => Ok(Some(applied)),
+            Err(told) if told.status.is_client_error() => Ok(None),
+            Err(told) => Err(told),
+        }
     }
 
     /// The tags of an object; none if it is not there, which is for the operation to say, to those who may know.
@@ -226,7 +256,8 @@ impl Authority {
         &self,
         asker: &Asker,
         purpose: KeyUse,
-        key_id: &str,
+        used: &KmsUse,
+        object: Resource<'_>,
         region: &str,
     ) -> Result<(), ApiError> {
         if asker.is_root() {
@@ -241,7 +272,10 @@ impl Authority {
         }
         let mut facts = asker.facts.clone();
         facts.set("kms:viaservice", format!("s3.{region}.amazonaws.com"));
-        let resource = Arn::kms_key(key_id);
+        let of_bucket = object.bucket().filter(|_| used.bucket_key).map(Arn::bucket);
+        let context = used.context.as_deref().unwrap_or("{}");
+        facts.set_encryption_context(context, &of_bucket.unwrap_or_else(|| object.arn()));
+        let resource = Arn::kms_key(&used.key_id);
         let ask =
             Ask { identity: asker.identity(), action: purpose.action(), resource: &resource, facts: &facts };
         match self.iam.decide(&ask, None) {

@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, StatusCode, Uri};
+use s3s::dto::CopySource;
 use strongroom_iam::Facts;
+use strongroom_objects::{SseApplied, kms_key_id};
 use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
@@ -16,14 +18,14 @@ use crate::convert::tags_of_query;
 use crate::error::ApiError;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
+use crate::sse::key_arn;
 
 /// Headers whose value is a fact.
-const HEADERS: [(&str, &str); 24] = [
+const HEADERS: [(&str, &str); 22] = [
     ("if-match", "s3:if-match"),
     ("if-none-match", "s3:if-none-match"),
     ("x-amz-acl", "s3:x-amz-acl"),
     ("x-amz-content-sha256", "s3:x-amz-content-sha256"),
-    ("x-amz-copy-source", "s3:x-amz-copy-source"),
     ("x-amz-grant-full-control", "s3:x-amz-grant-full-control"),
     ("x-amz-grant-read", "s3:x-amz-grant-read"),
     ("x-amz-grant-read-acp", "s3:x-amz-grant-read-acp"),
@@ -35,7 +37,6 @@ const HEADERS: [(&str, &str); 24] = [
     ("x-amz-object-lock-retain-until-date", "s3:object-lock-retain-until-date"),
     ("x-amz-object-ownership", "s3:x-amz-object-ownership"),
     ("x-amz-server-side-encryption", "s3:x-amz-server-side-encryption"),
-    ("x-amz-server-side-encryption-aws-kms-key-id", "s3:x-amz-server-side-encryption-aws-kms-key-id"),
     ("x-amz-server-side-encryption-customer-algorithm", "s3:x-amz-server-side-encryption-customer-algorithm"),
     ("x-amz-storage-class", "s3:x-amz-storage-class"),
     ("x-amz-website-redirect-location", "s3:x-amz-website-redirect-location"),
@@ -45,6 +46,10 @@ const HEADERS: [(&str, &str); 24] = [
     ("x-amz-bypass-governance-retention", ""),
     ("x-amz-bucket-object-lock-enabled", ""),
 ];
+
+/// A header that names a thing in one of several ways: the fact is the name that operations understand.
+const COPY_SOURCE: &str = "x-amz-copy-source";
+const KMS_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
 /// Parameters whose value is a fact.
 const PARAMETERS: [(&str, &str); 4] = [
@@ -66,6 +71,9 @@ pub(crate) fn of_request(
         facts.set("aws:sourceip", peer.ip().to_canonical().to_string());
     }
     facts.set("aws:securetransport", if state.secure() { "true" } else { "false" });
+    if let Some(version) = state.tls_version() {
+        facts.set("s3:tlsversion", version);
+    }
     for (header, fact) in [("user-agent", "aws:useragent"), ("referer", "aws:referer")] {
         if let Some(value) = headers.get(header).and_then(|value| value.to_str().ok()) {
             facts.set(fact, value);
@@ -87,6 +95,12 @@ pub(crate) fn of_request(
             facts.set(fact, value);
         }
     }
+    if let Some(source) = single(headers, COPY_SOURCE)? {
+        facts.set("s3:x-amz-copy-source", source_name(source));
+    }
+    if let Some(key_id) = single(headers, KMS_KEY_ID)? {
+        of_kms_key(&mut facts, key_id);
+    }
     if let Some(days) = headers
         .get("x-amz-object-lock-retain-until-date")
         .and_then(|until| OffsetDateTime::parse(until.to_str().ok()?, &Rfc3339).ok())
@@ -101,6 +115,39 @@ pub(crate) fn of_request(
     Ok(facts)
 }
 
+/// The source of a copy as policies write it, `bucket/key`, of the many forms that the header has.
+fn source_name(header: &str) -> Cow<'_, str> {
+    match CopySource::parse(header) {
+        Ok(CopySource::Bucket { bucket, key, .. }) => Cow::Owned(format!("{bucket}/{key}")),
+        // The operation refuses it.
+        _ => Cow::Borrowed(header),
+    }
+}
+
+/// A key of the KMS as policies write it, of the three forms in which requests may name it.
+pub(crate) fn of_kms_key(facts: &mut Facts, named: &str) {
+    facts.set("s3:x-amz-server-side-encryption-aws-kms-key-id", key_arn(kms_key_id(named)));
+}
+
+/// What the parts of an upload are encrypted with, as if each of them said so.
+pub(crate) fn of_upload(facts: &mut Facts, applied: &SseApplied) {
+    const SSE: &str = "s3:x-amz-server-side-encryption";
+    match applied {
+        SseApplied::S3 => facts.set(SSE, "AES256"),
+        SseApplied::Kms { key_id, .. } => {
+            facts.set(SSE, "aws:kms");
+            of_kms_key(facts, key_id);
+        }
+        SseApplied::Dsse { key_id, .. } => {
+            facts.set(SSE, "aws:kms:dsse");
+            of_kms_key(facts, key_id);
+        }
+        SseApplied::Customer { .. } => {
+            facts.set("s3:x-amz-server-side-encryption-customer-algorithm", "AES256");
+        }
+    }
+}
+
 /// Whether the request names a version of its object.
 pub(crate) fn names_version(uri: &Uri) -> bool {
     matches!(parameter(uri, "versionId"), Ok(Some(version)) if !version.is_empty())
@@ -109,6 +156,11 @@ pub(crate) fn names_version(uri: &Uri) -> bool {
 /// The version that the request names.
 pub(crate) fn version(uri: &Uri) -> Option<String> {
     parameter(uri, "versionId").ok().flatten().filter(|version| !version.is_empty()).map(Cow::into_owned)
+}
+
+/// The upload that the request names.
+pub(crate) fn upload(uri: &Uri) -> Option<String> {
+    parameter(uri, "uploadId").ok().flatten().map(Cow::into_owned)
 }
 
 /// Tags that the request brings.
@@ -233,6 +285,29 @@ mod tests {
         }
         assert!(names_version(&"/b/k?versionId=null".parse().unwrap()));
         assert!(!names_version(&"/b/k?versionId=".parse().unwrap()));
+    }
+
+    #[test]
+    fn source_of_a_copy_has_one_name_however_it_is_written() {
+        for header in [
+            "b/secret/x y",
+            "/b/secret/x y",
+            "b/secret/x%20y",
+            "b/%73ecret/x%20y",
+            "%2Fb/secret%2Fx y",
+            "b/secret/x y?versionId=null",
+        ] {
+            let facts = of("/b/k", &[("x-amz-copy-source", header)]).unwrap();
+            assert!(facts.contains("\"b/secret/x y\""), "{header}: {facts}");
+        }
+    }
+
+    #[test]
+    fn key_of_the_kms_has_one_name_however_it_is_written() {
+        for header in ["k1", "arn:aws:kms:::key/k1", "arn:aws:kms:us-east-1:1111:key/k1"] {
+            let facts = of("/b/k", &[("x-amz-server-side-encryption-aws-kms-key-id", header)]).unwrap();
+            assert!(facts.contains("\"arn:aws:kms:::key/k1\""), "{header}: {facts}");
+        }
     }
 
     #[test]

@@ -30,6 +30,8 @@ struct Pending {
     key: Option<String>,
     version: Option<String>,
     of_existing: bool,
+    /// The upload that a part is for, or that is completed.
+    upload: Option<String>,
 }
 
 impl Pending {
@@ -190,8 +192,23 @@ impl Gate {
             facts =
                 self.0.with_existing(facts, asker, &pending.bucket, key, pending.version.as_deref()).await?;
         }
+        let denied = match self.require_all(asker, pending, &facts) {
+            Ok(()) => return Ok(()),
+            Err(denied) => denied,
+        };
+        // How an upload is encrypted was said and decided when it was begun; its parts do not say it again. So a policy that asks for
+        // it is content with what the upload has.
+        let (Some(key), Some(upload)) = (&pending.key, &pending.upload) else { return Err(denied) };
+        let Some(applied) = self.0.sse_of_upload(&pending.bucket, key, upload).await? else {
+            return Err(denied);
+        };
+        facts::of_upload(&mut facts, &applied);
+        self.require_all(asker, pending, &facts).map_err(|_| denied)
+    }
+
+    fn require_all(&self, asker: &Asker, pending: &Pending, facts: &Facts) -> Result<(), ApiError> {
         for action in &pending.actions {
-            self.0.require(asker, action, pending.resource(), &facts)?;
+            self.0.require(asker, action, pending.resource(), facts)?;
         }
         Ok(())
     }
@@ -205,6 +222,7 @@ fn pending(rule: &Rule, cx: &S3AccessContext<'_>, bucket: &str, key: Option<Stri
         key,
         version,
         of_existing: rule.of_existing,
+        upload: rule.of_upload.then(|| facts::upload(cx.uri())).flatten(),
     }
 }
 

@@ -23,6 +23,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use strongroom_iam::{Arn, CredentialFault, Facts, Iam, Identity, Secret};
 
 pub(crate) use self::authority::{Authority, KeyUse};
+pub(crate) use self::facts::of_request as facts_of_request;
 pub(crate) use self::gate::Gate;
 use crate::error::ApiError;
 use crate::request::{self, RequestState};

@@ -57,7 +57,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
             .transpose()?,
     };
     call.authorise_source(&request.source).await?;
-    call.authorise_write(&request.bucket, &request.sse)?;
+    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
     let copied =
         call.objects().copy(request).await.map_err(|error| {
             source_error(answer(&error, Subject { key: Some(&key), ..Subject::default() }))

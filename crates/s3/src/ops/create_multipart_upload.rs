@@ -40,7 +40,7 @@ pub(crate) async fn run(
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
-    call.authorise_write(&request.bucket, &request.sse)?;
+    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
     let (bucket, name) = (request.bucket.clone(), request.name.clone());
     let begun = call.objects().create_upload(request).await?;
     let (abort_date, abort_rule_id) = abortion(&call, &bucket, &name, begun.upload).unzip();

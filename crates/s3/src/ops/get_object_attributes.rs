@@ -30,10 +30,15 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
     let page = convert::page_size("max-parts", input.max_parts)?;
     let after = input.part_number_marker.unwrap_or(0);
 
+    let named = (request.bucket.clone(), request.name.clone());
     let found = call.objects().attributes(request).await?;
     let info = found.info;
     let has = |name: &str| asked.contains(name);
     let composite = info.checksums.first().is_some_and(|checksum| checksum.kind == ChecksumKind::Composite);
+    // Checksums say something of the content, so they are for those alone who may read it.
+    if has("Checksum") || (has("ObjectParts") && composite) {
+        call.authorise_read(&named.0, &named.1, &info.sse)?;
+    }
     let object_parts = info.parts.filter(|_| has("ObjectParts")).map(|count| {
         let mut parts =
             GetObjectAttributesParts { total_parts_count: Some(count.into()), ..Default::default() };

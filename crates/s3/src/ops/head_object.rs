@@ -22,6 +22,10 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
         .head(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    // A checksum says something of the content, so it is for those alone who may read it.
+    if with_checksums {
+        call.authorise_read(&named.0, &named.1, &found.info.sse)?;
+    }
     object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
     let mut headers = further_headers(&found.info, input.response_expires.is_none());

@@ -40,7 +40,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
     };
-    call.authorise_write(&request.bucket, &request.sse)?;
+    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
     let (bucket, name, tags) = (request.bucket.clone(), request.name.clone(), request.meta.tags.clone());
     let stored = call
         .objects()

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::linger::Linger;
@@ -170,11 +170,14 @@ impl Listening {
         let stream = StallGuard::new(stream, self.limits.reply_idle_timeout);
         let stream = Lingering::new(stream, linger.clone());
         let Some(acceptor) = &self.acceptor else {
-            return self.http(stream, Connection { secure: false, peer: Some(peer), linger }, watcher).await;
+            let connection = Connection { secure: false, tls_version: None, peer: Some(peer), linger };
+            return self.http(stream, connection, watcher).await;
         };
         match timeout(self.limits.handshake_timeout, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                self.http(stream, Connection { secure: true, peer: Some(peer), linger }, watcher).await;
+                let tls_version = stream.get_ref().1.protocol_version().and_then(version_name);
+                let connection = Connection { secure: true, tls_version, peer: Some(peer), linger };
+                self.http(stream, connection, watcher).await;
             }
             Ok(Err(error)) => refused("tls", peer, &error),
             Err(_) => refused("timeout", peer, &io::ErrorKind::TimedOut.into()),
@@ -195,6 +198,16 @@ impl Listening {
             // Clients go away all the time; the request's own line says what was cut.
             tracing::debug!(error, "a connection ended early");
         }
+    }
+}
+
+/// A version of TLS as policies write it.
+fn version_name(version: ProtocolVersion) -> Option<&'static str> {
+    match version {
+        ProtocolVersion::TLSv1_2 => Some("1.2"),
+        ProtocolVersion::TLSv1_3 => Some("1.3"),
+        // The library speaks no other.
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use strongroom_iam::{Arn, Ask, Decision, Facts, IamError, Identity, SessionSpec}
 use time::OffsetDateTime;
 
 pub(crate) use self::answer::document;
-use crate::access::Authority;
+use crate::access::{Authority, facts_of_request};
 use crate::error::ApiError;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
@@ -43,6 +43,7 @@ pub(crate) async fn call(
 ) -> Result<String, ApiError> {
     state.set_operation("SecurityToken");
     let identity = signed_by(&request, state)?;
+    let facts = facts_of_request(&request.uri, &request.headers, state, OffsetDateTime::now_utc())?;
     let body = request.input;
     let form = http_body_util::Limited::new(body, FORM_BYTES_MAX).collect().await.map_err(|_| {
         ApiError::new(
@@ -64,7 +65,7 @@ pub(crate) async fn call(
     match action.as_str() {
         "GetCallerIdentity" => Ok(answer::caller_identity(&identity, &request_id)),
         "AssumeRole" => {
-            may_assume(authority, &identity)?;
+            may_assume(authority, &identity, &facts)?;
             let asked = Asked {
                 role: field("RoleArn"),
                 session: field("RoleSessionName"),
@@ -111,9 +112,9 @@ fn signed_by(request: &S3Request<Body>, state: &RequestState) -> Result<Identity
 
 /// Temporary credentials take nothing that their maker does not have, so everybody may make some who is not told that
 /// they may not.
-fn may_assume(authority: &Authority, identity: &Identity) -> Result<(), ApiError> {
-    let (resource, facts) = (Arn::all(), Facts::new());
-    let ask = Ask { identity, action: "sts:AssumeRole", resource: &resource, facts: &facts };
+fn may_assume(authority: &Authority, identity: &Identity, facts: &Facts) -> Result<(), ApiError> {
+    let resource = Arn::all();
+    let ask = Ask { identity, action: "sts:AssumeRole", resource: &resource, facts };
     match authority.iam().decide(&ask, None) {
         Decision::ExplicitDeny => Err(ApiError::access_denied(format!(
             "User: {identity} is not authorized to perform: sts:AssumeRole with an explicit deny in a policy"

@@ -46,6 +46,8 @@ const STRONGROOM: HeaderValue = HeaderValue::from_static("Strongroom");
 pub(crate) struct Connection {
     /// Whether it is TLS.
     pub(crate) secure: bool,
+    /// Which version of it.
+    pub(crate) tls_version: Option<&'static str>,
     /// The other end.
     pub(crate) peer: Option<SocketAddr>,
     /// Asked for where an answer is the connection's last one.
@@ -88,6 +90,7 @@ impl Service {
         let mut random = [0; 16];
         self.0.random.fill(&mut random);
         let state = RequestState::new(RequestId::from_random(random), connection.secure, connection.peer);
+        state.set_tls_version(connection.tls_version);
         let span = state.span().clone();
         let record = Record {
             method: request.method().clone(),

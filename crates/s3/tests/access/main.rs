@@ -5,12 +5,17 @@
 mod support;
 
 mod conditions;
+mod facts;
 mod forms;
 mod injection;
+mod kms_keys;
+mod matrix;
 mod operations;
 mod people;
 mod strangers;
 mod tokens;
+
+use std::sync::Arc;
 
 use reqwest::Method;
 use strongroom_iam::{Iam, Identity, Target};
@@ -18,6 +23,7 @@ use strongroom_objects::{BucketName, DocumentKind, Objects};
 use strongroom_s3::{S3Options, SseCTransport, serve};
 use support::client::{Answer, Call, Client};
 use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
 
 /// A server, and what is behind it.
 struct Setup {
@@ -38,13 +44,28 @@ struct Keys {
 impl Setup {
     /// With a bucket called `bkt` that has an object `k`.
     async fn new() -> Self {
+        Self::with(None).await
+    }
+
+    /// The same behind TLS.
+    async fn secure() -> Self {
+        Self::with(Some(support::self_signed())).await
+    }
+
+    async fn with(tls: Option<(Arc<ServerConfig>, Vec<u8>)>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (objects, iam) = support::parts(dir.path()).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new(listener.local_addr().unwrap(), "http");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let mut client = Client::new(listener.local_addr().unwrap(), scheme);
+        let tls = tls.map(|(tls, certificate)| {
+            let trusted = reqwest::Certificate::from_der(&certificate).unwrap();
+            client.http = reqwest::Client::builder().tls_certs_only([trusted]).build().unwrap();
+            tls
+        });
         let options = S3Options { sse_c: SseCTransport::DangerousAnyTransport, ..S3Options::default() };
         let forever = std::future::pending::<()>();
-        tokio::spawn(serve(listener, None, options, objects.clone(), iam.clone(), forever));
+        tokio::spawn(serve(listener, tls, options, objects.clone(), iam.clone(), forever));
         let setup = Self { client, iam, objects, _dir: dir };
         setup.client.bucket("bkt").await;
         setup.root(Call::put("/bkt/k", "content")).await.ok();

@@ -82,6 +82,13 @@ const ROWS: &[Row] = &[
         "",
         &["s3:GetObjectAttributes", "s3:GetObject"],
     ),
+    Row(
+        GET,
+        "/bkt/k",
+        &[("attributes", ""), ("versionId", "null"), ("x-amz-object-attributes", "ETag")],
+        "",
+        &["s3:GetObjectVersionAttributes", "s3:GetObjectVersion"],
+    ),
     Row(PUT, "/bkt/k", &[], "new", &["s3:PutObject"]),
     Row(PUT, "/bkt/k", &[("x-amz-tagging", "a=b")], "new", &["s3:PutObject", "s3:PutObjectTagging"]),
     Row(PUT, "/bkt/k", &[("x-amz-acl", "private")], "new", &["s3:PutObject", "s3:PutObjectAcl"]),
@@ -138,6 +145,19 @@ const ROWS: &[Row] = &[
     Row(DELETE, "/bkt/k", &[("tagging", ""), ("versionId", "null")], "", &["s3:DeleteObjectVersionTagging"]),
     Row(GET, "/bkt/k", &[("acl", "")], "", &["s3:GetObjectAcl"]),
     Row(PUT, "/bkt/k", &[("acl", ""), ("x-amz-acl", "private")], "", &["s3:PutObjectAcl"]),
+    Row(GET, "/bkt/k", &[("acl", ""), ("versionId", "null")], "", &["s3:GetObjectVersionAcl"]),
+    Row(
+        PUT,
+        "/bkt/k",
+        &[("acl", ""), ("versionId", "null"), ("x-amz-acl", "private")],
+        "",
+        &["s3:PutObjectVersionAcl"],
+    ),
+    // For these AWS has one action, whether a version is named or not.
+    Row(GET, "/bkt/k", &[("retention", ""), ("versionId", "null")], "", &["s3:GetObjectRetention"]),
+    Row(PUT, "/bkt/k", &[("retention", ""), ("versionId", "null")], RETENTION, &["s3:PutObjectRetention"]),
+    Row(GET, "/bkt/k", &[("legal-hold", ""), ("versionId", "null")], "", &["s3:GetObjectLegalHold"]),
+    Row(PUT, "/bkt/k", &[("legal-hold", ""), ("versionId", "null")], HOLD, &["s3:PutObjectLegalHold"]),
     Row(GET, "/bkt/k", &[("retention", "")], "", &["s3:GetObjectRetention"]),
     Row(PUT, "/bkt/k", &[("retention", "")], RETENTION, &["s3:PutObjectRetention"]),
     Row(GET, "/bkt/k", &[("legal-hold", "")], "", &["s3:GetObjectLegalHold"]),
@@ -176,6 +196,12 @@ impl Row {
     fn name(&self) -> String {
         format!("{} {} {:?}", self.0, self.1, self.2)
     }
+}
+
+fn md5_of(body: &str) -> String {
+    use base64::Engine;
+    use md5::{Digest, Md5};
+    base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
 }
 
 /// A policy that allows these actions and no other, on the bucket and what is in it.
@@ -240,11 +266,7 @@ async fn batch_is_decided_object_by_object() {
     let user = setup.user("u", &statement("Allow", &["s3:DeleteObject"], "arn:aws:s3:::bkt/mine/*")).await;
     let body = "<Delete><Object><Key>mine/1</Key></Object><Object><Key>theirs/1</Key></Object>\
                 <Object><Key>mine/2</Key><VersionId>null</VersionId></Object></Delete>";
-    let md5 = {
-        use base64::Engine;
-        use md5::{Digest, Md5};
-        base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
-    };
+    let md5 = md5_of(body);
     let call = || Call::new(Method::POST, "/bkt").query("delete", "").header("content-md5", &md5).body(body);
     let answer = setup.by(&user, call()).await.ok();
     let text = answer.text();
@@ -296,4 +318,36 @@ async fn who_may_not_list_does_not_learn_what_is_missing() {
     // That a bucket is missing is no secret.
     assert_eq!(setup.by(&user, Call::get("/nothere/k")).await.error(), (404, "NoSuchBucket"));
     assert_eq!(setup.stranger(Call::get("/nothere/k")).await.error(), (404, "NoSuchBucket"));
+}
+
+#[tokio::test]
+async fn governance_is_bypassed_by_those_alone_who_may() {
+    let setup = Setup::new().await;
+    setup.root(Call::put("/locked", "").header("x-amz-bucket-object-lock-enabled", "true")).await.ok();
+    let retained = || {
+        Call::put("/locked/k", "x")
+            .header("content-md5", &md5_of("x"))
+            .header("x-amz-object-lock-mode", "GOVERNANCE")
+            .header("x-amz-object-lock-retain-until-date", "2099-01-01T00:00:00Z")
+    };
+    let version = setup.root(retained()).await.ok().header("x-amz-version-id").unwrap().to_owned();
+    let delete = |bypass: bool| {
+        let call = Call::new(DELETE, "/locked/k").query("versionId", &version);
+        if bypass { call.header("x-amz-bypass-governance-retention", "true") } else { call }
+    };
+    let all = statement("Allow", &["s3:*"], "*");
+    let deny = statement("Deny", &["s3:BypassGovernanceRetention"], "*");
+    let user = setup.user("u", &[all.clone(), deny].join(",")).await;
+    assert!(denied(&setup.by(&user, delete(true)).await), "it may not");
+    // Nor does a shorter retention get past it.
+    let shorter = RETENTION.replace("2033", "2034");
+    let shorten = Call::put("/locked/k", shorter.clone())
+        .query("retention", "")
+        .query("versionId", &version)
+        .header("content-md5", &md5_of(&shorter))
+        .header("x-amz-bypass-governance-retention", "true");
+    assert!(denied(&setup.by(&user, shorten).await));
+    setup.policy("u", &all).await;
+    assert!(denied(&setup.by(&user, delete(false)).await), "it may and does not say so");
+    setup.by(&user, delete(true)).await.ok();
 }

@@ -89,6 +89,22 @@ async fn session_does_what_its_maker_may_within_its_policy() {
 }
 
 #[tokio::test]
+async fn whether_somebody_may_make_a_session_depends_on_where_they_are() {
+    let setup = Setup::new().await;
+    let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
+    for (condition, status) in [
+        (r#"{"IpAddress":{"aws:SourceIp":"127.0.0.0/8"}}"#, 403),
+        (r#"{"NotIpAddress":{"aws:SourceIp":"127.0.0.0/8"}}"#, 200),
+        (r#"{"Bool":{"aws:SecureTransport":"false"}}"#, 403),
+        (r#"{"Bool":{"aws:SecureTransport":"true"}}"#, 200),
+    ] {
+        let deny = format!(r#"{{"Effect":"Deny","Action":"sts:*","Resource":"*","Condition":{condition}}}"#);
+        setup.policy("u", &deny).await;
+        assert_eq!(sts(&setup, &user, "sts", &ASSUME).await.status, status, "{condition}");
+    }
+}
+
+#[tokio::test]
 async fn token_belongs_to_its_access_key() {
     let setup = Setup::new().await;
     let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;

@@ -5,7 +5,7 @@ use reqwest::Method;
 use strongroom_api::rest::{Encryption, EncryptionAlgorithm, SetEncryption};
 
 use super::answer::{Output, facts};
-use super::connection::Connection;
+use super::connection::{Connection, IfMatch, Versioned};
 use super::error::AdminFailure;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +22,7 @@ pub(super) enum EncryptionCommand {
     /// Set it, for objects that are stored from now on
     Set(SetArgs),
     /// Return to the default, SSE-S3
-    Reset(BucketArgs),
+    Reset(ResetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -30,6 +30,15 @@ pub(super) struct BucketArgs {
     /// The bucket
     #[arg(value_name = "BUCKET")]
     bucket: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResetArgs {
+    /// The bucket
+    #[arg(value_name = "BUCKET")]
+    bucket: String,
+    #[command(flatten)]
+    if_match: IfMatch,
 }
 
 #[derive(Debug, Args)]
@@ -46,6 +55,11 @@ pub(super) struct SetArgs {
     /// Ask the KMS once for many objects of the bucket
     #[arg(long)]
     bucket_key: bool,
+    /// Refuse objects under keys of the clients (SSE-C), or take them again [default: as it is]
+    #[arg(long, value_name = "BOOL")]
+    block_customer_keys: Option<bool>,
+    #[command(flatten)]
+    if_match: IfMatch,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -67,9 +81,9 @@ pub(super) async fn run(
     command: BucketCommand,
 ) -> Result<(), AdminFailure> {
     let BucketCommand::Encryption(command) = command;
-    let holds: Encryption = match command {
+    let holds: Versioned<Encryption> = match command {
         EncryptionCommand::Get(BucketArgs { bucket }) => {
-            door.get(&["buckets", &bucket, "encryption"]).await?
+            door.get_versioned(&["buckets", &bucket, "encryption"]).await?
         }
         EncryptionCommand::Set(args) => {
             let set = SetEncryption {
@@ -81,17 +95,21 @@ pub(super) async fn run(
                 }),
                 kms_key_id: args.kms_key_id,
                 bucket_key_enabled: Some(args.bucket_key),
+                customer_keys_blocked: args.block_customer_keys,
             };
-            door.call(Method::PUT, &["buckets", &args.bucket, "encryption"], Some(&set)).await?
+            let path = ["buckets", &args.bucket, "encryption"];
+            door.change(Method::PUT, &path, &args.if_match, Some(&set)).await?
         }
-        EncryptionCommand::Reset(BucketArgs { bucket }) => {
-            door.call(Method::DELETE, &["buckets", &bucket, "encryption"], None::<&()>).await?
+        EncryptionCommand::Reset(ResetArgs { bucket, if_match }) => {
+            let path = ["buckets", &bucket, "encryption"];
+            door.change(Method::DELETE, &path, &if_match, None::<&()>).await?
         }
     };
     output.show(&holds, words)
 }
 
-fn words(encryption: &Encryption) -> String {
+fn words(holds: &Versioned<Encryption>) -> String {
+    let encryption = &holds.value;
     let of_kms = || encryption.kms_key_id.clone().unwrap_or_else(|| "the KMS's default key".to_owned());
     let (algorithm, key) = match encryption.algorithm {
         EncryptionAlgorithm::Aes256 => ("AES256 (SSE-S3)", "of the bucket".to_owned()),
@@ -103,5 +121,9 @@ fn words(encryption: &Encryption) -> String {
     if matches!(encryption.algorithm, EncryptionAlgorithm::Kms) {
         of.push(("KMS asked", asked.to_owned()));
     }
+    if encryption.customer_keys_blocked {
+        of.push(("SSE-C", "refused".to_owned()));
+    }
+    of.extend(holds.version.clone().map(|version| ("version", version)));
     facts(&of)
 }

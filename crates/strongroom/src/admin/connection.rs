@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, ETAG, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::redirect::Policy;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -64,6 +64,33 @@ enum To {
     },
     /// The API's port, with a token in every request.
     Api { url: reqwest::Url },
+}
+
+/// What the server answers of something that has versions.
+#[derive(Debug, Serialize)]
+pub(super) struct Versioned<A> {
+    #[serde(flatten)]
+    pub(super) value: A,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) version: Option<String>,
+}
+
+/// The version that a change is for.
+#[derive(Debug, Default, Args)]
+pub(super) struct IfMatch {
+    /// Only if the version is still this one, as it is shown; `*` is any that there is
+    #[arg(long, value_name = "VERSION")]
+    if_match: Option<String>,
+}
+
+impl IfMatch {
+    fn on(&self, request: RequestBuilder) -> RequestBuilder {
+        match self.if_match.as_deref() {
+            None => request,
+            Some("*") => request.header(IF_MATCH, "*"),
+            Some(version) => request.header(IF_MATCH, format!("\"{}\"", version.trim_matches('"'))),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -179,9 +206,43 @@ impl Connection {
         .await
     }
 
+    /// Asks the API for something that has versions.
+    pub(super) async fn get_versioned<A: DeserializeOwned>(
+        &self,
+        path: &[&str],
+    ) -> Result<Versioned<A>, AdminFailure> {
+        self.send_versioned(self.http.get(self.api(path))).await
+    }
+
+    /// Changes something that has versions, if it is the one that is meant.
+    pub(super) async fn change<A: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        if_match: &IfMatch,
+        body: Option<&impl Serialize>,
+    ) -> Result<Versioned<A>, AdminFailure> {
+        let request = if_match.on(self.http.request(method, self.api(path)));
+        self.send_versioned(match body {
+            Some(body) => with_json(request, body)?,
+            None => request,
+        })
+        .await
+    }
+
     /// Tells the API something that it answers with nothing.
     pub(super) async fn carry_out(&self, method: Method, path: &[&str]) -> Result<(), AdminFailure> {
-        self.answer(self.http.request(method, self.api(path))).await.map(drop)
+        self.carry_out_if(method, path, &IfMatch::default()).await
+    }
+
+    /// The same for something that has versions, if it is the one that is meant.
+    pub(super) async fn carry_out_if(
+        &self,
+        method: Method,
+        path: &[&str],
+        if_match: &IfMatch,
+    ) -> Result<(), AdminFailure> {
+        self.answer(if_match.on(self.http.request(method, self.api(path)))).await.map(drop)
     }
 
     /// An address of the door. The host is never looked up: all connections go to the socket.
@@ -209,18 +270,32 @@ impl Connection {
     }
 
     async fn send<A: DeserializeOwned>(&self, request: RequestBuilder) -> Result<A, AdminFailure> {
-        let body = self.answer(request).await?;
-        serde_json::from_slice(&body).map_err(|error| AdminFailure::Answer(error.to_string()))
+        Ok(self.send_versioned(request).await?.value)
     }
 
-    async fn answer(&self, request: RequestBuilder) -> Result<Zeroizing<Vec<u8>>, AdminFailure> {
+    async fn send_versioned<A: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Versioned<A>, AdminFailure> {
+        let (body, version) = self.answer(request).await?;
+        let value = serde_json::from_slice(&body).map_err(|error| AdminFailure::Answer(error.to_string()))?;
+        Ok(Versioned { value, version })
+    }
+
+    /// The body, and the entity tag if there is one.
+    async fn answer(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<(Zeroizing<Vec<u8>>, Option<String>), AdminFailure> {
         let answer = request.send().await.map_err(|error| self.failure(error))?;
         let status = answer.status();
+        let version = answer.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+        let version = version.map(|tag| tag.trim_matches('"').to_owned());
         let body = answer.bytes().await.map_err(|error| self.failure(error))?;
         // It may have a secret.
         let body = Zeroizing::new(body.to_vec());
         if status.is_success() {
-            return Ok(body);
+            return Ok((body, version));
         }
         match serde_json::from_slice(&body) {
             Ok(Refusal { error: RefusalError { code, message, request_id } }) => {

@@ -8,7 +8,7 @@ use reqwest::Method;
 use strongroom_api::rest::{Policy, PolicyList};
 
 use super::answer::{Done, Output, facts};
-use super::connection::Connection;
+use super::connection::{Connection, IfMatch, Versioned};
 use super::error::AdminFailure;
 use super::table::{Side, Table};
 
@@ -24,7 +24,7 @@ pub(super) enum PolicyCommand {
     /// Show a policy's document
     Show(PolicyArgs),
     /// Delete a policy that is attached to nothing
-    Delete(PolicyArgs),
+    Delete(DeleteArgs),
     /// Attach a policy to a user or a group
     Attach(AttachArgs),
     /// Detach a policy from a user or a group
@@ -39,6 +39,17 @@ pub(super) struct PutArgs {
     /// The file with its document; `-` is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    if_match: IfMatch,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// The policy's name
+    #[arg(value_name = "POLICY")]
+    policy: String,
+    #[command(flatten)]
+    if_match: IfMatch,
 }
 
 #[derive(Debug, Args)]
@@ -74,22 +85,23 @@ pub(super) async fn run(
     command: PolicyCommand,
 ) -> Result<(), AdminFailure> {
     match command {
-        PolicyCommand::Put(PutArgs { policy, file }) => {
+        PolicyCommand::Put(PutArgs { policy, file, if_match }) => {
             let document = document(&file)?;
             let path = ["policies", policy.as_str()];
-            let stored: Policy = door.call(Method::PUT, &path, Some(&document)).await?;
-            output.show(&stored, |stored| format!("policy {} stored\n", stored.name))
+            let stored: Versioned<Policy> =
+                door.change(Method::PUT, &path, &if_match, Some(&document)).await?;
+            output.show(&stored, |stored| format!("policy {} stored\n", stored.value.name))
         }
         PolicyCommand::List => {
             let list: PolicyList = door.get(&["policies"]).await?;
             output.show(&list, words)
         }
         PolicyCommand::Show(PolicyArgs { policy }) => {
-            let policy: Policy = door.get(&["policies", &policy]).await?;
+            let policy: Versioned<Policy> = door.get_versioned(&["policies", &policy]).await?;
             output.show(&policy, shown)
         }
-        PolicyCommand::Delete(PolicyArgs { policy }) => {
-            door.carry_out(Method::DELETE, &["policies", &policy]).await?;
+        PolicyCommand::Delete(DeleteArgs { policy, if_match }) => {
+            door.carry_out_if(Method::DELETE, &["policies", &policy], &if_match).await?;
             output.show(&Done { done: "deleted", what: "policy", name: &policy }, Done::words)
         }
         PolicyCommand::Attach(args) => attach(door, output, Method::PUT, "attached to", &args).await,
@@ -137,8 +149,11 @@ fn words(list: &PolicyList) -> String {
     table.render()
 }
 
-fn shown(policy: &Policy) -> String {
+fn shown(shown: &Versioned<Policy>) -> String {
+    let policy = &shown.value;
     let changed = policy.updated.clone().unwrap_or_else(|| "(comes with the program)".to_owned());
     let document = serde_json::to_string_pretty(&policy.document).unwrap_or_default();
-    facts(&[("policy", policy.name.clone()), ("changed", changed)]) + &document + "\n"
+    let mut of = vec![("policy", policy.name.clone()), ("changed", changed)];
+    of.extend(shown.version.clone().map(|version| ("version", version)));
+    facts(&of) + &document + "\n"
 }

@@ -30,6 +30,27 @@ pub(super) enum ServiceAccountCommand {
     Enable(NameArgs),
     /// Delete it
     Delete(NameArgs),
+    /// The policy that bounds it beside its parent's permissions
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Bound it by the policy in a file, in the place of the one it has
+    Set(SetPolicyArgs),
+    /// Take the policy away: it may do all that its parent may
+    Remove(NameArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetPolicyArgs {
+    /// Its access key
+    #[arg(value_name = "ACCESS_KEY")]
+    access_key: String,
+    /// The file with the document; `-` is standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -86,6 +107,19 @@ pub(super) async fn run(
         ServiceAccountCommand::Delete(NameArgs { access_key }) => {
             door.carry_out(Method::DELETE, &[PATH, &access_key]).await?;
             output.show(&Done { done: "deleted", what: "service account", name: &access_key }, Done::words)
+        }
+        ServiceAccountCommand::Policy(PolicyCommand::Set(SetPolicyArgs { access_key, file })) => {
+            let document = document(&file)?;
+            let path = [PATH, &access_key, "policy"];
+            let changed: ServiceAccount = door.call(Method::PUT, &path, Some(&document)).await?;
+            output.show(&changed, |account| format!("service account {} bounded\n", account.access_key))
+        }
+        ServiceAccountCommand::Policy(PolicyCommand::Remove(NameArgs { access_key })) => {
+            let path = [PATH, &access_key, "policy"];
+            let changed: ServiceAccount = door.call(Method::DELETE, &path, None::<&()>).await?;
+            output.show(&changed, |account| {
+                format!("service account {} bounded by nothing but its parent\n", account.access_key)
+            })
         }
     }
 }

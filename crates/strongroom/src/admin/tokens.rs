@@ -70,7 +70,8 @@ pub(super) async fn run(
                 user: args.user,
                 scopes: args.scopes.into_iter().flat_map(|scopes| scopes.0).collect(),
                 description: args.description,
-                expires_in_seconds: args.expires.0,
+                // The server takes nothing for its default, which is not never.
+                expires_in_seconds: Some(args.expires.0.unwrap_or(0)),
             };
             let made: TokenWithSecret = door.call(Method::POST, &["tokens"], Some(&new)).await?;
             output.show(&made, |made| {

@@ -74,5 +74,11 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
     ] {
         println!("  {name:<20} {value}");
     }
+    for hook in config.webhooks.iter().filter(|hook| hook.shows_its_token()) {
+        println!(
+            "Warning: the token of webhook {} goes to another machine in the clear, for everybody on the way to read: use https.",
+            hook.id
+        );
+    }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `[[webhooks]]`: who is told of events (`docs/spec/events.md` §6).
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +44,16 @@ pub(crate) struct Webhook {
     pub(crate) timeout: Duration,
     pub(crate) retry_max_age: Duration,
     pub(crate) streams: Streams,
+}
+
+impl Webhook {
+    /// Whether its token goes over plain HTTP to another machine, where whoever reads along has it.
+    pub(crate) fn shows_its_token(&self) -> bool {
+        let host = self.url.host_str().unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        self.token.is_some() && self.url.scheme() == "http" && !here
+    }
 }
 
 /// Which administration a webhook is told of, beside what rules of buckets send it.
@@ -215,6 +226,25 @@ mod tests {
         assert_eq!(webhooks[0].id, "orders");
         assert_eq!(webhooks[0].streams, Streams::default());
         assert_eq!(webhooks[0].retry_max_age.as_secs(), 86_400);
+    }
+
+    #[test]
+    fn token_that_goes_over_plain_http_to_another_machine_is_known() {
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "0123456789abcdef").unwrap();
+        let shows = |url: &str| {
+            let file = token.path().display();
+            let toml = format!("[[webhooks]]\nid = \"a\"\nurl = \"{url}\"\nauth_token_file = \"{file}\"");
+            resolved(&toml).0[0].shows_its_token()
+        };
+        for url in ["http://hooks.example.com/a", "http://192.0.2.1:8080/"] {
+            assert!(shows(url), "{url}");
+        }
+        for url in
+            ["https://hooks.example.com/a", "http://127.0.0.1:1/", "http://[::1]/", "http://localhost/"]
+        {
+            assert!(!shows(url), "{url}");
+        }
     }
 
     #[test]

@@ -93,7 +93,9 @@ pub(super) fn of_object(event: &Event, key: EventKey, bucket: &str, owner: &str,
             event_time: time(event.at),
             event_name: event.kind.name(),
             user_identity: Principal { principal_id: principal },
-            request_parameters: caused.then_some(RequestParameters { source: &event.source }),
+            // What comes through the server's own socket has no address.
+            request_parameters: (!event.source.is_empty())
+                .then_some(RequestParameters { source: &event.source }),
             response_elements: caused.then(|| ResponseElements {
                 request_id: &event.request_id,
                 host_id: STANDARD.encode(&event.request_id),

@@ -1,10 +1,11 @@
 //! One target's sender (`docs/spec/events.md` §4).
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
-use strongroom_objects::events::Event;
+use strongroom_objects::events::{Event, EventKey, EventQueue};
 use strongroom_objects::{Clock, ObjectError, Objects, Timestamp};
 use strongroom_seal::Random;
 use strongroom_telemetry::names;
@@ -21,6 +22,8 @@ const AT_ONCE: usize = 8;
 const KNOWN_MAX: usize = 1024;
 /// The least that each queue may show of itself.
 const SHARE_MIN: usize = 16;
+/// Refused events that a sender knows of beside those, at a time.
+const REFUSED_MAX: usize = 65_536;
 /// How long to wait when the store itself does not do what is asked.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -33,6 +36,45 @@ pub(crate) struct TargetStatus {
     pub(crate) failures: u32,
     /// When the last attempt ended and what it gave.
     pub(crate) last: Option<(Timestamp, String)>,
+}
+
+/// How far a queue was read.
+#[derive(Debug)]
+struct Place {
+    next: EventKey,
+    /// Whether there was nothing more.
+    end: bool,
+}
+
+/// Attempts under way, by their tasks.
+#[derive(Default)]
+struct Sending {
+    tasks: JoinSet<Answer>,
+    events: HashMap<tokio::task::Id, EventId>,
+}
+
+impl Sending {
+    async fn next(&mut self) -> Option<(EventId, Answer)> {
+        let done = self.tasks.join_next_with_id().await?;
+        self.done(done)
+    }
+
+    fn try_next(&mut self) -> Option<(EventId, Answer)> {
+        let done = self.tasks.try_join_next_with_id()?;
+        self.done(done)
+    }
+
+    /// Nobody cancels these tasks. A defect in one is reported where it happened; its event waits like one that is not wanted.
+    fn done(
+        &mut self,
+        done: Result<(tokio::task::Id, Answer), tokio::task::JoinError>,
+    ) -> Option<(EventId, Answer)> {
+        let (task, answer) = match done {
+            Ok(done) => done,
+            Err(error) => (error.id(), (Attempt::Unwanted, "a defect in the sender".to_owned())),
+        };
+        self.events.remove(&task).map(|id| (id, answer))
+    }
 }
 
 /// Sends the events of one target until it is dropped.
@@ -53,7 +95,8 @@ impl Sender {
         let started = Instant::now();
         let age_ms = u64::try_from(self.age_max.as_millis()).unwrap_or(u64::MAX);
         let mut schedule = Schedule::new(age_ms);
-        let mut sending = JoinSet::<(EventId, Answer)>::new();
+        let mut sending = Sending::default();
+        let mut places = BTreeMap::new();
         let mut added = self.objects.events_added();
         let mut look = true;
         loop {
@@ -62,9 +105,9 @@ impl Sender {
                 time: self.clock.now(),
             };
             let mut retry = None;
-            if look && schedule.len() < KNOWN_MAX {
+            if look {
                 added.mark_unchanged();
-                match self.fill(&mut schedule, now).await {
+                match self.fill(&mut schedule, &mut places, now).await {
                     Ok(()) => look = false,
                     Err(error) => {
                         tracing::warn!(target_id = self.id, %error, "events cannot be read");
@@ -72,7 +115,7 @@ impl Sender {
                     }
                 }
             }
-            while sending.len() < AT_ONCE {
+            while sending.tasks.len() < AT_ONCE {
                 let Some((id, event)) = schedule.next(now) else { break };
                 self.send(&mut sending, id, event).await;
             }
@@ -84,18 +127,20 @@ impl Sender {
                     retry = Some(Instant::now() + STORE_PAUSE);
                 }
             }
-            if look && retry.is_none() && schedule.len() < KNOWN_MAX {
+            if look && retry.is_none() {
                 continue;
             }
             self.show(&schedule, now);
             let wake = schedule.wakes_at(now).map(|tick| started + Duration::from_millis(tick));
             let wake = [wake, retry].into_iter().flatten().min();
             tokio::select! {
-                Some(done) = sending.join_next() => {
-                    self.answered(&mut schedule, done, started);
-                    while let Some(done) = sending.try_join_next() {
-                        self.answered(&mut schedule, done, started);
+                Some((id, answer)) = sending.next() => {
+                    self.answered(&mut schedule, &id, answer, started);
+                    while let Some((id, answer)) = sending.try_next() {
+                        self.answered(&mut schedule, &id, answer, started);
                     }
+                    // One that was refused left its room to others.
+                    look = true;
                 }
                 changed = added.changed() => {
                     // The objects are gone; this future is about to be.
@@ -107,45 +152,76 @@ impl Sender {
         }
     }
 
-    /// Takes in the oldest events of all queues of the target.
-    async fn fill(&self, schedule: &mut Schedule, now: Now) -> Result<(), ObjectError> {
+    /// Takes in the oldest events of all queues of the target, as many as there is room for.
+    async fn fill(
+        &self,
+        schedule: &mut Schedule,
+        places: &mut BTreeMap<EventQueue, Place>,
+        now: Now,
+    ) -> Result<(), ObjectError> {
         let mut queues = self.objects.event_queues().await?;
         queues.retain(|queue| queue.target == self.id);
-        let share = (KNOWN_MAX / queues.len().max(1)).max(SHARE_MIN);
+        if places.len() > queues.len() {
+            places.retain(|queue, _| queues.contains(queue));
+        }
+        let share = |most: usize| (most / queues.len().max(1)).max(SHARE_MIN);
         for queue in &queues {
-            match self.objects.pending_events(queue, share).await {
-                Ok(pending) => schedule.offer(queue, pending, now),
+            let place = places.entry(queue.clone()).or_insert(Place { next: EventKey::FIRST, end: false });
+            // What came since the last look may stand before what was read.
+            let back = [self.objects.take_fresh_events(queue), schedule.take_behind(queue)];
+            for back in back.into_iter().flatten() {
+                *place = Place { next: place.next.min(back), end: false };
+            }
+            if let Err(error) = self.read_on(schedule, queue, place, share, now).await {
                 // One bucket that cannot be read holds up no other; it is looked at again with the next event.
-                Err(error) => {
-                    tracing::warn!(target_id = self.id, %error, "events of a bucket cannot be read")
-                }
+                tracing::warn!(target_id = self.id, %error, "events of a bucket cannot be read");
             }
         }
         Ok(())
     }
 
-    async fn send(&self, sending: &mut JoinSet<(EventId, Answer)>, id: EventId, event: Event) {
+    /// Reads a queue from its place on until there is no more room or no more to read.
+    async fn read_on(
+        &self,
+        schedule: &mut Schedule,
+        queue: &EventQueue,
+        place: &mut Place,
+        share: impl Fn(usize) -> usize,
+        now: Now,
+    ) -> Result<(), ObjectError> {
+        while !place.end {
+            let room = schedule.room(queue, share(KNOWN_MAX), share(REFUSED_MAX));
+            // Not for each event that was delivered.
+            if room * 4 < share(KNOWN_MAX) {
+                break;
+            }
+            let pending = self.objects.pending_events(queue, place.next, room).await?;
+            let from = place.next;
+            place.end = pending.len() < room;
+            if let Some(last) = pending.last() {
+                place.next = last.key.next();
+            }
+            schedule.offer(queue, from, pending, now);
+        }
+        Ok(())
+    }
+
+    async fn send(&self, sending: &mut Sending, id: EventId, event: Event) {
         let (key, queue) = &id;
         let owner = self.objects.head_bucket(&queue.bucket).await.map(|info| info.owner).unwrap_or_default();
         let body = message::of_object(&event, *key, queue.bucket.as_str(), &owner, &self.region);
         let target = Arc::clone(&self.target);
-        sending.spawn(async move { (id, target.send(body).await) });
+        let task = sending.tasks.spawn(async move { target.send(body).await });
+        sending.events.insert(task.id(), id);
     }
 
-    fn answered(
-        &self,
-        schedule: &mut Schedule,
-        done: Result<(EventId, Answer), tokio::task::JoinError>,
-        started: Instant,
-    ) {
-        // Nobody cancels these tasks, and a defect in one was reported where it happened.
-        let Ok((id, (attempt, words))) = done else { return };
+    fn answered(&self, schedule: &mut Schedule, id: &EventId, (attempt, words): Answer, started: Instant) {
         let ticks = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let now = Now { ticks, time: self.clock.now() };
         let mut draw = [0; 4];
         self.random.fill(&mut draw);
         let before = schedule.failures();
-        schedule.answered(&id, attempt, now, u32::from_le_bytes(draw));
+        schedule.answered(id, attempt, now, u32::from_le_bytes(draw));
         let target = self.id.clone();
         match attempt {
             Attempt::Delivered => counter!(names::EVENTS_DELIVERED, "target" => target).increment(1),
@@ -203,5 +279,24 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use strongroom_objects::BucketName;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_defect_in_an_attempt_does_not_leave_its_event_under_way_for_ever() {
+        let queue = EventQueue::dangerous_of(BucketName::parse("bucket").unwrap(), "orders", 1);
+        let id = (EventKey::dangerous_from_parts(1, 2), queue);
+        let mut sending = Sending::default();
+        let task = sending.tasks.spawn(async { panic!("a defect that this test makes") });
+        sending.events.insert(task.id(), id.clone());
+        let (of, (attempt, _)) = sending.next().await.unwrap();
+        assert_eq!((of, attempt), (id, Attempt::Unwanted));
+        assert!(sending.next().await.is_none());
     }
 }

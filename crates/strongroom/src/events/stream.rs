@@ -86,14 +86,7 @@ impl Acts {
     async fn newest(&self, stream: AuditStream) -> Result<u64, ActsError> {
         match stream {
             AuditStream::Trail => Ok(self.objects.audit_newest().await?),
-            AuditStream::Identities => {
-                let mut newest = 0;
-                loop {
-                    let more = self.after(stream, newest, 1024).await?;
-                    let Some(last) = more.last() else { return Ok(newest) };
-                    newest = last.seq;
-                }
-            }
+            AuditStream::Identities => Ok(self.iam.last_change()),
         }
     }
 }

@@ -17,7 +17,7 @@ use strongroom_store::{Store, StoreOptions};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use super::sender::{Sender, TargetStatus};
+use super::sender::Sender;
 use super::target::Target;
 use crate::config::Webhook;
 use crate::server::KmsRootKeys;
@@ -31,23 +31,29 @@ struct Got {
 
 /// Answers requests with `answers`, the last of which goes on for ever, and keeps what it got.
 async fn receiver(answers: &[&str]) -> (SocketAddr, Arc<Mutex<Vec<Got>>>) {
+    let answers: Vec<String> = answers.iter().map(|answer| (*answer).to_owned()).collect();
+    receiver_that(move |nth, _| answers[nth.min(answers.len() - 1)].clone()).await
+}
+
+/// Answers the `nth` request, counted from 0, with what `answer` says.
+async fn receiver_that(
+    answer: impl Fn(usize, &Got) -> String + Send + Sync + 'static,
+) -> (SocketAddr, Arc<Mutex<Vec<Got>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, got) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<Got>>>::default());
-    let answers: Arc<Vec<String>> = Arc::new(answers.iter().map(|answer| (*answer).to_owned()).collect());
-    let kept = Arc::clone(&got);
+    let (kept, answer) = (Arc::clone(&got), Arc::new(answer));
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let (answers, kept) = (Arc::clone(&answers), Arc::clone(&kept));
+            let (answer, kept) = (Arc::clone(&answer), Arc::clone(&kept));
             tokio::spawn(async move {
                 let mut stream = BufReader::new(stream);
                 while let Some(request) = request(&mut stream).await {
-                    let nth = {
+                    let answer = {
                         let mut kept = kept.lock().unwrap();
                         kept.push(request);
-                        kept.len() - 1
+                        answer(kept.len() - 1, &kept[kept.len() - 1])
                     };
-                    let answer = &answers[nth.min(answers.len() - 1)];
                     let answer = format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n");
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 }
@@ -147,10 +153,7 @@ async fn put(objects: &Objects, bucket: &BucketName, name: &str, length: usize) 
     objects.put(request).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn events_are_sent_in_order_until_they_are_taken_and_then_no_more() {
-    let dir = tempfile::tempdir().unwrap();
-    let objects = objects(dir.path()).await;
+async fn bucket_that_tells(objects: &Objects) -> BucketName {
     let bucket = BucketName::parse("bucket").unwrap();
     let new = CreateBucket { owner: "me".into(), settings: BucketSettings::default() };
     objects.create_bucket(&bucket, new).await.unwrap();
@@ -163,12 +166,11 @@ async fn events_are_sent_in_order_until_they_are_taken_and_then_no_more() {
     };
     let document = NotificationConfig { rules: vec![rule] }.to_document();
     objects.set_bucket_document(&bucket, DocumentKind::Notification, Some(document)).await.unwrap();
-    for length in 1..=10 {
-        put(&objects, &bucket, "same", length).await;
-    }
-    let (address, got) = receiver(&["500 Oops", "400 No", "200 OK"]).await;
-    let status = Arc::<Mutex<TargetStatus>>::default();
-    let sender = Sender {
+    bucket
+}
+
+fn sender(objects: &Objects, address: SocketAddr) -> Sender {
+    Sender {
         id: "orders".to_owned(),
         target: Arc::new(Target::of(webhook(address)).unwrap()),
         objects: objects.clone(),
@@ -176,8 +178,21 @@ async fn events_are_sent_in_order_until_they_are_taken_and_then_no_more() {
         age_max: Duration::from_secs(3600),
         clock: Arc::new(SystemClock),
         random: Arc::new(OsRandom),
-        status: Arc::clone(&status),
-    };
+        status: Arc::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_sent_in_order_until_they_are_taken_and_then_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let objects = objects(dir.path()).await;
+    let bucket = bucket_that_tells(&objects).await;
+    for length in 1..=10 {
+        put(&objects, &bucket, "same", length).await;
+    }
+    let (address, got) = receiver(&["500 Oops", "400 No", "200 OK"]).await;
+    let sender = sender(&objects, address);
+    let status = Arc::clone(&sender.status);
     let running = tokio::spawn(sender.run());
     let all_taken = async {
         while objects.event_counts().get("orders").copied().unwrap_or(0) > 0 {
@@ -201,4 +216,47 @@ async fn events_are_sent_in_order_until_they_are_taken_and_then_no_more() {
     assert!(got[0].headers.iter().any(|line| line == "content-type: application/json"));
     assert!(got[0].headers[0].starts_with("post /hook http/1.1"));
     objects.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_events_hold_up_no_other_object_however_many_they_are() {
+    const MANY: usize = 1100;
+    let dir = tempfile::tempdir().unwrap();
+    let objects = objects(dir.path()).await;
+    let bucket = bucket_that_tells(&objects).await;
+    let names: Vec<String> = (0..MANY).map(|number| format!("refused{number}")).collect();
+    futures::future::join_all(names.iter().map(|name| put(&objects, &bucket, name, 1))).await;
+    put(&objects, &bucket, "wanted", 1).await;
+    let (address, got) = receiver_that(|_, got| match key_of(got).starts_with("refused") {
+        true => "400 No".to_owned(),
+        false => "200 OK".to_owned(),
+    })
+    .await;
+    let running = tokio::spawn(sender(&objects, address).run());
+    let wanted = |name: &'static str| {
+        let got = Arc::clone(&got);
+        let told = async move {
+            while !got.lock().unwrap().iter().any(|got| key_of(got) == name) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), told)
+    };
+    wanted("wanted").await.unwrap();
+    put(&objects, &bucket, "wanted later", 1).await;
+    wanted("wanted+later").await.unwrap();
+    // The refused ones wait until they are too old.
+    let removed = async {
+        while objects.event_counts()["orders"] > MANY as u64 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), removed).await.unwrap();
+    assert_eq!(objects.event_counts()["orders"], MANY as u64);
+    running.abort();
+    objects.close().await;
+}
+
+fn key_of(got: &Got) -> String {
+    got.body["Records"][0]["s3"]["object"]["key"].as_str().unwrap().to_owned()
 }

@@ -158,7 +158,10 @@ impl Rest {
         }
         self.allow_in(&asked.bucket, caller, (Scope::ObjectsRead, asked.action), &asked.resource, &facts)?;
         match found {
-            Ok(info) => self.allow_opening(caller, &info.sse, &facts),
+            Ok(info) => {
+                let object = (&asked.bucket, asked.request.name.as_str());
+                self.allow_opening(object, caller, &info.sse, &facts)
+            }
             // As S3 does: that a name is free is told to those only who may list names.
             Err(error) => {
                 let action = match error {

@@ -14,7 +14,7 @@ use futures::stream::{self, Stream};
 use serde::{Deserialize, Serialize};
 use strongroom_iam::{Arn, Scope};
 use strongroom_objects::request::PutRequest;
-use strongroom_objects::{ChecksumRequest, Content, ContentError};
+use strongroom_objects::{ChecksumRequest, Content, ContentError, kms_key_id};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
@@ -88,6 +88,9 @@ pub(in crate::rest) async fn put(
             facts.set(fact, value);
         }
     }
+    if let Some(key_id) = headers::text(&parts.headers, sse::KMS_KEY_ID)? {
+        facts.set(sse::KMS_KEY_CONDITION, Arn::kms_key(kms_key_id(key_id)).as_str());
+    }
     rest.allow_in(
         &bucket,
         &caller,
@@ -96,7 +99,7 @@ pub(in crate::rest) async fn put(
         &facts,
     )?;
     let sse = sse::write_request(&parts.headers, caller.is_private())?;
-    rest.allow_sealing(&bucket, &caller, &sse, &facts)?;
+    rest.allow_sealing((&bucket, &key), &caller, &sse, &facts)?;
 
     let request = PutRequest {
         bucket,

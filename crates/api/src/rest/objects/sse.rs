@@ -15,7 +15,7 @@ use super::headers::{put, text};
 use crate::refusal::Refusal;
 
 const METHOD: &str = "x-amz-server-side-encryption";
-const KMS_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+pub(super) const KMS_KEY_ID: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 const KMS_CONTEXT: &str = "x-amz-server-side-encryption-context";
 const BUCKET_KEY: &str = "x-amz-server-side-encryption-bucket-key-enabled";
 const CUSTOMER_ALGORITHM: &str = "x-amz-server-side-encryption-customer-algorithm";
@@ -28,11 +28,13 @@ pub(super) const WRITE: [&str; 7] =
 /// What a read may say.
 pub(super) const READ: [&str; 3] = [CUSTOMER_ALGORITHM, CUSTOMER_KEY, CUSTOMER_KEY_MD5];
 /// What policies can ask for of a write; their condition keys are called like the headers, after `s3:`.
-pub(super) const CONDITIONS: [(&str, &str); 3] = [
+pub(super) const CONDITIONS: [(&str, &str); 2] = [
     (METHOD, "s3:x-amz-server-side-encryption"),
-    (KMS_KEY_ID, "s3:x-amz-server-side-encryption-aws-kms-key-id"),
     (CUSTOMER_ALGORITHM, "s3:x-amz-server-side-encryption-customer-algorithm"),
 ];
+
+/// And for the key of the KMS, by its one name in policies.
+pub(super) const KMS_KEY_CONDITION: &str = "s3:x-amz-server-side-encryption-aws-kms-key-id";
 
 /// Longest encryption context in bytes, decoded: AWS KMS, "Quotas".
 const CONTEXT_BYTES_MAX: usize = 8192;
