@@ -102,7 +102,7 @@ mod tests {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let mut roles = Roles::default();
         roles.start("one", async { Err(io::Error::other("broken")) });
-        roles.start("two", async move { Ok::<_, Infallible>(drop(sender.send(()))) });
+        roles.start("two", async move { sender.send(()).map_err(|()| io::Error::other("nobody waits")) });
         assert_eq!(roles.all_to_end().await.unwrap_err().to_string(), "one ended with an error: broken");
         receiver.await.expect("it waited for the second too");
     }
