@@ -1,9 +1,10 @@
 """Any change to any stored file: an error with a name, never wrong bytes, nothing silently missing."""
 
-import pathlib
+import base64
 import random
 import re
 import subprocess
+import zlib
 
 import pytest
 
@@ -56,6 +57,10 @@ def build(start, folder, crash):
         state.make(s3, bucket)
         for n, size in enumerate([0, 100, 15 * KIB, 100 * KIB, MIB]):
             state.put(s3, bucket, f"key {n}", data(size, n))
+        state.put(s3, bucket, "kms", data(100 * KIB, 5), ServerSideEncryption="aws:kms")
+        state.put_parts(s3, bucket, "parts", [data(5 * MIB, 6), data(100 * KIB, 7)])
+        for number in range(3):
+            state.put_version(s3, bucket, "versions", data(20 * KIB, number))
     assert server.stop() == 0
     earlier = folder.with_name(folder.name + "-earlier")
     clone(folder, earlier)
@@ -65,6 +70,9 @@ def build(start, folder, crash):
         state.put(s3, bucket, "key 1", data(100, 77))
         state.put(s3, bucket, "key 4", data(MIB, 77))
         state.put(s3, bucket, "new", data(200 * KIB, 78))
+        state.put(s3, bucket, "kms", data(100 * KIB, 79), ServerSideEncryption="aws:kms")
+        state.put_parts(s3, bucket, "parts", [data(5 * MIB, 80), data(100 * KIB, 81)])
+        state.put_version(s3, bucket, "versions", data(20 * KIB, 82))
         state.delete(s3, bucket, "key 2")
     if crash:
         server.kill()
@@ -186,7 +194,7 @@ def test_a_missing_file(image, tmp_path):
     def remove(path, _):
         path.unlink()
 
-    try_all(image, [("removal", remove)], tmp_path, WHOLE)
+    try_all(image, [("removal", remove)], tmp_path, (*WHOLE, "pages/", "log/"))
 
 
 def test_another_file_of_the_same_kind(image, tmp_path):
@@ -259,10 +267,58 @@ def test_an_older_content_of_a_whole_folder(image, tmp_path):
             assert met == ["start"], "the keyring knows of a longer log"
 
 
-def test_every_file_is_of_a_kind_that_the_specification_lists(image):
+# The layout of docs/spec/data-directory.md §1 and docs/spec/blobs.md §1, name by name.
+LAYOUT = [
+    r"FORMAT",
+    r"LOCK",
+    r"keyring",
+    r"log/mark",
+    r"log/[0-9a-f]{16}\.log",
+    r"pages/[0-9a-f]{8}\.pages",
+    r"blobs/[0-9a-f]{8}/[0-9a-f]{8}/[0-9a-f]{32}",
+    r"kms/local\.kms",
+    r"kms/unlock\.key",
+]
+
+
+def strangers(folder):
+    """Files that the specification does not list."""
+    return [str(path) for path in files(folder) if not any(re.fullmatch(one, str(path)) for one in LAYOUT)]
+
+
+def readable(content):
+    """The first stretch of a file that a packer makes smaller, as it does with anything but ciphertext and holes."""
+    for at in range(0, len(content), 64 * KIB):
+        # Holes and space written ahead are zeros; no ciphertext has as many in a row.
+        stretch = re.sub(rb"\0{16,}", b"", content[at : at + 64 * KIB])
+        if len(stretch) >= 4 * KIB and len(zlib.compress(stretch, 9)) < 0.95 * len(stretch):
+            return f"{len(stretch)} bytes at {at}"
+    return None
+
+
+def test_every_file_is_one_that_the_specification_lists(image):
     """No file rests here that a page of the specification does not argue for."""
-    pages = pathlib.Path(__file__).parent.parent / "docs/spec"
-    text = "".join(page.read_text() for page in sorted(pages.glob("*.md")))
-    for name in image.kinds:
-        parts = [part for part in pathlib.Path(name).parts if "#" not in part]
-        assert parts and all(f"{part}" in text for part in parts), f"{name} is not in docs/spec"
+    assert strangers(image.folder) == []
+    found = [one for one in LAYOUT if any(re.fullmatch(one, str(path)) for path in files(image.folder))]
+    assert found == LAYOUT, "the store under test has every kind of file"
+
+
+def test_every_file_but_the_format_is_ciphertext(image):
+    for path in files(image.folder):
+        told = readable((image.folder / path).read_bytes())
+        assert told is None, f"{path} can be packed: {told}"
+
+
+def test_the_search_for_strangers_and_for_readable_bytes_finds_them(image, tmp_path):
+    for name in ("log/leak-1.txt", "pages/00000001.pages.bak", "blobs/00000001/0badcafe.txt", "123456", "kms/1/local.kms"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        assert strangers(tmp_path) == [name]
+        path.unlink()
+    blob = next(path for path in files(image.folder) if path.parts[0] == "blobs")
+    sealed = (image.folder / blob).read_bytes()
+    assert readable(sealed) is None
+    # More than one stretch of it, wherever the blob ends.
+    assert readable(sealed + b"The board has decided. " * 6000) is not None
+    assert readable(sealed + base64.b64encode(data(128 * KIB))) is not None

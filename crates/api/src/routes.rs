@@ -32,6 +32,8 @@ pub struct ApiDeps {
     pub rest: Option<Rest>,
     /// Makes the id of the next request.
     pub request_ids: Arc<dyn Fn() -> RequestId + Send + Sync>,
+    /// Connections open at once; others wait until one of them ends.
+    pub connections_max: usize,
 }
 
 impl fmt::Debug for ApiDeps {
@@ -66,7 +68,8 @@ pub(crate) async fn observed(id: RequestId, mut request: Request, next: Next) ->
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     // What a client made up is neither a label nor a log field.
     let route = path.unwrap_or_else(|| "other".to_owned());
-    let span = tracing::debug_span!("api", request_id = %id, route);
+    // Of the level of errors, so that whatever level is logged, a line about a request says which.
+    let span = tracing::error_span!("api", request_id = %id, route);
     request.extensions_mut().insert(id);
     let mut response = next.run(request).instrument(span.clone()).await;
     answers::stamp(response.headers_mut(), id);

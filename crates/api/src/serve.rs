@@ -49,7 +49,8 @@ pub(crate) struct Limits {
 
 /// For monitoring, administration, and clients that keep their objects here. A large object takes its time.
 const LIMITS: Limits = Limits {
-    connections: 1024,
+    // As many as there are files for: who starts the server knows.
+    connections: 0,
     header_time: Duration::from_secs(10),
     stall_time: Duration::from_secs(60),
     connection_time: Duration::from_secs(24 * 3600),
@@ -63,7 +64,8 @@ pub async fn serve(
     deps: ApiDeps,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    serve_within(LIMITS, listener, tls.map(acceptor), router(deps), shutdown).await
+    let limits = Limits { connections: deps.connections_max, ..LIMITS };
+    serve_within(limits, listener, tls.map(acceptor), router(deps), shutdown).await
 }
 
 /// TLS that offers what is served here: HTTP/1.1.
@@ -268,6 +270,7 @@ mod tests {
             metrics: Metrics::install().unwrap(),
             rest: None,
             request_ids: Arc::new(|| RequestId::from_random([7; 16])),
+            connections_max: limits.connections,
         };
         let served = tokio::spawn(serve_within(limits, listener, None, router(deps), async move {
             let _ = stopped.await;

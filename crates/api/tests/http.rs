@@ -36,6 +36,7 @@ impl Server {
             metrics: Metrics::install().unwrap(),
             rest: None,
             request_ids: Arc::new(move || RequestId::from_random([next.fetch_add(1, Ordering::SeqCst); 16])),
+            connections_max: 64,
         };
         let ended = tokio::spawn(serve(listener, None, deps, async move {
             let _ = stopped.await;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use strongroom_seal::{OsRandom, Random};
-use strongroom_store::{Check, Clock, Command, GroupId, KeyUser, Outcome, Store, SystemClock, Write};
+use strongroom_store::{Check, Clock, Command, GroupId, KeyUser, Store, SystemClock, Write};
 
 use tokio::sync::watch;
 
@@ -13,10 +13,14 @@ use crate::state::State;
 use crate::{CredentialFault, Credentials, IamError, Identity, Secret, rewrap, sessions};
 
 pub(crate) const ROOT_ROW: &[u8] = b"iam/root";
+/// There from when the root's credentials are made until somebody was shown them.
+pub(crate) const UNSHOWN_ROW: &[u8] = b"iam/root-unshown";
+const UNSHOWN_VERSION: u8 = 1;
 /// What errors call that row.
 pub(crate) const ROOT: &str = "root credentials";
 
-/// Credentials that were made a moment ago and are shown this once.
+/// Credentials that nobody has been shown yet. Who shows them says so with [`Iam::root_was_shown`]; until then each opening
+/// has them again, so that a start that ends before it shows them loses nothing.
 #[derive(Debug)]
 pub struct FirstStart {
     /// What to show.
@@ -110,6 +114,19 @@ impl Iam {
         Ok((Self(Arc::new(inner)), first_start))
     }
 
+    /// What [`FirstStart`] told of has been shown: no later opening has it. Blocking.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub fn root_was_shown(&self) -> Result<(), IamError> {
+        self.0.store.commit_blocking(Command {
+            group: GroupId::SYSTEM,
+            checks: Vec::new(),
+            writes: vec![Write::Delete { key: UNSHOWN_ROW.to_vec() }],
+        })?;
+        Ok(())
+    }
+
     /// What seals the stored secrets anew when the system group has a new key. The store is told of it.
     pub fn key_user(&self) -> Arc<dyn KeyUser> {
         rewrap::key_user(&self.0)
@@ -172,31 +189,40 @@ fn root_credentials(
     if let Some(credentials) = configured {
         return Ok((credentials, None));
     }
-    if let Some(credentials) = stored(store)? {
-        return Ok((credentials, None));
+    if let Some(found) = stored(store)? {
+        return Ok(found);
     }
     let credentials = Credentials::generate(random);
     let (key_id, key) = store.group_key(GroupId::SYSTEM)?;
     let value = row::seal(&credentials, ROOT_ROW, (key_id, &key), random);
     store.note_key_use(GroupId::SYSTEM, key_id, 1, value.len() as u64);
-    let outcome = store.commit_blocking(Command {
+    // Refused if somebody else was faster, and then theirs are the ones.
+    store.commit_blocking(Command {
         group: GroupId::SYSTEM,
         checks: vec![Check::Absent { key: ROOT_ROW.to_vec() }],
-        writes: vec![Write::Put { key: ROOT_ROW.to_vec(), value }],
+        writes: vec![
+            Write::Put { key: ROOT_ROW.to_vec(), value },
+            Write::Put { key: UNSHOWN_ROW.to_vec(), value: vec![UNSHOWN_VERSION] },
+        ],
     })?;
-    if let Outcome::Refused { .. } = outcome {
-        // Somebody else was faster, and theirs are the ones that were shown.
-        return Ok((stored(store)?.ok_or(IamError::Damaged { what: ROOT })?, None));
-    }
-    let first_start = FirstStart { credentials: credentials.clone() };
-    Ok((credentials, Some(first_start)))
+    stored(store)?.ok_or(IamError::Damaged { what: ROOT })
 }
 
-fn stored(store: &Store) -> Result<Option<Credentials>, IamError> {
+/// The stored credentials, and the same again if nobody has been shown them.
+fn stored(store: &Store) -> Result<Option<(Credentials, Option<FirstStart>)>, IamError> {
     let reading = store.read(GroupId::SYSTEM)?;
     let Some(value) = reading.get(ROOT_ROW)? else { return Ok(None) };
     let key = store.group_key_by_id(GroupId::SYSTEM, row::key_id(&value).map_err(|fault| fault.of(ROOT))?)?;
-    Ok(Some(row::open(&value, ROOT_ROW, &key).map_err(|fault| fault.of(ROOT))?))
+    let credentials = row::open(&value, ROOT_ROW, &key).map_err(|fault| fault.of(ROOT))?;
+    let unshown = match reading.get(UNSHOWN_ROW)?.as_deref() {
+        None => None,
+        Some([UNSHOWN_VERSION]) => Some(FirstStart { credentials: credentials.clone() }),
+        Some([version, ..]) if *version > UNSHOWN_VERSION => {
+            return Err(IamError::TooNew { what: ROOT, version: *version });
+        }
+        Some(_) => return Err(IamError::Damaged { what: ROOT }),
+    };
+    Ok(Some((credentials, unshown)))
 }
 
 impl RowFault {

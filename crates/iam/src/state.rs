@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_seal::SecretKey;
 use strongroom_store::{GroupId, Reading, Store};
 
-use crate::iam::ROOT_ROW;
+use crate::iam::{ROOT_ROW, UNSHOWN_ROW};
 use crate::policy::canned;
 use crate::row::RowFault;
 use crate::rows::{self, Group, KeyBody, NamedPolicy, Owner, Token, User};
@@ -52,7 +52,7 @@ impl State {
         let name = |text: &str| Name::parse(text).map_err(|_| damaged(RowFault::Damaged));
         for row in before_changes(&reading)?.chain(after_changes(&reading)?) {
             let (key, value) = row?;
-            if key == ROOT_ROW {
+            if key == ROOT_ROW || key == UNSHOWN_ROW {
                 continue;
             }
             if key == rows::SESSION_KEY {

@@ -18,6 +18,7 @@ fn credentials_are_made_once_and_shown_once() {
     let shown = first_start.unwrap().credentials;
     let access_key = shown.access_key.as_str();
     assert_eq!(iam.secret_for(access_key).unwrap(), shown.secret);
+    iam.root_was_shown().unwrap();
 
     let (again, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
@@ -28,11 +29,50 @@ fn credentials_are_made_once_and_shown_once() {
 fn credentials_survive_a_restart() {
     let dir = TempDir::new().unwrap();
     let opened = store(dir.path());
-    let shown = Iam::open(&opened, IamOptions::default(), None).unwrap().1.unwrap().credentials;
+    let (iam, shown) = Iam::open(&opened, IamOptions::default(), None).unwrap();
+    let shown = shown.unwrap().credentials;
+    iam.root_was_shown().unwrap();
+    drop(iam);
     opened.close().unwrap();
     let (iam, first_start) = Iam::open(&store(dir.path()), IamOptions::default(), None).unwrap();
     assert!(first_start.is_none());
     assert_eq!(iam.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
+}
+
+#[test]
+fn credentials_that_nobody_was_shown_are_there_to_show_at_the_next_opening() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    let first = Iam::open(&opened, IamOptions::default(), None).unwrap().1.unwrap().credentials;
+    opened.close().unwrap();
+    let opened = store(dir.path());
+    // A start with the operator's own in between shows nothing.
+    let configured = Credentials::from_parts(Some("operator".into()), Some("a long secret".into())).unwrap();
+    assert!(Iam::open(&opened, IamOptions::default(), configured).unwrap().1.is_none());
+    let (iam, second) = Iam::open(&opened, IamOptions::default(), None).unwrap();
+    let second = second.expect("nobody was shown them").credentials;
+    assert_eq!((first.access_key, first.secret), (second.access_key, second.secret));
+    iam.root_was_shown().unwrap();
+    iam.root_was_shown().unwrap();
+    assert!(Iam::open(&opened, IamOptions::default(), None).unwrap().1.is_none());
+}
+
+#[test]
+fn a_mark_of_a_later_version_is_not_guessed_at() {
+    let dir = TempDir::new().unwrap();
+    let opened = store(dir.path());
+    Iam::open(&opened, IamOptions::default(), None).unwrap();
+    let mark = |value: &[u8]| Command {
+        group: GroupId::SYSTEM,
+        checks: Vec::new(),
+        writes: vec![Write::Put { key: b"iam/root-unshown".to_vec(), value: value.to_vec() }],
+    };
+    opened.commit_blocking(mark(&[2])).unwrap();
+    let error = Iam::open(&opened, IamOptions::default(), None).unwrap_err();
+    assert!(matches!(error, IamError::TooNew { version: 2, .. }), "{error}");
+    opened.commit_blocking(mark(&[1, 1])).unwrap();
+    let error = Iam::open(&opened, IamOptions::default(), None).unwrap_err();
+    assert!(matches!(error, IamError::Damaged { .. }), "{error}");
 }
 
 #[test]
@@ -121,7 +161,7 @@ async fn credentials_are_sealed_anew_after_the_system_group_got_a_new_key() {
     assert_eq!(key_id(), active);
     assert!(written > before.len() as u64, "the session key is sealed anew as well");
     let (again, first_start) = Iam::open(&opened, IamOptions::default(), None).unwrap();
-    assert!(first_start.is_none());
+    assert_eq!(first_start.expect("nobody was shown them").credentials.secret, shown.secret);
     assert_eq!(again.secret_for(shown.access_key.as_str()).unwrap(), shown.secret);
     assert!(user.rewrap(GroupId(7), 1, &mut |_| false).unwrap(), "other groups have no credentials");
     drop((opened, iam, again));

@@ -73,7 +73,8 @@ impl RequestState {
             secure,
             tls_version: OnceLock::new(),
             peer,
-            span: tracing::info_span!("s3", request_id = %id),
+            // Of the level of errors, so that whatever level is logged, a line about a request says which.
+            span: tracing::error_span!("s3", request_id = %id),
             logs: dispatcher::get_default(Dispatch::clone),
             operation: OnceLock::new(),
             claim: OnceLock::new(),

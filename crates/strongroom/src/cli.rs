@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::AdminArgs;
@@ -43,7 +44,8 @@ pub(crate) enum ConfigCommand {
     Check(ServerArgs),
 }
 
-/// What shapes a server. Flags win over `STRONGROOM_*`, which win over the file given with --config.
+/// What shapes a server. Flags win over `STRONGROOM_*`, which win over the file given with --config, whose names for the
+/// same are in the table of docs/operations/configuration.md; webhooks stand in the file alone.
 #[derive(Debug, Default, Clone, Args)]
 pub(crate) struct ServerArgs {
     /// TOML file to read first
@@ -61,7 +63,7 @@ pub(crate) struct ServerArgs {
     /// Peers' manager; answers "unimplemented" until peers exist [default: 127.0.0.1:9400]
     #[arg(long, value_name = "HOST:PORT", env = "STRONGROOM_MANAGER_LISTEN", help_heading = "Addresses")]
     pub(crate) manager_listen: Option<String>,
-    /// Domain whose subdomains are bucket names (virtual-host style); may be given several times
+    /// Domain whose subdomains are bucket names (virtual-host style); may be given several times, and empty for none
     #[arg(
         long = "domain",
         value_name = "DOMAIN",
@@ -69,7 +71,7 @@ pub(crate) struct ServerArgs {
         value_delimiter = ',',
         help_heading = "Addresses"
     )]
-    pub(crate) domains: Vec<String>,
+    pub(crate) domains: Option<Vec<String>>,
     /// The region to answer as [default: us-east-1]
     #[arg(long, value_name = "NAME", env = "STRONGROOM_REGION", help_heading = "Addresses")]
     pub(crate) region: Option<String>,
@@ -80,14 +82,44 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE", env = "STRONGROOM_TLS_KEY", help_heading = "TLS")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Serve HTTPS with a certificate made at this start: for trials only
-    #[arg(long, env = "STRONGROOM_TLS_SELF_SIGNED", help_heading = "TLS")]
-    pub(crate) tls_self_signed: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "STRONGROOM_TLS_SELF_SIGNED",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        help_heading = "TLS"
+    )]
+    pub(crate) tls_self_signed: Option<bool>,
     /// Accept customer keys (SSE-C) over plain HTTP: for trials only
-    #[arg(long, env = "STRONGROOM_SSE_C_OVER_HTTP", help_heading = "TLS")]
-    pub(crate) sse_c_over_http: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "STRONGROOM_SSE_C_OVER_HTTP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        help_heading = "TLS"
+    )]
+    pub(crate) sse_c_over_http: Option<bool>,
     /// Take API tokens over plain HTTP from other machines too: for trials only
-    #[arg(long, env = "STRONGROOM_API_TOKENS_OVER_HTTP", help_heading = "TLS")]
-    pub(crate) api_tokens_over_http: bool,
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "STRONGROOM_API_TOKENS_OVER_HTTP",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        help_heading = "TLS"
+    )]
+    pub(crate) api_tokens_over_http: Option<bool>,
+    /// Who holds the root key; this version has `local`, a keyring in the data directory [default: local]
+    #[arg(long, value_name = "NAME", env = "STRONGROOM_KMS_PROVIDER", help_heading = "Keys")]
+    pub(crate) kms_provider: Option<String>,
     /// File whose content unlocks the local keyring (at least 32 bytes; keep it away from the data)
     #[arg(long, value_name = "FILE", env = "STRONGROOM_KMS_KEY_FILE", help_heading = "Keys")]
     pub(crate) kms_key_file: Option<PathBuf>,
@@ -100,4 +132,42 @@ pub(crate) struct ServerArgs {
     /// How to log: `text` for people, `json` for machines [default: text]
     #[arg(long, value_name = "FORMAT", env = "STRONGROOM_LOG_FORMAT", help_heading = "Monitoring")]
     pub(crate) log_format: Option<String>,
+    #[command(flatten)]
+    pub(crate) tuning: TuningArgs,
+}
+
+/// What has good defaults and is numbers. `None` is what was not said.
+#[derive(Debug, Default, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct TuningArgs {
+    /// How long requests may take to end after SIGTERM or Ctrl-C [default: 25]
+    #[arg(long, value_name = "N", env = "STRONGROOM_SHUTDOWN_GRACE_SECONDS")]
+    pub(crate) shutdown_grace_seconds: Option<u64>,
+    /// Memory for index pages, of all buckets together [default: 64]
+    #[arg(long, value_name = "N", env = "STRONGROOM_INDEX_CACHE_MIB")]
+    pub(crate) index_cache_mib: Option<u64>,
+    /// For how long a key of the KMS is used without asking again [default: 300]
+    #[arg(long, value_name = "N", env = "STRONGROOM_KMS_FRESH_SECONDS")]
+    pub(crate) kms_fresh_seconds: Option<u64>,
+    /// For how long one is kept while the KMS cannot be asked [default: 3600]
+    #[arg(long, value_name = "N", env = "STRONGROOM_KMS_KEPT_SECONDS")]
+    pub(crate) kms_kept_seconds: Option<u64>,
+    /// Age at which a bucket's key changes by itself; 0 is never [default: 0]
+    #[arg(long, value_name = "N", env = "STRONGROOM_ROTATE_AFTER_DAYS")]
+    pub(crate) rotate_after_days: Option<u64>,
+    /// Seals after which one does [default: the most that are safe]
+    #[arg(long, value_name = "N", env = "STRONGROOM_ROTATE_AFTER_SEALS")]
+    pub(crate) rotate_after_seals: Option<u64>,
+    /// GiB after which one does [default: the most that are safe]
+    #[arg(long, value_name = "N", env = "STRONGROOM_ROTATE_AFTER_GIB")]
+    pub(crate) rotate_after_gib: Option<u64>,
+    /// Buckets re-sealed at once [default: 2]
+    #[arg(long, value_name = "N", env = "STRONGROOM_RESEAL_WORKERS")]
+    pub(crate) reseal_workers: Option<usize>,
+    /// Requests about configuration that one identity may send to the API; 0 is no limit [default: 20]
+    #[arg(long, value_name = "N", env = "STRONGROOM_API_CONFIG_REQUESTS_PER_SECOND")]
+    pub(crate) api_config_requests_per_second: Option<u32>,
+    /// How many of these at once after a pause [default: 200]
+    #[arg(long, value_name = "N", env = "STRONGROOM_API_CONFIG_REQUESTS_BURST")]
+    pub(crate) api_config_requests_burst: Option<u32>,
 }

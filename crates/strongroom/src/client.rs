@@ -2,6 +2,7 @@
 
 mod copy;
 mod error;
+mod interrupt;
 mod list;
 mod location;
 mod progress;
@@ -9,6 +10,8 @@ mod remove;
 mod s3;
 mod transfer;
 mod xml;
+
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
@@ -35,7 +38,8 @@ pub(crate) enum ClientCommand {
 }
 
 /// Where the store is and who asks. Credentials come from the environment only, so that they show in no list of
-/// processes: STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+/// processes: STRONGROOM_ACCESS_KEY and STRONGROOM_SECRET_KEY, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; with
+/// temporary ones STRONGROOM_SESSION_TOKEN or AWS_SESSION_TOKEN too.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectionArgs {
     /// Where the store listens; AWS_ENDPOINT_URL holds too [default: http://127.0.0.1:9000]
@@ -83,21 +87,25 @@ pub(crate) struct CopyArgs {
     from: String,
     /// A file, a directory, `-` for standard output, or s3://bucket/key; a trailing / keeps the name
     to: String,
-    /// Everything below the directory or prefix
+    /// Everything below the directory or folder; s3://bucket/logs means logs/, and leaves logs-old alone
     #[arg(short, long)]
     recursive: bool,
-    /// Content type of uploads
+    /// Content type of uploads [default: what the name's ending says]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// Length of the parts that large uploads are sent in; what is shorter than two of them goes in one request
+    /// [default: 16, or 64 from standard input; more if 10,000 parts would not be enough]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(5..=2048))]
+    part_size: Option<u64>,
     #[command(flatten)]
     connection: ConnectionArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct RemoveArgs {
-    /// s3://bucket/key, or s3://bucket/prefix with -r
+    /// s3://bucket/key, or s3://bucket/folder with -r
     location: Location,
-    /// Everything below the prefix
+    /// Everything below the folder; s3://bucket/logs means logs/, and leaves logs-old alone
     #[arg(short, long)]
     recursive: bool,
     #[command(flatten)]
@@ -124,9 +132,26 @@ pub(crate) struct StatArgs {
 }
 
 /// Runs a client command to its end.
-pub(crate) fn run(command: ClientCommand) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(dispatch(command)).map_err(Into::into)
+pub(crate) fn run(command: ClientCommand) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("strongroom: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(dispatch(command));
+    // A read of a silent pipe would never end.
+    runtime.shutdown_background();
+    let Err(failure) = result else { return ExitCode::SUCCESS };
+    eprintln!("strongroom: {failure}");
+    match failure {
+        // What shells answer for a command that a signal ended.
+        ClientError::Interrupted { signal } => {
+            u8::try_from(128 + signal).map_or(ExitCode::FAILURE, Into::into)
+        }
+        _ => ExitCode::FAILURE,
+    }
 }
 
 async fn dispatch(command: ClientCommand) -> Result<(), ClientError> {

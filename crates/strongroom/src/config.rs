@@ -2,18 +2,19 @@
 
 mod check;
 mod file;
+mod limits;
 mod webhooks;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 pub(crate) use check::check;
 pub(crate) use webhooks::{FileSecret, Streams, Webhook};
 
 use crate::cli::ServerArgs;
 use file::{Api, File, Keys};
+use limits::{api_rate, data_keys, key_limits};
 use strongroom_api::rest::RateLimit;
 use strongroom_objects::DataKeyOptions;
 use strongroom_store::KeyLimits;
@@ -142,6 +143,7 @@ impl Config {
 
     fn resolve(args: &ServerArgs, file: File, passphrase_set: bool) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
+        let tuning = &args.tuning;
         let listen = |flag: &Option<String>,
                       in_file: Option<String>,
                       key: &str,
@@ -172,11 +174,12 @@ impl Config {
         let tls = tls(
             args.tls_cert.clone().or(server.tls_cert),
             args.tls_key.clone().or(server.tls_key),
-            args.tls_self_signed || server.tls_self_signed.unwrap_or(false),
+            args.tls_self_signed.or(server.tls_self_signed).unwrap_or(false),
             &mut mistakes,
         );
-        let domains =
-            if args.domains.is_empty() { server.domains.unwrap_or_default() } else { args.domains.clone() };
+        let mut domains = args.domains.clone().or(server.domains).unwrap_or_default();
+        // An empty one is how a variable or flag says "none" over a file that names some.
+        domains.retain(|domain| !domain.is_empty());
         for domain in &domains {
             if !is_domain(domain) {
                 mistakes.push(Mistake {
@@ -194,7 +197,7 @@ impl Config {
                 problem: format!("`{region}` is not a region name such as us-east-1"),
             });
         }
-        let provider = file.kms.provider.unwrap_or_else(|| "local".into());
+        let provider = args.kms_provider.clone().or(file.kms.provider).unwrap_or_else(|| "local".into());
         if provider != "local" {
             mistakes.push(Mistake {
                 key: "kms.provider".into(),
@@ -207,7 +210,11 @@ impl Config {
             passphrase_set,
             &mut mistakes,
         );
-        let data_keys = data_keys(file.kms.fresh_seconds, file.kms.kept_seconds, &mut mistakes);
+        let data_keys = data_keys(
+            tuning.kms_fresh_seconds.or(file.kms.fresh_seconds),
+            tuning.kms_kept_seconds.or(file.kms.kept_seconds),
+            &mut mistakes,
+        );
         let log_format = match args.log_format.clone().or(file.monitoring.log_format).as_deref() {
             None | Some("text") => LogFormat::Text,
             Some("json") => LogFormat::Json,
@@ -219,14 +226,16 @@ impl Config {
                 LogFormat::Text
             }
         };
-        let index_cache_mib = file.store.index_cache_mib.unwrap_or(defaults::INDEX_CACHE_MIB);
+        let index_cache_mib =
+            tuning.index_cache_mib.or(file.store.index_cache_mib).unwrap_or(defaults::INDEX_CACHE_MIB);
         if !(8..=1 << 20).contains(&index_cache_mib) {
             mistakes.push(Mistake {
                 key: "store.index_cache_mib".into(),
                 problem: "must be between 8 and 1048576".into(),
             });
         }
-        let reseal_workers = file.keys.reseal_workers.unwrap_or(defaults::RESEAL_WORKERS);
+        let reseal_workers =
+            tuning.reseal_workers.or(file.keys.reseal_workers).unwrap_or(defaults::RESEAL_WORKERS);
         if !(1..=64).contains(&reseal_workers) {
             mistakes.push(Mistake {
                 key: "keys.reseal_workers".into(),
@@ -234,8 +243,23 @@ impl Config {
                     .into(),
             });
         }
-        let key_limits = key_limits(&file.keys, &mut mistakes);
-        let api_rate = api_rate(&file.api, &mut mistakes);
+        let keys = Keys {
+            rotate_after_days: tuning.rotate_after_days.or(file.keys.rotate_after_days),
+            rotate_after_seals: tuning.rotate_after_seals.or(file.keys.rotate_after_seals),
+            rotate_after_gib: tuning.rotate_after_gib.or(file.keys.rotate_after_gib),
+            ..file.keys
+        };
+        let key_limits = key_limits(&keys, &mut mistakes);
+        let api = Api {
+            config_requests_per_second: (tuning.api_config_requests_per_second)
+                .or(file.api.config_requests_per_second),
+            config_requests_burst: tuning.api_config_requests_burst.or(file.api.config_requests_burst),
+            ..file.api
+        };
+        let api_rate = api_rate(&api, &mut mistakes);
+        let shutdown_grace_seconds = (tuning.shutdown_grace_seconds)
+            .or(server.shutdown_grace_seconds)
+            .unwrap_or(defaults::SHUTDOWN_GRACE_SECONDS);
         let webhooks = webhooks::resolve(file.webhooks, &mut mistakes);
         if !mistakes.is_empty() {
             return Err(Mistakes(mistakes));
@@ -248,8 +272,8 @@ impl Config {
             domains,
             region,
             tls,
-            sse_c_over_http: args.sse_c_over_http || server.sse_c_over_http.unwrap_or(false),
-            api_tokens_over_http: args.api_tokens_over_http || file.api.tokens_over_http.unwrap_or(false),
+            sse_c_over_http: args.sse_c_over_http.or(server.sse_c_over_http).unwrap_or(false),
+            api_tokens_over_http: args.api_tokens_over_http.or(api.tokens_over_http).unwrap_or(false),
             api_rate,
             unlock,
             data_keys,
@@ -260,37 +284,12 @@ impl Config {
                 .unwrap_or_else(|| defaults::LOG_LEVEL.into()),
             log_format,
             index_cache_bytes: usize::try_from(index_cache_mib << 20).unwrap_or(usize::MAX),
-            shutdown_grace_seconds: server.shutdown_grace_seconds.unwrap_or(defaults::SHUTDOWN_GRACE_SECONDS),
+            shutdown_grace_seconds,
             key_limits,
             reseal_workers,
             webhooks,
         })
     }
-}
-
-/// For how long keys of the KMS are kept in memory; the defaults are those of [`DataKeyOptions`].
-fn data_keys(fresh: Option<u64>, kept: Option<u64>, mistakes: &mut Vec<Mistake>) -> DataKeyOptions {
-    const SECONDS_MAX: u64 = 24 * 3600;
-    let mut options = DataKeyOptions::default();
-    for (name, given, place) in
-        [("fresh_seconds", fresh, &mut options.fresh_for), ("kept_seconds", kept, &mut options.kept_for)]
-    {
-        match given {
-            Some(seconds) if seconds > SECONDS_MAX => mistakes.push(Mistake {
-                key: format!("kms.{name}"),
-                problem: format!("must be at most {SECONDS_MAX}, which is a day"),
-            }),
-            Some(seconds) => *place = Duration::from_secs(seconds),
-            None => {}
-        }
-    }
-    if options.kept_for < options.fresh_for {
-        mistakes.push(Mistake {
-            key: "kms.kept_seconds".into(),
-            problem: format!("must not be less than fresh_seconds ({})", options.fresh_for.as_secs()),
-        });
-    }
-    options
 }
 
 fn address(key: &str, text: &str) -> Result<SocketAddr, Mistake> {
@@ -384,52 +383,6 @@ fn unlock(
     }
 }
 
-/// When a key of a bucket changes by itself. The store's limits are the most: they are what its ciphers are safe for.
-fn key_limits(keys: &Keys, mistakes: &mut Vec<Mistake>) -> KeyLimits {
-    const DAY_SECONDS: u64 = 86_400;
-    let most = KeyLimits::default();
-    let mut limit = |key: &str, given: Option<u64>, unit: u64, most: u64| match given {
-        None => most,
-        Some(0) => {
-            mistakes.push(Mistake {
-                key: format!("keys.{key}"),
-                problem: format!("0 would rotate all the time; leave it out for the most, {}", most / unit),
-            });
-            most
-        }
-        Some(given) if given > most / unit => {
-            let problem = format!("must be at most {}, which is what one key may seal", most / unit);
-            mistakes.push(Mistake { key: format!("keys.{key}"), problem });
-            most
-        }
-        Some(given) => given * unit,
-    };
-    let seals = limit("rotate_after_seals", keys.rotate_after_seals, 1, most.seals);
-    let bytes = limit("rotate_after_gib", keys.rotate_after_gib, 1 << 30, most.bytes);
-    let days = keys.rotate_after_days.unwrap_or(0);
-    if days > 36_500 {
-        mistakes.push(Mistake {
-            key: "keys.rotate_after_days".into(),
-            problem: "must be at most 36500; 0 rotates for no key's age".into(),
-        });
-    }
-    KeyLimits { seals, bytes, age_seconds: days.saturating_mul(DAY_SECONDS) }
-}
-
-/// How often one identity may change or read configuration over the API.
-fn api_rate(api: &Api, mistakes: &mut Vec<Mistake>) -> RateLimit {
-    let default = RateLimit::default();
-    let per_second = api.config_requests_per_second.unwrap_or(default.per_second);
-    let burst = api.config_requests_burst.unwrap_or(default.burst);
-    if burst == 0 && per_second > 0 {
-        mistakes.push(Mistake {
-            key: "api.config_requests_burst".into(),
-            problem: "0 would refuse everything; for no limit set config_requests_per_second to 0".into(),
-        });
-    }
-    RateLimit { per_second, burst }
-}
-
 fn readable(key: &str, path: &Path, mistakes: &mut Vec<Mistake>) {
     if let Err(error) = std::fs::File::open(path) {
         mistakes
@@ -449,95 +402,4 @@ fn is_domain(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn mistakes_of(args: &ServerArgs, toml: &str) -> Vec<String> {
-        let file = File::parse(toml).expect("the test's file parses");
-        match Config::resolve(args, file, false) {
-            Ok(_) => Vec::new(),
-            Err(Mistakes(list)) => list.iter().map(ToString::to_string).collect(),
-        }
-    }
-
-    #[test]
-    fn defaults_listen_on_loopback_only() {
-        let config = Config::resolve(&ServerArgs::default(), File::default(), false).unwrap();
-        for address in [config.s3_listen, config.api_listen, config.manager_listen] {
-            assert!(address.ip().is_loopback());
-        }
-        assert_eq!(config.tls, Tls::Off);
-        assert_eq!(config.unlock, UnlockSource::Generated);
-    }
-
-    #[test]
-    fn flags_win_over_the_file() {
-        let args = ServerArgs { s3_listen: Some("127.0.0.1:1234".into()), ..ServerArgs::default() };
-        let file = File::parse("[server]\ns3_listen = \"127.0.0.1:9\"\nregion = \"eu-west-1\"").unwrap();
-        let config = Config::resolve(&args, file, false).unwrap();
-        assert_eq!(config.s3_listen.port(), 1234);
-        assert_eq!(config.region, "eu-west-1");
-    }
-
-    #[test]
-    fn every_mistake_is_named_with_its_key() {
-        let args = ServerArgs { tls_cert: Some("/dev/null".into()), ..ServerArgs::default() };
-        let found = mistakes_of(
-            &args,
-            "[server]\ns3_listen = \"9000\"\ndomains = [\"-x\"]\n[kms]\nprovider = \"vault\"\nfresh_seconds = 60\nkept_seconds = 59\n[monitoring]\nlog_format = \"xml\"",
-        );
-        for key in ["s3_listen", "tls_key", "domains", "kms.provider", "kms.kept_seconds", "log_format"] {
-            assert!(found.iter().any(|text| text.starts_with(key)), "{key} is not in {found:?}");
-        }
-    }
-
-    #[test]
-    fn two_listeners_on_one_port_are_a_mistake_unless_it_is_zero() {
-        let args = |port: &str| ServerArgs {
-            s3_listen: Some(format!("127.0.0.1:{port}")),
-            api_listen: Some(format!("127.0.0.1:{port}")),
-            ..ServerArgs::default()
-        };
-        assert_eq!(mistakes_of(&args("7000"), "").len(), 1);
-        assert_eq!(mistakes_of(&args("0"), "").len(), 0);
-    }
-
-    #[test]
-    fn limits_of_keys_are_checked_against_what_a_key_may_seal() {
-        let limits = |toml: &str| {
-            let file = File::parse(toml).unwrap();
-            Config::resolve(&ServerArgs::default(), file, false).unwrap().key_limits
-        };
-        let most = KeyLimits::default();
-        assert_eq!(limits(""), most);
-        let given = limits("[keys]\nrotate_after_days = 90\nrotate_after_seals = 1000\nrotate_after_gib = 2");
-        assert_eq!((given.age_seconds, given.seals, given.bytes), (90 * 86_400, 1000, 2 << 30));
-        let found = mistakes_of(
-            &ServerArgs::default(),
-            "[keys]\nrotate_after_days = 40000\nrotate_after_seals = 99999999999\nrotate_after_gib = 0\nreseal_workers = 0",
-        );
-        for key in ["rotate_after_days", "rotate_after_seals", "rotate_after_gib", "reseal_workers"] {
-            assert!(found.iter().any(|text| text.starts_with(&format!("keys.{key}"))), "{key}: {found:?}");
-        }
-    }
-
-    #[test]
-    fn rate_of_the_api_is_read_and_one_that_lets_nothing_through_is_a_mistake() {
-        let rate = |toml: &str| {
-            let file = File::parse(toml).unwrap();
-            Config::resolve(&ServerArgs::default(), file, false).unwrap().api_rate
-        };
-        assert_eq!(rate(""), RateLimit::default());
-        let given = rate("[api]\nconfig_requests_per_second = 5\nconfig_requests_burst = 7");
-        assert_eq!(given, RateLimit { per_second: 5, burst: 7 });
-        assert_eq!(rate("[api]\nconfig_requests_per_second = 0").per_second, 0);
-        let found = mistakes_of(&ServerArgs::default(), "[api]\nconfig_requests_burst = 0");
-        assert!(found[0].starts_with("api.config_requests_burst"), "{found:?}");
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_by_name() {
-        let error = File::parse("[server]\ns3_listn = \"127.0.0.1:1\"").unwrap_err();
-        assert!(error.to_string().contains("s3_listn"), "{error}");
-    }
-}
+mod tests;

@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         // Its exit codes say more than that it failed.
         Command::Inspect(command) => return inspect::run(command),
         Command::Admin(args) => admin::run(args),
-        Command::Client(command) => client::run(command),
+        // So do these.
+        Command::Client(command) => return client::run(command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

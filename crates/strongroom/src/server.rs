@@ -8,10 +8,13 @@ mod banner;
 mod keys;
 mod kms_generation;
 mod manager;
+mod open_files;
 mod probe;
+mod roles;
 mod root_keys;
 mod tls;
 
+use std::convert::Infallible;
 use std::env::VarError;
 use std::io;
 use std::net::SocketAddr;
@@ -38,13 +41,15 @@ use crate::cli::ServerArgs;
 use crate::config::{Config, LogFormat, PASSPHRASE_VARIABLE, UnlockSource};
 use crate::events::{Acts, Events};
 pub(crate) use kms_generation::of_image as kms_generation_of;
+use open_files::Connections;
+use roles::Roles;
+pub(crate) use root_keys::KmsRootKeys;
 
 /// Of a row of the system group that the server itself keeps: its table, and whether it is as it must be.
 pub(crate) fn check_row(key: &[u8], value: &[u8]) -> Option<(&'static str, bool)> {
     let note = kms_generation::check_row(key, value).map(|good| ("notes of the KMS", good));
     note.or_else(|| probe::check_row(key, value).map(|good| ("probes", good)))
 }
-pub(crate) use root_keys::KmsRootKeys;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,9 +65,10 @@ pub(crate) fn run(args: &ServerArgs) -> Result<(), Failure> {
         LogFormat::Json => logs::Format::Json,
     };
     logs::init(&config.log_level, format)?;
+    let connections = open_files::raise()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("strongroom").build()?;
-    let result = runtime.block_on(serve(config));
+    let result = runtime.block_on(serve(config, connections));
     // Whatever still runs has had its grace period.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
@@ -75,7 +81,7 @@ fn forbid_core_dumps() -> io::Result<()> {
     Ok(())
 }
 
-async fn serve(mut config: Config) -> Result<(), Failure> {
+async fn serve(mut config: Config, connections: Connections) -> Result<(), Failure> {
     let webhooks = std::mem::take(&mut config.webhooks);
     let event_targets: Vec<_> = webhooks.iter().map(|webhook| webhook.id.clone()).collect();
     let config = &config;
@@ -109,15 +115,25 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
     };
     let objects = Objects::open(store.clone(), Arc::clone(&kms), options).await?;
 
-    banner::print(&banner::Facts {
+    let told = banner::print(&banner::Facts {
         config,
         s3: s3_address,
         api: api_listener.local_addr()?,
         manager: manager_listener.local_addr()?,
         fresh,
-        first_start,
+        first_start: first_start.as_ref(),
         recovery: &store.recovered(),
     });
+    match told {
+        Ok(()) if first_start.is_some() => {
+            let iam = iam.clone();
+            tokio::task::spawn_blocking(move || iam.root_was_shown()).await??;
+        }
+        Ok(()) => {}
+        Err(error) => {
+            tracing::warn!(%error, "standard output takes nothing; credentials are shown at the next start")
+        }
+    }
 
     store.add_key_user(objects.key_user());
     store.add_key_user(iam.key_user());
@@ -137,44 +153,50 @@ async fn serve(mut config: Config) -> Result<(), Failure> {
         metrics: prometheus,
         rest: rest.clone(),
         request_ids: Arc::new(request_id),
+        connections_max: connections.api,
     };
-    let s3 = tokio::spawn(strongroom_s3::serve(
+    let mut roles = Roles::default();
+    let s3 = strongroom_s3::serve(
         s3_listener,
         tls.clone(),
-        s3_options(config, event_targets),
+        s3_options(config, event_targets, connections.s3),
         objects.clone(),
         iam,
         on(stopped.clone()),
-    ));
-    let api = tokio::spawn(strongroom_api::serve(api_listener, tls, api_deps, on(stopped.clone())));
-    let manager = tokio::spawn(manager::serve(manager_listener, on(stopped.clone())));
+    );
+    roles.start("S3", async { s3.await.map(drop) });
+    roles.start("the API", strongroom_api::serve(api_listener, tls, api_deps, on(stopped.clone())));
+    let manager = manager::serve(manager_listener, connections.manager, on(stopped.clone()));
+    roles.start("the manager", unfailing(manager));
     let (events, seen) = Events::new(webhooks, acts, &config.region)?;
     let admin_deps = AdminDeps {
         admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms), seen)),
         rest,
         request_ids: Arc::new(request_id),
     };
-    let lifecycle = tokio::spawn(lifecycle::run(objects.clone(), on(stopped.clone())));
-    let events = tokio::spawn(events.run(on(stopped.clone())));
-    let watch = tokio::spawn(keys::watch(store.clone(), on(stopped.clone())));
-    let admin = tokio::spawn(strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
+    roles.start("lifecycle", unfailing(lifecycle::run(objects.clone(), on(stopped.clone()))));
+    roles.start("sending of events", unfailing(events.run(on(stopped.clone()))));
+    roles.start("the watch over keys", unfailing(keys::watch(store.clone(), on(stopped.clone()))));
+    roles.start("administration", strongroom_api::admin::serve(admin_listener, admin_deps, on(stopped)));
 
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: finishing requests; a second signal stops at once");
+    let ended = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "stopping: finishing requests; a second signal stops at once");
+            Ok(())
+        }
+        ended = roles.first_to_end() => {
+            tracing::error!("{ended}; stopping");
+            Err(ended)
+        }
+    };
     stop.send_replace(true);
     let drained = async {
-        s3.await??;
-        api.await??;
-        manager.await?;
-        admin.await??;
+        let ended = ended.and(roles.all_to_end().await);
         admin_socket.remove();
-        watch.await?;
-        lifecycle.await?;
-        events.await?;
         objects.close().await;
         drop(objects);
         tokio::task::spawn_blocking(move || store.close()).await??;
-        Ok::<(), Failure>(())
+        Ok::<(), Failure>(ended?)
     };
     tokio::select! {
         result = drained => result?,
@@ -196,7 +218,13 @@ fn request_id() -> RequestId {
     RequestId::from_random(random)
 }
 
-fn s3_options(config: &Config, event_targets: Vec<String>) -> S3Options {
+/// What has no way to fail, as what has.
+async fn unfailing(work: impl Future<Output = ()>) -> Result<(), Infallible> {
+    work.await;
+    Ok(())
+}
+
+fn s3_options(config: &Config, event_targets: Vec<String>, connections_max: usize) -> S3Options {
     let defaults = S3Options::default();
     S3Options {
         domains: config.domains.clone(),
@@ -207,7 +235,11 @@ fn s3_options(config: &Config, event_targets: Vec<String>) -> S3Options {
         } else {
             SseCTransport::TlsOnly
         },
-        limits: Limits { drain: Duration::from_secs(config.shutdown_grace_seconds), ..defaults.limits },
+        limits: Limits {
+            drain: Duration::from_secs(config.shutdown_grace_seconds),
+            connections_max,
+            ..defaults.limits
+        },
     }
 }
 

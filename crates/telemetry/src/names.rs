@@ -175,13 +175,13 @@ metrics! {
 
     // The store: pages, groups, checkpoints, recovery.
     PAGES_READ = "strongroom_pages_read_total", Counter, Count, [],
-        "Pages read from disk and opened.";
+        "Pages read from disk and opened, because no cache in memory had them.";
     PAGES_WRITTEN = "strongroom_pages_written_total", Counter, Count, [],
         "Pages sealed and written to disk.";
-    PAGE_CACHE_HITS = "strongroom_pages_cache_hits_total", Counter, Count, ["cache"],
-        "Pages found in memory, by cache (tags, data).";
-    PAGE_CACHE_MISSES = "strongroom_pages_cache_misses_total", Counter, Count, ["cache"],
-        "Pages not found in memory, by cache (tags, data).";
+    TAG_CACHE_HITS = "strongroom_pages_tags_cache_hits_total", Counter, Count, [],
+        "Times the tags of pages were found in memory.";
+    TAG_CACHE_MISSES = "strongroom_pages_tags_cache_misses_total", Counter, Count, [],
+        "Times the tags of pages had to be read from disk first.";
     GROUPS = "strongroom_groups", Gauge, Count, [],
         "Groups in the keyring: one per bucket and the system group.";
     GROUPS_OPEN = "strongroom_groups_open", Gauge, Count, [],

@@ -66,6 +66,7 @@ impl Server {
             metrics: Metrics::install().unwrap(),
             rest: Some(rest.clone()),
             request_ids: Arc::clone(&request_ids),
+            connections_max: 64,
         };
         tokio::spawn(serve(listener, None, deps, std::future::pending()));
         let door = UnixListener::bind(dir.path().join("door")).unwrap();

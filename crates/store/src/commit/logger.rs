@@ -256,6 +256,7 @@ impl Logger {
         figures.durable.store(durable, Ordering::Release);
         figures.log_bytes.store(bytes, Ordering::Release);
         gauge!(names::LOG_BYTES).set(bytes as f64);
+        gauge!(names::LOG_SEGMENTS).set(self.log.segments() as f64);
         gauge!(names::LOG_APPENDED_LSN).set(lsn as f64);
     }
 }

@@ -430,6 +430,11 @@ impl Log {
         self.mark.proof().first
     }
 
+    /// How many segments there are.
+    pub(crate) fn segments(&self) -> usize {
+        self.closed.len() + 1
+    }
+
     /// How long all segments are together, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.segment.position + self.closed.iter().map(|&(_, len)| len).sum::<u64>()

@@ -434,6 +434,7 @@ impl PageFile {
             }
             Err(error) => return Err(self.io(error)),
         }
+        self.tree.figures.read.increment(entries.len() as u64);
         let ciphers = self.tree.ciphers();
         for ((page, entry), content) in (first..).zip(entries).zip(out.chunks_exact_mut(PAGE_LEN)) {
             ciphers.open(Sealed::Data(page), entry, content).map_err(|refusal| match refusal {
@@ -457,6 +458,7 @@ impl PageFile {
         }
         self.disk_file.write_at(&sealed, Sealed::Data(page).place()).map_err(|error| self.io(error))?;
         self.unsynced.store(true, Ordering::Release);
+        self.tree.figures.written.increment(entries.len() as u64);
         self.tree.set_entries(page, &entries)
     }
 

@@ -18,6 +18,7 @@
 
 mod entry;
 mod error;
+mod figures;
 mod file;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;

@@ -13,6 +13,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::entry::{Entry, Tags};
 use super::error::PagesError;
+use super::figures::Figures;
 use super::geometry::{FAN, PAGE_LEN, Sealed, Twin, index, lowers, pages, uppers};
 use super::keys::{Ciphers, Refusal};
 use crate::Place;
@@ -33,6 +34,8 @@ pub(super) struct Tree {
     /// Lower tag pages kept in memory when none is changed.
     cached_max: usize,
     state: RwLock<State>,
+    /// Counted here and by the file that this is the tree of.
+    pub(super) figures: Figures,
 }
 
 #[derive(Default)]
@@ -72,7 +75,8 @@ impl Tree {
         cached_max: usize,
     ) -> Self {
         let state = RwLock::new(State { length, roots, ..State::default() });
-        Self { file, path: path.into(), ciphers: RwLock::new(Arc::new(ciphers)), cached_max, state }
+        let ciphers = RwLock::new(Arc::new(ciphers));
+        Self { file, path: path.into(), ciphers, cached_max, state, figures: Figures::new() }
     }
 
     /// What seals and opens now.
@@ -99,11 +103,14 @@ impl Tree {
     /// The entries of `count` data pages from `page` on, all of one lower tag page.
     pub(super) fn entries(&self, page: u64, count: usize) -> Result<Vec<Entry>, PagesError> {
         let (lower, first) = (page / FAN, index(page));
+        let mut counter = &self.figures.tag_hits;
         loop {
             if let Some(found) = self.read().lowers.get(&lower) {
                 found.used.store(true, Ordering::Relaxed);
+                counter.increment(1);
                 return Ok((first..first + count).map(|index| found.tags.get(index)).collect());
             }
+            counter = &self.figures.tag_misses;
             self.load_lower(lower)?;
         }
     }

@@ -2,7 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::{ClientError, Connection, CopyArgs, Location, transfer};
+use super::transfer::{self, Target};
+use super::{ClientError, Connection, CopyArgs, Location};
 
 pub(super) async fn run(args: &CopyArgs) -> Result<(), ClientError> {
     let connection = Connection::new(&args.connection)?;
@@ -16,10 +17,18 @@ pub(super) async fn run(args: &CopyArgs) -> Result<(), ClientError> {
 }
 
 async fn up(connection: &Connection, args: &CopyArgs, to: &Location) -> Result<(), ClientError> {
-    let content_type = |path: &Path| args.content_type.clone().unwrap_or_else(|| guess(path).to_owned());
+    let send = async |path: &Path, key: &str| {
+        let content_type = args.content_type.as_deref().unwrap_or_else(|| guess(path));
+        let target = Target { bucket: &to.bucket, key, content_type, part_mib: args.part_size };
+        transfer::upload(connection, path, target).await?;
+        println!("{} -> s3://{}/{key}", path.display(), to.bucket);
+        Ok::<_, ClientError>(())
+    };
     if args.from == "-" {
         let (bucket, key) = to.object()?;
-        return transfer::upload_stdin(connection, bucket, key, &content_type(Path::new(""))).await;
+        let content_type = args.content_type.as_deref().unwrap_or_else(|| guess(Path::new(key)));
+        let target = Target { bucket, key, content_type, part_mib: args.part_size };
+        return transfer::upload_stdin(connection, target).await;
     }
     let from = Path::new(&args.from);
     if from.is_dir() {
@@ -30,19 +39,19 @@ async fn up(connection: &Connection, args: &CopyArgs, to: &Location) -> Result<(
             )));
         }
         for path in files_below(from)? {
-            let relative = path.strip_prefix(from).unwrap_or(&path).to_string_lossy().into_owned();
-            let key = joined(&to.key, &relative);
-            transfer::upload(connection, &path, &to.bucket, &key, &content_type(&path)).await?;
-            println!("{} -> s3://{}/{key}", path.display(), to.bucket);
+            let relative = path.strip_prefix(from).unwrap_or(&path);
+            // A name in other letters would be another name, or that of a second file.
+            let relative = relative.to_str().ok_or_else(|| {
+                ClientError::Usage(format!("the name of {} is not UTF-8, as keys are", path.display()))
+            })?;
+            send(&path, &joined(&to.key, relative)).await?;
         }
         return Ok(());
     }
     let name = from.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let key =
         if to.key.is_empty() || to.key.ends_with('/') { format!("{}{name}", to.key) } else { to.key.clone() };
-    transfer::upload(connection, from, &to.bucket, &key, &content_type(from)).await?;
-    println!("{} -> s3://{}/{key}", from.display(), to.bucket);
-    Ok(())
+    send(from, &key).await
 }
 
 async fn down(connection: &Connection, args: &CopyArgs, from: &Location) -> Result<(), ClientError> {
@@ -62,18 +71,21 @@ async fn down(connection: &Connection, args: &CopyArgs, from: &Location) -> Resu
         println!("{from} -> {}", path.display());
         return Ok(());
     }
-    let mut pages = Pages::new(&from.bucket, &from.key);
+    let (folder, mut count) = (from.folder(), 0_u64);
+    let mut pages = Pages::new(&folder.bucket, &folder.key);
     while let Some(keys) = pages.next(connection).await? {
         for key in keys.iter().filter(|key| !key.ends_with('/')) {
-            let path = to.join(safe_relative(below(&from.key, key))?);
+            let path = to.join(safe_relative(below(&folder, key)?)?);
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)
                     .map_err(|source| ClientError::File { path: parent.display().to_string(), source })?;
             }
-            transfer::download(connection, &from.bucket, key, &path).await?;
-            println!("s3://{}/{key} -> {}", from.bucket, path.display());
+            transfer::download(connection, &folder.bucket, key, &path).await?;
+            println!("s3://{}/{key} -> {}", folder.bucket, path.display());
+            count += 1;
         }
     }
+    say_if_nothing(count, &folder);
     Ok(())
 }
 
@@ -95,15 +107,25 @@ async fn across(
         println!("{from} -> s3://{}/{target}", to.bucket);
         return Ok(());
     }
-    let mut pages = Pages::new(&from.bucket, &from.key);
+    let (folder, mut count) = (from.folder(), 0_u64);
+    let mut pages = Pages::new(&folder.bucket, &folder.key);
     while let Some(keys) = pages.next(connection).await? {
         for key in &keys {
-            let target = joined(&to.key, below(&from.key, key));
-            connection.copy((&from.bucket, key), (&to.bucket, &target)).await?;
-            println!("s3://{}/{key} -> s3://{}/{target}", from.bucket, to.bucket);
+            let target = joined(&to.key, below(&folder, key)?);
+            connection.copy((&folder.bucket, key), (&to.bucket, &target)).await?;
+            println!("s3://{}/{key} -> s3://{}/{target}", folder.bucket, to.bucket);
+            count += 1;
         }
     }
+    say_if_nothing(count, &folder);
     Ok(())
+}
+
+/// A folder that is not there and one that is empty look alike, and the first is a mistyped one.
+fn say_if_nothing(count: u64, folder: &Location) {
+    if count == 0 {
+        eprintln!("strongroom: nothing is below {folder}");
+    }
 }
 
 /// The keys below a prefix, a page at a time, so that memory does not grow with the bucket.
@@ -141,6 +163,9 @@ fn files_below(directory: &Path) -> Result<Vec<PathBuf>, ClientError> {
                 directories.push(entry.path());
             } else if kind.is_file() {
                 files.push(entry.path());
+            } else {
+                // What a link leads to may be above, or missing; whoever wants it copies it by name.
+                eprintln!("strongroom: {} is neither file nor directory; not copied", entry.path().display());
             }
         }
     }
@@ -156,24 +181,24 @@ fn joined(prefix: &str, relative: &str) -> String {
     }
 }
 
-/// What is left of `key` below `prefix`; a prefix in the middle of a name keeps the whole name.
-fn below<'a>(prefix: &str, key: &'a str) -> &'a str {
-    let directory = prefix.rfind('/').map_or(0, |at| at + 1);
-    if prefix.is_empty() || prefix.ends_with('/') || !key[prefix.len()..].starts_with('/') {
-        &key[directory..]
-    } else {
-        &key[prefix.len() + 1..]
-    }
+/// What is left of `key` below a folder. Both come from the store.
+fn below<'a>(folder: &Location, key: &'a str) -> Result<&'a str, ClientError> {
+    key.strip_prefix(folder.key.as_str()).ok_or_else(|| ClientError::Answer {
+        what: format!("listing {folder}"),
+        why: format!("it names `{key}`, which is not below"),
+    })
 }
 
-/// Keys come from the store; none may lead out of the directory that was asked for.
+/// Keys come from the store; none may lead out of the directory that was asked for, and no two to one file.
 fn safe_relative(key: &str) -> Result<&Path, ClientError> {
-    let path = Path::new(key);
-    if path.components().all(|part| matches!(part, Component::Normal(_))) && !key.is_empty() {
-        Ok(path)
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    if key.split('/').all(plain)
+        && Path::new(key).components().all(|part| matches!(part, Component::Normal(_)))
+    {
+        Ok(Path::new(key))
     } else {
         Err(ClientError::Usage(format!(
-            "the key `{key}` would lead out of the directory; copy it alone, to a name of your own"
+            "the key `{key}` is no path below the directory; copy it alone, to a name of your own"
         )))
     }
 }
@@ -213,17 +238,19 @@ mod tests {
 
     #[test]
     fn a_key_never_leads_out_of_the_target_directory() {
-        for key in ["../a", "a/../../b", "/etc/passwd", "a/./../..", ""] {
+        for key in ["../a", "a/../../b", "/etc/passwd", "a/./../..", "", ".", "a//b", "a/./b"] {
             assert!(safe_relative(key).is_err(), "{key}");
         }
         assert!(safe_relative("a/b.txt").is_ok());
     }
 
     #[test]
-    fn what_is_below_a_prefix_keeps_names_whole() {
-        assert_eq!(below("", "a/b"), "a/b");
-        assert_eq!(below("a/", "a/b"), "b");
-        assert_eq!(below("a", "a/b"), "b");
-        assert_eq!(below("x/ph", "x/photo.jpg"), "photo.jpg");
+    fn an_answer_that_names_other_keys_is_no_list_of_what_is_below() {
+        let folder = |text: &str| text.parse::<Location>().unwrap().folder();
+        assert_eq!(below(&folder("s3://b"), "a/b").unwrap(), "a/b");
+        assert_eq!(below(&folder("s3://b/a"), "a/b").unwrap(), "b");
+        for key in ["b", "ab/c", "ä", ""] {
+            below(&folder("s3://b/a"), key).unwrap_err();
+        }
     }
 }

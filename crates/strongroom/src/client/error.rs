@@ -47,6 +47,12 @@ pub(crate) enum ClientError {
         /// What was asked for.
         what: String,
     },
+    /// A signal came, and what was half done has been cleaned up.
+    #[error("interrupted")]
+    Interrupted {
+        /// The signal's number.
+        signal: i32,
+    },
     /// A local file.
     #[error("{path}: {source}")]
     File {

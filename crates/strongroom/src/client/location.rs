@@ -29,6 +29,12 @@ impl Location {
         Ok((&self.bucket, &self.key))
     }
 
+    /// The same place as a folder: its key is empty or ends with a slash, so that `logs` is not `logs-old` too.
+    pub(super) fn folder(&self) -> Self {
+        let slash = if self.key.is_empty() || self.key.ends_with('/') { "" } else { "/" };
+        Self { bucket: self.bucket.clone(), key: format!("{}{slash}", self.key) }
+    }
+
     /// The bucket, if no key is named.
     pub(super) fn bucket_only(&self) -> Result<&str, ClientError> {
         if !self.key.is_empty() {
@@ -71,6 +77,13 @@ mod tests {
         let location: Location = "s3://b/a//c/".parse().unwrap();
         assert_eq!((location.bucket.as_str(), location.key.as_str()), ("b", "a//c/"));
         assert_eq!(location.to_string(), "s3://b/a//c/");
+    }
+
+    #[test]
+    fn a_folder_is_no_prefix_of_other_names() {
+        for (text, folder) in [("s3://b", "s3://b/"), ("s3://b/a", "s3://b/a/"), ("s3://b/a/", "s3://b/a/")] {
+            assert_eq!(text.parse::<Location>().unwrap().folder().to_string(), folder);
+        }
     }
 
     #[test]

@@ -13,9 +13,10 @@ pub(super) async fn run(args: &RemoveArgs) -> Result<(), ClientError> {
         println!("removed {}", args.location);
         return Ok(());
     }
-    let bucket = &args.location.bucket;
+    let folder = args.location.folder();
+    let bucket = &folder.bucket;
     let mut removed = 0;
-    let mut pages = Pages::new(bucket, &args.location.key);
+    let mut pages = Pages::new(bucket, &folder.key);
     while let Some(keys) = pages.next(&connection).await? {
         if keys.is_empty() {
             continue;
@@ -31,6 +32,6 @@ pub(super) async fn run(args: &RemoveArgs) -> Result<(), ClientError> {
             });
         }
     }
-    println!("removed {removed} objects below {}", args.location);
+    println!("removed {removed} objects below {folder}");
     Ok(())
 }

@@ -10,7 +10,7 @@ use rusty_s3::{Credentials, Method, UrlStyle};
 use serde::de::DeserializeOwned;
 
 use super::xml::{self, DeleteResult, ErrorAnswer, InitiateMultipartUpload, ListBuckets, ListObjects};
-use super::{ClientError, ConnectionArgs};
+use super::{ClientError, ConnectionArgs, interrupt};
 
 /// How long a signed request stays valid: long enough for its first byte to arrive.
 const SIGNATURE_SECONDS: u64 = 900;
@@ -61,6 +61,11 @@ impl Connection {
 
     /// Sends one request; an answer that is an error becomes one.
     pub(super) async fn send(&self, request: Request<'_>) -> Result<Response, ClientError> {
+        interrupt::or(self.send_anyway(request)).await
+    }
+
+    /// The same, also after a signal came: for what cleans up.
+    async fn send_anyway(&self, request: Request<'_>) -> Result<Response, ClientError> {
         let what = what(&request);
         let url = self.signed(&request);
         let mut builder = match request.method {
@@ -297,12 +302,7 @@ impl Connection {
                 body: body.into(),
             })
             .await?;
-        // S3 may answer 200 and say in the body that completion failed.
-        let text = answer.text().await.map_err(|source| ClientError::http(what.clone(), source))?;
-        if text.contains("<Error>") {
-            return Err(refused(what, &text, StatusCode::OK));
-        }
-        Ok(())
+        outcome(what, answer, "CompleteMultipartUploadResult").await
     }
 
     pub(super) async fn abort_upload(
@@ -311,9 +311,19 @@ impl Connection {
         key: &str,
         upload: &str,
     ) -> Result<(), ClientError> {
-        self.simple(Method::Delete, bucket, key, &[("uploadId", upload)]).await.map(drop)
+        let query = [("uploadId", upload)];
+        let request = Request {
+            method: Method::Delete,
+            bucket,
+            key,
+            query: &query,
+            headers: &[],
+            body: Body::default(),
+        };
+        self.send_anyway(request).await.map(drop)
     }
 
+    /// Copies inside the store, and comes back when the copy is there.
     pub(super) async fn copy(&self, from: (&str, &str), to: (&str, &str)) -> Result<(), ClientError> {
         let (from_bucket, from_key) = from;
         let source: String = rusty_s3::Bucket::new(
@@ -327,16 +337,17 @@ impl Connection {
         .path()
         .to_owned();
         let headers = [("x-amz-copy-source", source.as_str())];
-        self.send(Request {
-            method: Method::Put,
-            bucket: to.0,
-            key: to.1,
-            query: &[],
-            headers: &headers,
-            body: Body::default(),
-        })
-        .await
-        .map(drop)
+        let answer = self
+            .send(Request {
+                method: Method::Put,
+                bucket: to.0,
+                key: to.1,
+                query: &[],
+                headers: &headers,
+                body: Body::default(),
+            })
+            .await?;
+        outcome(format!("s3://{}/{}", to.0, to.1), answer, "CopyObjectResult").await
     }
 }
 
@@ -351,12 +362,25 @@ pub(super) fn encode_crc64(value: u64) -> String {
 }
 
 fn credentials() -> Result<Credentials, ClientError> {
-    let pair = |key: &str, secret: &str| Some((std::env::var(key).ok()?, std::env::var(secret).ok()?));
-    let (key, secret) = pair("STRONGROOM_ACCESS_KEY", "STRONGROOM_SECRET_KEY")
-        .or_else(|| pair("STRONGROOM_ROOT_ACCESS_KEY", "STRONGROOM_ROOT_SECRET_KEY"))
-        .or_else(|| pair("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
-        .ok_or(ClientError::NoCredentials)?;
-    Ok(Credentials::new(key, secret))
+    credentials_among(|name| std::env::var(name).ok()).ok_or(ClientError::NoCredentials)
+}
+
+/// The first complete pair, with the session token of the same family: one of another family would spoil the signature.
+fn credentials_among(variable: impl Fn(&str) -> Option<String>) -> Option<Credentials> {
+    const FAMILIES: [(&str, &str, Option<&str>); 3] = [
+        ("STRONGROOM_ACCESS_KEY", "STRONGROOM_SECRET_KEY", Some("STRONGROOM_SESSION_TOKEN")),
+        ("STRONGROOM_ROOT_ACCESS_KEY", "STRONGROOM_ROOT_SECRET_KEY", None),
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", Some("AWS_SESSION_TOKEN")),
+    ];
+    FAMILIES.iter().find_map(|(key, secret, token)| {
+        let (key, secret) = (variable(key)?, variable(secret)?);
+        // An empty one is how shells spell "none".
+        let token = token.and_then(&variable).filter(|token| !token.is_empty());
+        Some(match token {
+            Some(token) => Credentials::new_with_token(key, secret, token),
+            None => Credentials::new(key, secret),
+        })
+    })
 }
 
 fn what(request: &Request<'_>) -> String {
@@ -364,6 +388,20 @@ fn what(request: &Request<'_>) -> String {
         ("", _) => "the store".into(),
         (bucket, "") => format!("s3://{bucket}"),
         (bucket, key) => format!("s3://{bucket}/{key}"),
+    }
+}
+
+/// How a copy or a completion ended. What takes long is answered with 200 before its end is known, then white space keeps
+/// the connection alive, and only the document that comes last says whether it was done: its root is then `done`.
+async fn outcome(what: String, answer: Response, done: &str) -> Result<(), ClientError> {
+    let status = answer.status();
+    let text = async { answer.text().await.map_err(|source| ClientError::http(what.clone(), source)) };
+    let text = interrupt::or(text).await?;
+    match xml::root(&text).as_deref() {
+        Some(root) if root == done => Ok(()),
+        Some("Error") => Err(refused(what, &text, status)),
+        Some(root) => Err(ClientError::Answer { what, why: format!("a {root} where a {done} was expected") }),
+        None => Err(ClientError::Answer { what, why: "it ends without saying whether it was done".into() }),
     }
 }
 
@@ -407,3 +445,6 @@ fn refused(what: String, text: &str, status: StatusCode) -> ClientError {
         Err(error) => ClientError::Answer { what, why: format!("{status}, {error}") },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,60 +10,59 @@ use indicatif::ProgressBar;
 use reqwest::Response;
 
 use super::s3::{Connection, encode_crc64};
-use super::{ClientError, progress};
+use super::{ClientError, interrupt, progress};
 
-/// Up to this size an object goes in one request.
-const SINGLE_LEN_MAX: u64 = 32 << 20;
-/// The smallest part of a larger one; parts grow so that 10,000 are enough.
-const PART_LEN_MIN: u64 = 16 << 20;
+const MIB: u64 = 1 << 20;
+/// The smallest part of a large object unless --part-size says otherwise; parts grow so that 10,000 are enough.
+const PART_LEN: u64 = 16 * MIB;
+/// The same where the total is not known: 10,000 of them are 640 GiB.
+const PART_LEN_OF_STREAMS: u64 = 64 * MIB;
 const PART_COUNT_MAX: u64 = 10_000;
 /// Parts under way at once: with their length this bounds the memory an upload takes.
 const PARTS_IN_FLIGHT: usize = 4;
+
+/// Where an upload goes, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub(super) bucket: &'a str,
+    pub(super) key: &'a str,
+    pub(super) content_type: &'a str,
+    /// The length of parts that was asked for.
+    pub(super) part_mib: Option<u64>,
+}
+
+impl Target<'_> {
+    /// How long each part is; up to twice that goes in one request.
+    fn part_len(&self, total: Option<u64>) -> u64 {
+        let least = self.part_mib.map(|mib| mib * MIB);
+        match total {
+            Some(total) => total.div_ceil(PART_COUNT_MAX).max(least.unwrap_or(PART_LEN)),
+            None => least.unwrap_or(PART_LEN_OF_STREAMS),
+        }
+    }
+}
 
 /// Uploads a file.
 pub(super) async fn upload(
     connection: &Connection,
     path: &Path,
-    bucket: &str,
-    key: &str,
-    content_type: &str,
+    target: Target<'_>,
 ) -> Result<(), ClientError> {
     let file_error = |source| ClientError::File { path: path.display().to_string(), source };
     let file = File::open(path).map_err(file_error)?;
     let total = file.metadata().map_err(file_error)?.len();
-    let bar = progress::bytes(key, Some(total), connection.quiet);
-    send(
-        connection,
-        Source { from: file, name: path.display().to_string() },
-        Some(total),
-        bucket,
-        key,
-        content_type,
-        &bar,
-    )
-    .await?;
+    let bar = progress::bytes(target.key, Some(total), connection.quiet);
+    let source = Source { from: file, name: path.display().to_string() };
+    send(connection, source, Some(total), target, &bar).await?;
     bar.finish();
     Ok(())
 }
 
 /// Uploads what comes from standard input.
-pub(super) async fn upload_stdin(
-    connection: &Connection,
-    bucket: &str,
-    key: &str,
-    content_type: &str,
-) -> Result<(), ClientError> {
-    let bar = progress::bytes(key, None, connection.quiet);
-    send(
-        connection,
-        Source { from: io::stdin(), name: "standard input".into() },
-        None,
-        bucket,
-        key,
-        content_type,
-        &bar,
-    )
-    .await?;
+pub(super) async fn upload_stdin(connection: &Connection, target: Target<'_>) -> Result<(), ClientError> {
+    let bar = progress::bytes(target.key, None, connection.quiet);
+    let source = Source { from: io::stdin(), name: "standard input".into() };
+    send(connection, source, None, target, &bar).await?;
     bar.finish();
     Ok(())
 }
@@ -75,6 +74,8 @@ pub(super) async fn download(
     key: &str,
     path: &Path,
 ) -> Result<(), ClientError> {
+    // A part of the content would stay behind if the process just ended.
+    interrupt::listen()?;
     let answer = connection.get(bucket, key).await?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.strongroom-partial"));
@@ -127,8 +128,8 @@ async fn receive(
         .map(str::to_owned);
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
     let mut body = answer.bytes_stream();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|source| ClientError::http(what, source))?;
+    let http_error = |source| ClientError::http(what, source);
+    while let Some(piece) = interrupt::or(async { body.try_next().await.map_err(http_error) }).await? {
         digest.update(&piece);
         to.write_all(&piece).map_err(|source| ClientError::File { path: name.to_owned(), source })?;
         bar.inc(piece.len() as u64);
@@ -148,35 +149,42 @@ struct Source<R> {
     name: String,
 }
 
-impl<R: Read> Source<R> {
-    /// The next up to `length` bytes; fewer only at the end.
-    fn next(&mut self, length: u64) -> Result<Bytes, ClientError> {
-        let mut piece = Vec::new();
-        (&mut self.from)
-            .take(length)
-            .read_to_end(&mut piece)
-            .map_err(|source| ClientError::File { path: self.name.clone(), source })?;
-        Ok(piece.into())
+impl<R: Read + Send + 'static> Source<R> {
+    /// The next up to `length` bytes; fewer only at the end. Reads on a thread of its own: a pipe may stay silent.
+    async fn next(mut self, length: u64) -> Result<(Self, Bytes), ClientError> {
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut piece = Vec::new();
+            let result = (&mut self.from).take(length).read_to_end(&mut piece);
+            match result {
+                Ok(_) => Ok((self, piece.into())),
+                Err(source) => Err(ClientError::File { path: self.name, source }),
+            }
+        });
+        let lost = |error| ClientError::Usage(format!("reading was given up: {error}"));
+        interrupt::or(async { reading.await.map_err(lost)? }).await
     }
 }
 
 async fn send<R: Read + Send + 'static>(
     connection: &Connection,
-    mut source: Source<R>,
+    source: Source<R>,
     total: Option<u64>,
-    bucket: &str,
-    key: &str,
-    content_type: &str,
+    target: Target<'_>,
     bar: &ProgressBar,
 ) -> Result<(), ClientError> {
-    let first = source.next(SINGLE_LEN_MAX)?;
-    if (first.len() as u64) < SINGLE_LEN_MAX {
-        bar.inc(first.len() as u64);
-        return connection.put(bucket, key, &[], Some(content_type), first).await.map(drop);
+    let single_len_max = 2 * target.part_len(total);
+    let (source, first) = source.next(single_len_max).await?;
+    let Target { bucket, key, content_type, .. } = target;
+    if (first.len() as u64) < single_len_max {
+        let length = first.len() as u64;
+        connection.put(bucket, key, &[], Some(content_type), first).await?;
+        bar.inc(length);
+        return Ok(());
     }
+    // From here on something would stay behind if the process just ended.
+    interrupt::listen()?;
     let upload = connection.create_upload(bucket, key, content_type).await?;
-    let result = send_parts(connection, source, first, total, bucket, key, &upload, bar).await;
-    let completed = match result {
+    let completed = match send_parts(connection, source, first, total, target, &upload, bar).await {
         Ok(etags) => connection.complete_upload(bucket, key, &upload, &etags).await,
         Err(error) => Err(error),
     };
@@ -187,23 +195,20 @@ async fn send<R: Read + Send + 'static>(
     completed
 }
 
-#[expect(clippy::too_many_arguments, reason = "one caller, and each is a different thing")]
 async fn send_parts<R: Read + Send + 'static>(
     connection: &Connection,
     source: Source<R>,
     first: Bytes,
     total: Option<u64>,
-    bucket: &str,
-    key: &str,
+    target: Target<'_>,
     upload: &str,
     bar: &ProgressBar,
 ) -> Result<Vec<String>, ClientError> {
-    // Without a known total, parts of 64 MiB reach 640 GiB.
-    let part_len = total.map_or(64 << 20, |total| total.div_ceil(PART_COUNT_MAX)).max(PART_LEN_MIN);
-    let pieces = stream::try_unfold((source, Some(first)), move |(mut source, first)| async move {
-        let piece = match first {
-            Some(first) => first,
-            None => source.next(part_len)?,
+    let part_len = target.part_len(total);
+    let pieces = stream::try_unfold((source, Some(first)), move |(source, first)| async move {
+        let (source, piece) = match first {
+            Some(first) => (source, first),
+            None => source.next(part_len).await?,
         };
         Ok::<_, ClientError>(if piece.is_empty() { None } else { Some((piece, (source, None))) })
     });
@@ -213,7 +218,7 @@ async fn send_parts<R: Read + Send + 'static>(
             let piece = piece?;
             let (number, length) = ((index + 1).to_string(), piece.len() as u64);
             let query = [("partNumber", number.as_str()), ("uploadId", upload)];
-            let etag = connection.put(bucket, key, &query, None, piece).await?;
+            let etag = connection.put(target.bucket, target.key, &query, None, piece).await?;
             bar.inc(length);
             Ok(etag)
         })

@@ -1,5 +1,7 @@
 //! The answers of S3 that the client reads.
 
+use quick_xml::Reader;
+use quick_xml::events::Event;
 use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
@@ -88,7 +90,46 @@ pub(super) struct DeleteError {
     pub(super) message: String,
 }
 
+/// The name of a document's outermost element, if the document is whole.
+pub(super) fn root(text: &str) -> Option<String> {
+    let mut reader = Reader::from_str(text);
+    let (mut root, mut depth) = (None, 0_u32);
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(element) => {
+                let name = String::from_utf8_lossy(element.local_name().as_ref()).into_owned();
+                root.get_or_insert(name);
+                depth += 1;
+            }
+            Event::Empty(element) if depth == 0 => {
+                let name = String::from_utf8_lossy(element.local_name().as_ref()).into_owned();
+                root.get_or_insert(name);
+            }
+            Event::End(_) => depth = depth.saturating_sub(1),
+            Event::Eof => return root.filter(|_| depth == 0),
+            _ => {}
+        }
+    }
+}
+
 /// Text as XML character data.
 pub(super) fn escaped(text: &str) -> String {
     quick_xml::escape::escape(text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_document_has_a_root() {
+        assert_eq!(
+            root("  \n<?xml version=\"1.0\"?>\n<A xmlns=\"x\"><Error>1</Error></A>").as_deref(),
+            Some("A")
+        );
+        assert_eq!(root("<A/>").as_deref(), Some("A"));
+        for text in ["", "   \n", "<A>", "<A><B></B>", "<A></B>", "text"] {
+            assert_eq!(root(text), None, "{text}");
+        }
+    }
 }

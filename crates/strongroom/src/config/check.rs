@@ -67,9 +67,18 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
         ("API configuration", api_rate),
         ("keyring unlocked by", unlock),
         ("keys rotate", rotation),
+        (
+            "keys of a KMS",
+            format!(
+                "used for {} s without asking, kept for {} s",
+                config.data_keys.fresh_for.as_secs(),
+                config.data_keys.kept_for.as_secs()
+            ),
+        ),
         ("re-sealing", format!("{} groups at once", config.reseal_workers)),
         ("webhooks", webhooks),
         ("index cache", format!("{} MiB", config.index_cache_bytes >> 20)),
+        ("requests may take", format!("{} s to end after a signal", config.shutdown_grace_seconds)),
         ("log", format!("{} as {:?}", config.log_level, config.log_format).to_lowercase()),
     ] {
         println!("  {name:<20} {value}");

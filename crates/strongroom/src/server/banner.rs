@@ -1,10 +1,12 @@
 //! What a person sees when a server starts.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use strongroom_iam::FirstStart;
 use strongroom_store::Recovery;
 
+use super::{ROOT_ACCESS_KEY_VARIABLE, ROOT_SECRET_KEY_VARIABLE};
 use crate::config::{Config, Tls, UnlockSource};
 
 pub(super) struct Facts<'a> {
@@ -13,11 +15,25 @@ pub(super) struct Facts<'a> {
     pub(super) api: SocketAddr,
     pub(super) manager: SocketAddr,
     pub(super) fresh: bool,
-    pub(super) first_start: Option<FirstStart>,
+    pub(super) first_start: Option<&'a FirstStart>,
     pub(super) recovery: &'a Recovery,
 }
 
-pub(super) fn print(facts: &Facts<'_>) {
+/// # Errors
+/// Standard output takes no more, so nobody may have seen it.
+pub(super) fn print(facts: &Facts<'_>) -> io::Result<()> {
+    let told = tell(facts, &mut io::stdout().lock());
+    if facts.config.unlock == UnlockSource::Generated {
+        eprintln!(
+            "warning: the key that opens this store lies beside its data ({}); for production keep it elsewhere with \
+             --kms-key-file or --kms-passphrase-file, or use an external KMS",
+            facts.config.data_dir.join("kms/unlock.key").display()
+        );
+    }
+    told
+}
+
+fn tell(facts: &Facts<'_>, out: &mut impl Write) -> io::Result<()> {
     let config = facts.config;
     let scheme = if config.tls == Tls::Off { "http" } else { "https" };
     let state = match (facts.fresh, facts.recovery.clean) {
@@ -28,37 +44,36 @@ pub(super) fn print(facts: &Facts<'_>) {
             facts.recovery.replayed
         ),
     };
-    println!("Strongroom {}", env!("CARGO_PKG_VERSION"));
+    writeln!(out, "Strongroom {}", env!("CARGO_PKG_VERSION"))?;
     if !strongroom_seal::SEALS {
-        println!("BENCHMARK BUILD: NOTHING IS SEALED. Never keep data in it.");
+        writeln!(out, "BENCHMARK BUILD: NOTHING IS SEALED. Never keep data in it.")?;
     }
-    println!("  data      {} ({state})", config.data_dir.display());
-    println!("  S3        {scheme}://{}", facts.s3);
-    println!("  API       {scheme}://{}  (/api/v1, /health/live, /health/ready, /metrics)", facts.api);
-    println!("  manager   http://{}", facts.manager);
+    writeln!(out, "  data      {} ({state})", config.data_dir.display())?;
+    writeln!(out, "  S3        {scheme}://{}", facts.s3)?;
+    writeln!(out, "  API       {scheme}://{}  (/api/v1, /health/live, /health/ready, /metrics)", facts.api)?;
+    writeln!(out, "  manager   http://{}", facts.manager)?;
     if config.tls == Tls::SelfSigned {
-        println!(
+        writeln!(
+            out,
             "  TLS       a certificate made at this start; clients must be told not to verify it (--no-verify-ssl, --no-verify-tls)"
-        );
+        )?;
     }
     let no_verify = if config.tls == Tls::SelfSigned { " --no-verify-ssl" } else { "" };
-    if let Some(FirstStart { credentials, .. }) = &facts.first_start {
-        println!("\nRoot credentials, shown this once (kept sealed in the store):");
-        println!("  export AWS_ACCESS_KEY_ID={}", credentials.access_key.as_str());
-        println!("  export AWS_SECRET_ACCESS_KEY={}", credentials.secret.dangerous_expose());
-        println!("  export AWS_DEFAULT_REGION={}", config.region);
-        println!("  export AWS_ENDPOINT_URL={scheme}://{}", facts.s3);
-        println!("\nThen, for example:");
-        println!("  aws{no_verify} s3 mb s3://first");
-        println!("  aws{no_verify} s3 cp README.md s3://first/");
-        println!("  aws{no_verify} s3 ls s3://first");
+    if let Some(FirstStart { credentials, .. }) = facts.first_start {
+        writeln!(
+            out,
+            "\nRoot credentials, shown this once (kept sealed in the store; who loses them starts it with others in\n\
+             {ROOT_ACCESS_KEY_VARIABLE} and {ROOT_SECRET_KEY_VARIABLE}):"
+        )?;
+        writeln!(out, "  export AWS_ACCESS_KEY_ID={}", credentials.access_key.as_str())?;
+        writeln!(out, "  export AWS_SECRET_ACCESS_KEY={}", credentials.secret.dangerous_expose())?;
+        writeln!(out, "  export AWS_DEFAULT_REGION={}", config.region)?;
+        writeln!(out, "  export AWS_ENDPOINT_URL={scheme}://{}", facts.s3)?;
+        writeln!(out, "\nThen, for example:")?;
+        writeln!(out, "  aws{no_verify} s3 mb s3://first")?;
+        writeln!(out, "  aws{no_verify} s3 cp README.md s3://first/")?;
+        writeln!(out, "  aws{no_verify} s3 ls s3://first")?;
     }
-    println!();
-    if config.unlock == UnlockSource::Generated {
-        eprintln!(
-            "warning: the key that opens this store lies beside its data ({}); for production keep it elsewhere with \
-             --kms-key-file or --kms-passphrase-file, or use an external KMS",
-            config.data_dir.join("kms/unlock.key").display()
-        );
-    }
+    writeln!(out)?;
+    out.flush()
 }

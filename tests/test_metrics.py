@@ -1,0 +1,128 @@
+"""What a Prometheus server reads: the figures that operators set alarms on are there, named, explained, and move."""
+
+import re
+
+import pytest
+
+from content import KIB, MIB, data, read
+from people import admin
+from sigv4 import sse_c
+
+pytestmark = pytest.mark.ours
+
+# After the traffic of `busy`: name, type, labels, and what the figure has at least.
+SERIES = [
+    ("strongroom_s3_requests_total", "counter", {"operation": "PutObject", "status": "2xx"}, 4),
+    ("strongroom_s3_requests_total", "counter", {"operation": "GetObject", "status": "4xx"}, 1),
+    ("strongroom_s3_request_seconds", "histogram", {"operation": "PutObject"}, 4),
+    ("strongroom_s3_first_byte_seconds", "histogram", {"operation": "GetObject"}, 4),
+    ("strongroom_s3_errors_total", "counter", {"operation": "GetObject", "code": "NoSuchKey"}, 1),
+    ("strongroom_s3_received_bytes_total", "counter", {}, MIB),
+    ("strongroom_s3_sent_bytes_total", "counter", {}, MIB),
+    ("strongroom_s3_connections_total", "counter", {}, 1),
+    ("strongroom_s3_connections_open", "gauge", {}, 1),
+    ("strongroom_objects_operations_total", "counter", {"outcome": "ok"}, 8),
+    ("strongroom_objects_written_total", "counter", {"sse": "s3", "place": "inline"}, 1),
+    ("strongroom_objects_written_total", "counter", {"sse": "s3", "place": "blob"}, 1),
+    ("strongroom_objects_written_total", "counter", {"sse": "kms"}, 1),
+    ("strongroom_objects_written_total", "counter", {"sse": "customer"}, 1),
+    ("strongroom_objects_sealed_bytes_total", "counter", {}, MIB),
+    ("strongroom_objects_opened_bytes_total", "counter", {}, MIB),
+    ("strongroom_objects_sse_errors_total", "counter", {"sse": "customer"}, 1),
+    ("strongroom_blobs_written_bytes_total", "counter", {}, MIB),
+    ("strongroom_blobs_read_bytes_total", "counter", {}, MIB),
+    ("strongroom_blobs_sync_seconds", "histogram", {}, 1),
+    ("strongroom_kms_calls_total", "counter", {"provider": "local"}, 1),
+    ("strongroom_kms_call_seconds", "histogram", {"provider": "local"}, 1),
+    ("strongroom_kms_errors_total", "counter", {"provider": "local"}, 1),
+    ("strongroom_kms_cache_hits_total", "counter", {}, 1),
+    ("strongroom_kms_cache_misses_total", "counter", {}, 1),
+    ("strongroom_kms_keys", "gauge", {"provider": "local", "state": "enabled"}, 1),
+    ("strongroom_store_commits_total", "counter", {"outcome": "applied"}, 5),
+    ("strongroom_store_commit_seconds", "histogram", {}, 5),
+    ("strongroom_store_poisoned", "gauge", {}, 0),
+    ("strongroom_log_appends_total", "counter", {}, 5),
+    ("strongroom_log_appended_bytes_total", "counter", {}, KIB),
+    ("strongroom_log_fsyncs_total", "counter", {}, 1),
+    ("strongroom_log_fsync_seconds", "histogram", {}, 1),
+    ("strongroom_log_commands_per_fsync", "histogram", {}, 1),
+    ("strongroom_log_bytes", "gauge", {}, 100),
+    ("strongroom_log_segments", "gauge", {}, 1),
+    ("strongroom_pages_written_total", "counter", {}, 1),
+    ("strongroom_pages_tags_cache_hits_total", "counter", {}, 1),
+    ("strongroom_pages_tags_cache_misses_total", "counter", {}, 0),
+    ("strongroom_pages_read_total", "counter", {}, 0),
+    ("strongroom_checkpoints_total", "counter", {"outcome": "ok"}, 1),
+    ("strongroom_checkpoint_seconds", "histogram", {}, 1),
+    ("strongroom_groups", "gauge", {}, 2),
+    ("strongroom_keys", "gauge", {"state": "active"}, 2),
+    ("strongroom_api_requests_total", "counter", {"route": "/health/ready", "status": "200"}, 1),
+    ("strongroom_ready", "gauge", {"check": "kms"}, 1),
+    ("strongroom_ready", "gauge", {"check": "store"}, 1),
+    ("strongroom_process_resident_bytes", "gauge", {}, MIB),
+    ("strongroom_process_open_files", "gauge", {}, 5),
+    ("strongroom_build_info", "gauge", {}, 1),
+]
+
+
+@pytest.fixture(scope="module")
+def busy(workspace):
+    """The text of /metrics after some of everything."""
+    import harness
+
+    server = harness.Server(workspace / "metrics", arguments=["--sse-c-over-http"]).start()
+    s3 = server.client()
+    try:
+        s3.create_bucket(Bucket="busy")
+        s3.put_object(Bucket="busy", Key="small", Body=data(100))
+        s3.put_object(Bucket="busy", Key="large", Body=data(MIB))
+        s3.put_object(Bucket="busy", Key="kms", Body=data(100 * KIB), ServerSideEncryption="aws:kms")
+        s3.put_object(Bucket="busy", Key="customer", Body=b"x", **sse_c(bytes(32)))
+        for key in ("small", "large", "kms", "kms"):
+            read(s3.get_object(Bucket="busy", Key=key))
+        for wrong in ({"Key": "missing"}, {"Key": "customer", **sse_c(b"k" * 32)}):
+            with pytest.raises(s3.exceptions.ClientError):
+                s3.get_object(Bucket="busy", **wrong)
+        with pytest.raises(s3.exceptions.ClientError):
+            s3.put_object(
+                Bucket="busy", Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId="no-such-key"
+            )
+        admin(server, "checkpoint")
+        s3.head_bucket(Bucket="busy")
+        yield server.api("/metrics")[1]
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def figure(text, name, kind, labels):
+    """The sum of the series of a metric that carry these labels; of a histogram, how many values it has."""
+    name = f"{name}_count" if kind == "histogram" else name
+    found = [
+        float(line.rsplit(" ", 1)[1])
+        for line in text.splitlines()
+        if re.match(rf"{name}(\{{|\s)", line) and all(f'{key}="{value}"' in line for key, value in labels.items())
+    ]
+    assert found, f"there is no {name} with {labels}"
+    return sum(found)
+
+
+@pytest.mark.parametrize("name, kind, labels, least", SERIES, ids=lambda value: str(value).removeprefix("strongroom_"))
+def test_a_figure_is_there_with_its_help_and_unit(busy, name, kind, labels, least):
+    helped = re.search(rf"^# HELP {name} (.+)$", busy, re.MULTILINE)
+    assert helped and len(helped.group(1)) > 10
+    assert re.search(rf"^# TYPE {name} {kind}$", busy, re.MULTILINE)
+    assert name.endswith("_total") == (kind == "counter")
+    assert figure(busy, name, kind, labels) >= least
+
+
+def test_bytes_and_seconds_are_of_the_size_that_their_unit_says(busy):
+    sealed = figure(busy, "strongroom_objects_sealed_bytes_total", "counter", {})
+    assert MIB + 100 * KIB <= sealed < 2 * MIB
+    spent = re.search(r'^strongroom_s3_request_seconds_sum\{operation="PutObject"\} (\S+)$', busy, re.MULTILINE)
+    assert 0 < float(spent.group(1)) < 60
+    assert figure(busy, "strongroom_store_poisoned", "gauge", {}) == 0
+
+
+def test_no_figure_names_what_a_client_named(busy):
+    assert "busy" not in busy and "customer-key" not in busy and "no-such-key" not in busy
