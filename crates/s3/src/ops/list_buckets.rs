@@ -37,17 +37,15 @@ pub(crate) async fn run(call: Call, input: ListBucketsInput) -> Answer<ListBucke
     };
     let mut buckets: Vec<BucketInfo> = Vec::new();
     // All buckets are here.
-    let elsewhere = input.bucket_region.is_some_and(|region| region != call.region());
+    let mut more = input.bucket_region.is_none_or(|region| region == call.region());
     // Without a limit all buckets are listed, as AWS does for clients that know no pages.
-    while !elsewhere {
+    while more {
         let page = asked.map_or(PAGE_MAX, |count| count - u32::try_from(buckets.len()).unwrap_or(count));
         let listing = call.objects().list_buckets(&prefix, after.as_deref(), page).await?;
         buckets.extend(listing.buckets.into_iter().filter(seen));
         after = listing.next;
         let full = asked.is_some_and(|count| buckets.len() >= count as usize);
-        if after.is_none() || full {
-            break;
-        }
+        more = after.is_some() && !full;
     }
     if !all && buckets.is_empty() {
         call.authorise("s3:ListAllMyBuckets", Resource::Service)?;

@@ -108,7 +108,7 @@ fn commands(bytes: &[u8]) -> bool {
 }
 
 fn file_seeds() -> Vec<Vec<u8>> {
-    let items: [&[u8]; 3] = [b"\x16\0\0\000000001/0000000a/00ff", &[9; 8], &[7; MAC_LEN]];
+    let items: [&[u8]; 3] = [b"\x16\x00\x00\x0000000001/0000000a/00ff", &[9; 8], &[7; MAC_LEN]];
     vec![chunk_of(Kind::Files, &items)]
 }
 

@@ -21,12 +21,12 @@ pub(super) enum RoleEnded {
 pub(super) struct Roles(JoinSet<(&'static str, Result<(), RoleEnded>)>);
 
 impl Roles {
-    pub(super) fn start<E: Into<Failure>>(
+    pub(super) fn start<E>(
         &mut self,
         role: &'static str,
         work: impl Future<Output = Result<(), E>> + Send + 'static,
     ) where
-        E: Send + 'static,
+        E: Into<Failure> + Send + 'static,
     {
         self.0.spawn(async move {
             // A task inside, so that a panic keeps its name.

@@ -55,7 +55,7 @@ impl Three {
         shared.create_dir_all(&folder).unwrap();
         for turn in 0..3 {
             fill(&store, group, 400 * (turn + 1), 1000);
-            disk.put(&folder.join(format!("{turn:02x}")), Some(vec![turn as u8; 5000]));
+            disk.put(&folder.join(format!("{turn:02x}")), Some(turn.to_be_bytes().repeat(1250)));
             store.commit_blocking(put(group, &format!("files/{turn:02x}"), "1")).unwrap();
             if turn > 0 {
                 let gone = format!("files/{:02x}", turn - 1);
