@@ -286,12 +286,12 @@ def strangers(folder):
     return [str(path) for path in files(folder) if not any(re.fullmatch(one, str(path)) for one in LAYOUT)]
 
 
-def readable(content):
+def readable(content, least=0.95):
     """The first stretch of a file that a packer makes smaller, as it does with anything but ciphertext and holes."""
     for at in range(0, len(content), 64 * KIB):
         # Holes and space written ahead are zeros; no ciphertext has as many in a row.
         stretch = re.sub(rb"\0{16,}", b"", content[at : at + 64 * KIB])
-        if len(stretch) >= 4 * KIB and len(zlib.compress(stretch, 9)) < 0.95 * len(stretch):
+        if len(stretch) >= 4 * KIB and len(zlib.compress(stretch, 9)) < least * len(stretch):
             return f"{len(stretch)} bytes at {at}"
     return None
 
@@ -305,7 +305,8 @@ def test_every_file_is_one_that_the_specification_lists(image):
 
 def test_every_file_but_the_format_is_ciphertext(image):
     for path in files(image.folder):
-        told = readable((image.folder / path).read_bytes())
+        # The log's frames have headers that are read without keys, and many frames are small (docs/spec/log.md).
+        told = readable((image.folder / path).read_bytes(), 0.8 if path.parts[0] == "log" else 0.95)
         assert told is None, f"{path} can be packed: {told}"
 
 
