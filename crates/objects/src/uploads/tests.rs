@@ -29,7 +29,7 @@ fn put_rows(fixture: &Fixture, upload: UploadId) -> Vec<CompletedPart> {
         writes.push(Write::Put { key: rows::part_key(&upload, number), value: row.encode() });
         writes.push(Write::Put { key: rows::owner_key(&blob), value: rows::PRESENT.to_vec() });
         let part = PartNumber::new(u32::from(number)).unwrap();
-        parts.push(CompletedPart { part, etag: etag.to_string(), checksum: None });
+        parts.push(CompletedPart { part, etag: etag.to_string(), checksum: Some(checksum.clone()) });
     }
     for writes in writes.chunks(4000) {
         let command = Command { group: at.group, checks: Vec::new(), writes: writes.to_vec() };
