@@ -21,6 +21,8 @@ pub(crate) enum Problem {
     Missing { what: &'static str, hint: &'static str },
     /// There is no such step.
     NoStep { name: String },
+    /// Measured values that are not what they have to be, after the table was shown.
+    Missed { rows: Vec<String> },
     /// Tests failed, or none ran.
     Tests { passed: u64, failed: u64 },
 }
@@ -35,6 +37,7 @@ impl fmt::Display for Problem {
             Self::Broken { rule, count } => write!(f, "{rule}: {count} broken"),
             Self::Missing { what, hint } => write!(f, "{what} was not found; {hint}"),
             Self::NoStep { name } => write!(f, "there is no step {name:?}; `--list` names them"),
+            Self::Missed { rows } => write!(f, "{} missed: {}", rows.len(), rows.join("; ")),
             Self::Tests { passed: 0, failed: 0 } => f.write_str("no test ran"),
             Self::Tests { failed, .. } => write!(f, "{failed} failed"),
         }

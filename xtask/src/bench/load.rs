@@ -14,7 +14,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1;
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rusty_s3::actions::HeadBucket;
+use rusty_s3::actions::{CreateMultipartUpload, HeadBucket};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use tokio::net::TcpStream;
 
@@ -27,6 +27,8 @@ pub(super) const SECRET_KEY: &str = "only-for-measuring-0123456789abcdefghijk";
 const SSE: (&str, &str) = ("x-amz-server-side-encryption", "AES256");
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const BLOCK: usize = 1 << 20;
+/// How much of an answer is kept: an error, or the id of an upload.
+const SAID_LEN_MAX: usize = 4096;
 
 /// Where requests go.
 #[derive(Debug, Clone)]
@@ -43,8 +45,19 @@ pub(super) struct Signed {
     uri: Uri,
     host: String,
     body_bytes: u64,
+    /// What the body is, if it matters.
+    body: Option<Bytes>,
     sse: bool,
     range: Option<String>,
+}
+
+/// An answer that somebody reads, and not only counts.
+struct Answer {
+    etag: String,
+    /// The beginning of the body.
+    text: String,
+    /// Of both bodies.
+    bytes: u64,
 }
 
 /// How long a run lasts.
@@ -120,7 +133,7 @@ impl Endpoint {
     fn signed(&self, method: Method, url: &str, body_bytes: u64, sse: bool) -> Result<Signed, Problem> {
         let uri =
             url.parse().map_err(|_| Problem::Unreadable { what: "a signed URL", reason: url.to_owned() })?;
-        Ok(Signed { method, uri, host: self.address.to_string(), body_bytes, sse, range: None })
+        Ok(Signed { method, uri, host: self.address.to_string(), body_bytes, body: None, sse, range: None })
     }
 
     pub(super) fn create_bucket(&self) -> Result<Signed, Problem> {
@@ -155,6 +168,70 @@ impl Endpoint {
         Ok(Signed { range: Some(format!("bytes={first}-{last}")), ..self.get(key)? })
     }
 
+    /// Uploads an object in so many parts, some of them at once.
+    pub(super) fn upload_in_parts(
+        &self,
+        key: &str,
+        part_bytes: u64,
+        parts: u16,
+        connections: usize,
+    ) -> Result<(), Problem> {
+        runtime()?.block_on(self.drive_parts(key, part_bytes, parts, connections))
+    }
+
+    async fn drive_parts(
+        &self,
+        key: &str,
+        part_bytes: u64,
+        parts: u16,
+        connections: usize,
+    ) -> Result<(), Problem> {
+        let credentials = Some(&self.credentials);
+        let create = self.bucket.create_multipart_upload(credentials, key);
+        let create = self.signed(Method::POST, create.sign(DAY).as_str(), 0, false)?;
+        let answer = Connection::open(self.address).await?.ask(&create).await?;
+        let created = CreateMultipartUpload::parse_response(&answer.text).map_err(|error| {
+            Problem::Unreadable { what: "the id of an upload", reason: error.to_string() }
+        })?;
+        let upload = created.upload_id();
+        let requests = (1..=parts).map(|number| {
+            let part = self.bucket.upload_part(credentials, key, number, upload);
+            self.signed(Method::PUT, part.sign(DAY).as_str(), part_bytes, false)
+        });
+        let requests: Arc<[Signed]> = requests.collect::<Result<Vec<_>, _>>()?.into();
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = Vec::with_capacity(connections);
+        for _ in 0..connections {
+            let (requests, next, address) = (Arc::clone(&requests), Arc::clone(&next), self.address);
+            tasks.push(tokio::spawn(async move {
+                let mut connection = Connection::open(address).await?;
+                let mut tags = Vec::new();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(request) = requests.get(at) else { return Ok::<_, Problem>(tags) };
+                    tags.push((at, connection.ask(request).await?.etag));
+                }
+            }));
+        }
+        let mut tags = Vec::new();
+        for task in tasks {
+            tags.extend(task.await.map_err(|error| refused("a client task", &error))??);
+        }
+        tags.sort();
+        let tags: Vec<_> = tags.iter().map(|(_, tag)| tag.as_str()).collect();
+        let complete = self.bucket.complete_multipart_upload(credentials, key, upload, tags.iter().copied());
+        let mut request = self.signed(Method::POST, complete.sign(DAY).as_str(), 0, false)?;
+        let body = Bytes::from(complete.body());
+        (request.body_bytes, request.body) = (body.len() as u64, Some(body));
+        let answer = Connection::open(self.address).await?.ask(&request).await?;
+        // A completion may fail after its answer began.
+        if answer.text.contains("CompleteMultipartUploadResult") {
+            Ok(())
+        } else {
+            Err(Problem::Failed { what: format!("completing an upload ({})", answer.text) })
+        }
+    }
+
     /// Sends the requests in turn over so many connections until it is time to stop.
     pub(super) fn run(
         &self,
@@ -162,11 +239,7 @@ impl Endpoint {
         connections: usize,
         until: Until,
     ) -> Result<Measured, Problem> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|source| Problem::Start { program: "the load generator".to_owned(), source })?;
-        runtime.block_on(self.drive(Arc::from(requests), connections, until))
+        runtime()?.block_on(self.drive(Arc::from(requests), connections, until))
     }
 
     async fn drive(
@@ -212,6 +285,13 @@ impl Endpoint {
     }
 }
 
+fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Problem::Start { program: "the load generator".to_owned(), source })
+}
+
 struct Connection(http1::SendRequest<Repeat>);
 
 impl Connection {
@@ -226,6 +306,10 @@ impl Connection {
 
     /// Sends one request and reads its reply to the end; returns the bytes of both bodies.
     async fn send(&mut self, signed: &Signed) -> Result<u64, Problem> {
+        self.ask(signed).await.map(|answer| answer.bytes)
+    }
+
+    async fn ask(&mut self, signed: &Signed) -> Result<Answer, Problem> {
         let target = signed.uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::builder().method(&signed.method).uri(target).header("host", &signed.host);
         if signed.sse {
@@ -235,12 +319,13 @@ impl Connection {
             request = request.header("range", range);
         }
         let request = request
-            .body(Repeat::new(signed.body_bytes))
+            .body(signed.body.clone().map_or_else(|| Repeat::new(signed.body_bytes), Repeat::once))
             .map_err(|error| refused("making a request", &error))?;
         self.0.ready().await.map_err(|error| refused("waiting for the connection", &error))?;
         let reply =
             self.0.send_request(request).await.map_err(|error| refused("sending a request", &error))?;
         let status = reply.status();
+        let etag = reply.headers().get("etag").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
         let mut body = reply.into_body();
         let mut received = 0_u64;
         let mut said = Vec::new();
@@ -248,16 +333,15 @@ impl Connection {
             let frame = frame.map_err(|error| refused("reading a reply", &error))?;
             if let Some(data) = frame.data_ref() {
                 received += data.len() as u64;
-                if !status.is_success() {
-                    said.extend_from_slice(data);
-                }
+                let room = SAID_LEN_MAX.saturating_sub(said.len());
+                said.extend_from_slice(&data[..room.min(data.len())]);
             }
         }
+        let text = String::from_utf8_lossy(&said).into_owned();
         if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT {
-            return Ok(signed.body_bytes + received);
+            return Ok(Answer { etag, text, bytes: signed.body_bytes + received });
         }
-        let what =
-            format!("{} {} ({status}: {})", signed.method, signed.uri.path(), String::from_utf8_lossy(&said));
+        let what = format!("{} {} ({status}: {text})", signed.method, signed.uri.path());
         Err(Problem::Failed { what })
     }
 }
@@ -273,6 +357,11 @@ struct Repeat {
 }
 
 impl Repeat {
+    /// This content, which is no longer than a block.
+    fn once(content: Bytes) -> Self {
+        Self { left: content.len() as u64, block: content }
+    }
+
     fn new(length: u64) -> Self {
         static BLOCKS: std::sync::OnceLock<Bytes> = std::sync::OnceLock::new();
         Self { block: BLOCKS.get_or_init(noise).clone(), left: length }

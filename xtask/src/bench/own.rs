@@ -14,6 +14,10 @@ use crate::process;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+/// As long as the parts of common clients, or longer.
+const PART: u64 = 64 * MIB;
+const PARTS_AT_ONCE: usize = 4;
+const UPLOADS_AT_ONCE: usize = 8;
 const CHUNK: f64 = 64.0 * 1024.0 + 16.0;
 
 /// Prints the table of every promise about speed, memory and disk traffic.
@@ -28,16 +32,14 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
         println!("building the same without sealing");
         rows.extend(sealing(options, &sealed, &build(true)?)?);
     }
-    if options.wants("memory") {
-        rows.extend(memory(&sealed)?);
-    }
+    rows.extend(memory(options, &sealed)?);
     if options.wants("range") {
         rows.push(range(&sealed)?);
     }
     if options.wants("fsync") {
         rows.push(fsyncs(options, &sealed)?);
     }
-    table::show("own", "other", &rows).map(drop)
+    table::show("own", "other", &rows)
 }
 
 /// The binary that users get, or the one whose suite does nothing, which only this build can make.
@@ -197,11 +199,15 @@ fn sealing(options: &Options, sealed: &Path, unsealed: &Path) -> Result<Vec<Row>
     Ok(rows)
 }
 
-/// Highest resident memory of a fresh server after one upload and one download of this size.
-fn peak_mib(binary: &Path, size: u64) -> Result<f64, Problem> {
+/// Highest resident memory of a fresh server after `upload` put an object `k` of this size there and it was read once.
+fn peak_mib(
+    binary: &Path,
+    size: u64,
+    upload: impl FnOnce(&Endpoint) -> Result<(), Problem>,
+) -> Result<f64, Problem> {
     let server = Served::ours(binary)?;
     let endpoint = server.bucket("bench")?;
-    endpoint.run(&[endpoint.put("k", size)?], 1, Until::Requests(1))?;
+    upload(&endpoint)?;
     let got = endpoint.run(&[endpoint.get("k")?], 1, Until::Requests(1))?;
     if got.body_bytes != size {
         return Err(Problem::Failed { what: format!("reading {size} bytes back ({} came)", got.body_bytes) });
@@ -209,22 +215,55 @@ fn peak_mib(binary: &Path, size: u64) -> Result<f64, Problem> {
     server.memory_mib("VmHWM")
 }
 
-fn memory(binary: &Path) -> Result<Vec<Row>, Problem> {
-    println!("measuring memory for 64 MiB and 4 GiB");
-    let small = peak_mib(binary, 64 * MIB)?;
-    let large = peak_mib(binary, 4 * GIB)?;
+/// One request.
+fn peak_of_put(binary: &Path, size: u64) -> Result<f64, Problem> {
+    peak_mib(binary, size, |endpoint| {
+        endpoint.run(&[endpoint.put("k", size)?], 1, Until::Requests(1)).map(drop)
+    })
+}
+
+/// The same in parts, as clients send large objects.
+fn peak_of_parts(binary: &Path, size: u64) -> Result<f64, Problem> {
+    let parts = u16::try_from(size / PART).expect("a benchmark's object has few parts");
+    peak_mib(binary, size, |endpoint| endpoint.upload_in_parts("k", PART, parts, PARTS_AT_ONCE))
+}
+
+/// Several uploads at the same time, each in one request.
+fn peak_of_parallel(binary: &Path, size: u64) -> Result<f64, Problem> {
+    peak_mib(binary, size, |endpoint| {
+        let puts = (1..UPLOADS_AT_ONCE).map(|n| endpoint.put(&format!("other {n}"), size));
+        let puts = std::iter::once(endpoint.put("k", size)).chain(puts).collect::<Result<Vec<_>, _>>()?;
+        endpoint.run(&puts, UPLOADS_AT_ONCE, Until::Requests(UPLOADS_AT_ONCE)).map(drop)
+    })
+}
+
+fn memory(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     let shown = |mib: f64| format!("{mib:.0} MiB");
-    Ok(vec![
-        Row::new("peak memory: 4 GiB object", shown(large), "", large, "MiB", Target::AtMost(256.0)),
-        Row::new(
+    let below = |name: &str, mib: f64| Row::new(name, shown(mib), "", mib, "MiB", Target::AtMost(256.0));
+    let mut rows = Vec::new();
+    if options.wants("peak memory: 4 GiB object") || options.wants("peak memory: 4 GiB - 64 MiB object") {
+        println!("measuring memory for 64 MiB and 4 GiB");
+        let (small, large) = (peak_of_put(binary, 64 * MIB)?, peak_of_put(binary, 4 * GIB)?);
+        rows.push(below("peak memory: 4 GiB object", large));
+        rows.push(Row::new(
             "peak memory: 4 GiB - 64 MiB object",
             shown(large),
             shown(small),
             large - small,
             "MiB",
             Target::AtMost(64.0),
-        ),
-    ])
+        ));
+    }
+    if options.wants("peak memory: 4 GiB in parts") {
+        println!("measuring memory for 4 GiB in parts of {} MiB, {PARTS_AT_ONCE} at once", PART / MIB);
+        rows.push(below("peak memory: 4 GiB in parts", peak_of_parts(binary, 4 * GIB)?));
+    }
+    let parallel = format!("peak memory: {UPLOADS_AT_ONCE} parallel uploads");
+    if options.wants(&parallel) {
+        println!("measuring memory for {UPLOADS_AT_ONCE} uploads of 256 MiB at once");
+        rows.push(below(&parallel, peak_of_parallel(binary, 256 * MIB)?));
+    }
+    Ok(rows)
 }
 
 /// Bytes read from blobs for a small range of a large object.

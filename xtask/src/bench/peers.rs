@@ -79,7 +79,7 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
         "x",
         Target::None,
     ));
-    table::show("peers", "SeaweedFS", &rows).map(drop)
+    table::show("peers", "SeaweedFS", &rows)
 }
 
 fn sample(server: &Served, endpoint: &Endpoint, case: &Case) -> Result<Sample, Problem> {

@@ -43,7 +43,7 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
     if options.wants("LIST") {
         rows.extend(listings(options, &binary)?);
     }
-    table::show("s3", "other", &rows).map(drop)
+    table::show("s3", "other", &rows)
 }
 
 /// Answers a second and processor time of the server for one of them.

@@ -21,7 +21,7 @@ pub(super) fn run(options: &Options) -> Result<(), Problem> {
     rows.extend(reads::run(options, &programs)?);
     rows.extend(resting::run(options, &programs)?);
     rows.extend(resealing::run(options, &programs)?);
-    table::show("store", "other", &rows).map(drop)
+    table::show("store", "other", &rows)
 }
 
 /// All four contenders, with the same rows in them.

@@ -63,8 +63,8 @@ impl Row {
     }
 }
 
-/// Prints the table, keeps it under `target/bench/NAME.json`, and says whether every target was met.
-pub(super) fn show(name: &str, other: &str, rows: &[Row]) -> Result<bool, Problem> {
+/// Prints the table and keeps it under `target/bench/NAME.json`. A target that was missed is a failure, which names it.
+pub(super) fn show(name: &str, other: &str, rows: &[Row]) -> Result<(), Problem> {
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
     println!("\n{:width$}  {:>20}  {:>20}  {:>14}  {:>9}", "", "ours", other, "", "target");
     for row in rows {
@@ -85,7 +85,17 @@ pub(super) fn show(name: &str, other: &str, rows: &[Row]) -> Result<bool, Proble
         .map_err(|error| Problem::Unreadable { what: "the table", reason: error.to_string() })?;
     fs::write(&path, text).map_err(Problem::file(&path))?;
     println!("\nkept in {}", path.display());
-    Ok(rows.iter().all(|row| row.met != Some(false)))
+    judge(rows)
+}
+
+fn judge(rows: &[Row]) -> Result<(), Problem> {
+    let missed = |row: &&Row| row.met == Some(false);
+    let missed: Vec<_> = rows
+        .iter()
+        .filter(missed)
+        .map(|row| format!("{} ({:.2} {}, wanted {})", row.name, row.value, row.unit, row.wanted()))
+        .collect();
+    if missed.is_empty() { Ok(()) } else { Err(Problem::Missed { rows: missed }) }
 }
 
 /// The middle of the values; the mean of the two middle ones if their number is even.
@@ -107,6 +117,16 @@ mod tests {
     fn the_median_is_the_middle() {
         assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn a_missed_target_fails_by_name_and_what_is_not_judged_does_not() {
+        let row = |name: &str, value: f64, target: Target| Row::new(name, "", "", value, "x", target);
+        let met = [row("met", 2.0, Target::AtLeast(1.0)), row("shown", 9.0, Target::None)];
+        assert!(judge(&met).is_ok());
+        let [met, shown] = met;
+        let missed = judge(&[met, row("slow", 0.5, Target::AtLeast(0.9)), shown]).unwrap_err();
+        assert_eq!(missed.to_string(), "1 missed: slow (0.50 x, wanted >= 0.9)");
     }
 
     #[test]
