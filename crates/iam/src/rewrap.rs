@@ -40,6 +40,13 @@ struct OldRow {
     new: Vec<u8>,
 }
 
+/// Some of them.
+struct Found {
+    rows: Vec<OldRow>,
+    /// The last row that was looked at, if others may follow.
+    last: Option<Vec<u8>>,
+}
+
 /// What a pass came to.
 #[derive(Default)]
 struct Pass {
@@ -77,30 +84,49 @@ impl KeyUser for StoredSecrets {
 impl Inner {
     fn pass(&self, pace: &mut dyn FnMut(u64) -> bool) -> Result<Pass, IamError> {
         let (active, _) = self.store.group_key(GroupId::SYSTEM)?;
-        let reading = self.store.read(GroupId::SYSTEM)?;
         let mut pass = Pass::default();
-        let mut batch = Vec::new();
-        let after_keys = [rows::KEY.as_bytes(), &[0xff]].concat();
-        let keys = reading.range(Bound::Included(rows::KEY.as_bytes()), Bound::Excluded(&after_keys))?;
-        let alone = [ROOT_ROW, rows::SESSION_KEY].into_iter().filter_map(|key| {
+        let mut after = None;
+        loop {
+            let found = self.old_rows(after.as_deref(), active, &mut pass)?;
+            let last = found.last;
+            if !self.replace(&found.rows, &mut pass, pace)? {
+                return Ok(pass);
+            }
+            match last {
+                Some(last) => after = Some(last),
+                None => return Ok(pass),
+            }
+        }
+    }
+
+    /// The next rows under an older key, from the first on or after a key. What was read is let go before anything is
+    /// written: pages that failed for lack of space are made again only when nobody reads the old ones, and the commands
+    /// of this group wait for that.
+    fn old_rows(&self, after: Option<&[u8]>, active: u32, pass: &mut Pass) -> Result<Found, IamError> {
+        let reading = self.store.read(GroupId::SYSTEM)?;
+        let alone: &[&[u8]] = if after.is_none() { &[ROOT_ROW, rows::SESSION_KEY] } else { &[] };
+        let alone = alone.iter().filter_map(|key| {
             reading.get(key).map(|value| value.map(|value| (key.to_vec(), value))).transpose()
         });
-        for row in alone.chain(keys) {
+        let start = after.map_or(Bound::Included(rows::KEY.as_bytes()), Bound::Excluded);
+        let end = [rows::KEY.as_bytes(), &[0xff]].concat();
+        let mut found = Found { rows: Vec::new(), last: None };
+        for row in alone.chain(reading.range(start, Bound::Excluded(&end))?) {
             let (key, value) = row?;
             match self.sealed_anew(&key, &value, active) {
                 Ok(None) => {}
-                Ok(Some(new)) => batch.push(OldRow { key, old: value.to_vec(), new }),
+                Ok(Some(new)) => found.rows.push(OldRow { key: key.clone(), old: value.to_vec(), new }),
                 Err(error @ (IamError::Damaged { .. } | IamError::TooNew { .. })) => {
-                    pass.damaged = pass.damaged.or(Some(error));
+                    pass.damaged = pass.damaged.take().or(Some(error));
                 }
                 Err(error) => return Err(error),
             }
-            if batch.len() == BATCH && !self.flush(&mut batch, &mut pass, pace)? {
-                return Ok(pass);
+            if found.rows.len() == BATCH {
+                found.last = Some(key);
+                break;
             }
         }
-        self.flush(&mut batch, &mut pass, pace)?;
-        Ok(pass)
+        Ok(found)
     }
 
     /// The value under the active key; `None` if it is already.
@@ -131,20 +157,19 @@ impl Inner {
 
     /// Puts the rows in their place, together or else one by one: a row that somebody changed meanwhile stays as that one left it.
     /// Says whether to go on.
-    fn flush(
+    fn replace(
         &self,
-        batch: &mut Vec<OldRow>,
+        rows: &[OldRow],
         pass: &mut Pass,
         pace: &mut dyn FnMut(u64) -> bool,
     ) -> Result<bool, IamError> {
-        let rows = std::mem::take(batch);
         if rows.is_empty() {
             return Ok(true);
         }
         pass.found += rows.len();
-        let mut written = self.commit(&rows)?;
+        let mut written = self.commit(rows)?;
         if written == 0 {
-            for row in &rows {
+            for row in rows {
                 written += self.commit(std::slice::from_ref(row))?;
             }
         }

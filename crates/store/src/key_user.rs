@@ -12,7 +12,8 @@ pub trait KeyUser: Send + Sync + fmt::Debug {
     /// Wraps the values in rows of `group` anew that a key other than `active` wraps, by commands.
     ///
     /// Done means that none is left and that none will come: that nobody any more has in hand what an older key wrapped,
-    /// to commit or to open it. Blocks, and may be cut short and called again at any time. `pace` is called often, with
+    /// to commit or to open it. No [`Reading`](crate::Reading) of the group is held while a command of it is waited for: pages that
+    /// failed are made again when nobody reads them any more, and commands of the system group wait for that. Blocks, and may be cut short and called again at any time. `pace` is called often, with
     /// the bytes written since it was called last; it sleeps as long as the rate wants, and says whether to go on.
     ///
     /// # Errors

@@ -123,7 +123,8 @@ impl Store {
     }
 
     /// Carries out a command, or refuses it because a check does not hold. Durable and visible when it returns.
-    /// Dropping the future does not take the command back.
+    /// Dropping the future does not take the command back. Who holds a [`Reading`] of the system group does not wait for a
+    /// command of it: where space is lacking the command waits until nobody reads the pages that failed.
     pub async fn commit(&self, command: Command) -> Result<Outcome, CommitError> {
         let what = command.writes.iter().find_map(|write| match write {
             Write::CreateGroup { .. } => Some("the creation of a group"),

@@ -310,6 +310,10 @@ fn by_file(trace: &[String]) -> BTreeMap<&str, Vec<&str>> {
         };
         files.entry(file).or_default().push(call);
     }
+    // The log thread writes the mark and a checkpoint syncs it, neither waiting for the other.
+    if let Some(mark) = files.get_mut("/store/log/mark") {
+        mark.sort_unstable();
+    }
     files
 }
 

@@ -64,10 +64,14 @@ impl KeyUser for User {
     ) -> Result<bool, KeyUserError> {
         let Some(store) = self.store.upgrade() else { return Ok(false) };
         let _turn = self.turn();
-        let reading = store.read(group).map_err(KeyUserError::new)?;
-        let rows = reading.range(Bound::Included(WRAPPED), Bound::Unbounded).map_err(KeyUserError::new)?;
-        for row in rows {
-            let (name, value) = row.map_err(KeyUserError::new)?;
+        let rows = {
+            let reading = store.read(group).map_err(KeyUserError::new)?;
+            let rows =
+                reading.range(Bound::Included(WRAPPED), Bound::Unbounded).map_err(KeyUserError::new)?;
+            let copied = rows.map(|row| row.map(|(name, value)| (name.to_vec(), value.to_vec())));
+            copied.collect::<Result<Vec<_>, _>>().map_err(KeyUserError::new)?
+        };
+        for (name, value) in rows {
             let Some((key_id, stamp, _)) = parts(&name, &value).filter(|(key_id, ..)| *key_id != active)
             else {
                 continue;
@@ -78,8 +82,8 @@ impl KeyUser for User {
             debug_assert_ne!(key_id, active);
             let command = Command {
                 group,
-                checks: vec![Check::Equals { key: name.to_vec(), value: value.to_vec() }],
-                writes: vec![Write::Put { key: name.to_vec(), value: anew }],
+                checks: vec![Check::Equals { key: name.clone(), value: value.clone() }],
+                writes: vec![Write::Put { key: name.clone(), value: anew }],
             };
             match store.commit_blocking(command).map_err(KeyUserError::new)? {
                 Outcome::Applied { .. } => {}
