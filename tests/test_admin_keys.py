@@ -284,6 +284,7 @@ class KilledAt:
         until(attached)
 
 
+# A path is looked for in the first argument, so these are named by what is renamed.
 RENAMES = "rename,renameat,renameat2"
 
 
@@ -291,9 +292,9 @@ RENAMES = "rename,renameat,renameat2"
 @pytest.mark.parametrize(
     "calls, path, made, moved",
     [
-        (RENAMES, "kms/local.kms", False, False),
+        (RENAMES, "kms/local.kms.tmp", False, False),
         ("fsync", "kms", True, False),
-        (RENAMES, "keyring", True, False),
+        (RENAMES, "keyring.new", True, False),
         ("fsync", ".", True, True),
     ],
     ids=["before the KMS has it", "once the KMS has it", "before the keyring has it", "once the keyring has it"],

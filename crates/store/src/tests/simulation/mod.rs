@@ -55,6 +55,16 @@ enum Kind {
     Failing,
 }
 
+impl Kind {
+    fn rolled(dice: &mut Dice) -> Self {
+        match dice.below(10) {
+            0..=4 => Self::Calm,
+            5..=7 => Self::Full,
+            _ => Self::Failing,
+        }
+    }
+}
+
 /// A provider with two root keys, `first` and `second`.
 #[derive(Debug)]
 struct TwoKeys {
@@ -97,19 +107,15 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
     let mut dice = Dice::from_seed(seed);
     let keys = TwoKeys::from_seed(seed);
     let clock = Arc::<SetClock>::default();
-    // One in four has workers that move pages by themselves; in the others the run takes their turns, so that a life does
+    // One in four has workers that move pages by themselves; in the others the run takes their turns, so that a calm life does
     // the same to every file each time. (Between files the log thread's mark may fall one call earlier or later, and then
-    // a crash that was chosen by number comes one call earlier or later too.)
+    // a crash or a failure that was chosen by number comes one call earlier or later too.)
     let exact = seed % 4 != 3;
     let mut disk = SimDisk::from_seed(dice.roll());
     let mut ledger = Ledger::new();
     for life in 0..length.lives {
         let at = |complaint: Complaint| format!("life {life}: {complaint}");
-        let kind = match dice.below(10) {
-            0..=4 => Kind::Calm,
-            5..=7 => Kind::Full,
-            _ => Kind::Failing,
-        };
+        let kind = Kind::rolled(&mut dice);
         let mut options = StoreOptions {
             groups_open_max: 2 + dice.below(2),
             cache_bytes: 1 << 20,
@@ -310,16 +316,20 @@ fn by_file(trace: &[String]) -> BTreeMap<&str, Vec<&str>> {
         };
         files.entry(file).or_default().push(call);
     }
-    // The log thread writes the mark and a checkpoint syncs it, neither waiting for the other.
-    if let Some(mark) = files.get_mut("/store/log/mark") {
-        mark.sort_unstable();
-    }
+    // The log thread writes it when it comes to it, between other threads' calls, and may pass over a place that is outdated.
+    files.remove("/store/log/mark");
     files
 }
 
 #[test]
-fn a_life_without_threads_of_its_own_does_the_same_to_every_file_each_time() {
-    for seed in [1 << 45, (1 << 45) + 1, (1 << 45) + 2, (1 << 45) + 4] {
+fn a_calm_life_without_workers_does_the_same_to_every_file_each_time() {
+    let calm = |seed: &u64| {
+        let mut dice = Dice::from_seed(*seed);
+        // What the disk takes.
+        let _ = dice.roll();
+        seed % 4 != 3 && Kind::rolled(&mut dice) == Kind::Calm
+    };
+    for seed in (1 << 45..).filter(calm).take(4) {
         let trace = || {
             let mut tally = Tally { traces: Some(Vec::new()), ..Tally::default() };
             run(seed, Length { lives: 1, steps: 25 }, &mut tally).unwrap();
