@@ -18,8 +18,17 @@ PAGE = pathlib.Path(__file__).parent.parent / "docs/operations/keys.md"
 
 def blocks():
     """The page's blocks of terminal, each a list of lines."""
-    text = PAGE.read_text()
-    return [found.splitlines() for found in re.findall(r"^```\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
+    found, block, language = [], None, ""
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("```") and block is None:
+            block, language = [], line[3:]
+        elif line == "```":
+            if not language:
+                found.append(block)
+            block = None
+        elif block is not None:
+            block.append(line)
+    return found
 
 
 def steps():
