@@ -38,6 +38,9 @@ pub(crate) enum ToKeeper {
     ChangeRoot { key_id: Option<String>, done: oneshot::Sender<Result<RootKeyChange, RootKeyChangeError>> },
     /// A key may be past a limit, or wrapped by another root key than the rest.
     Check,
+    /// Do now what there was to check since the last time, if checks wait for this.
+    #[cfg(test)]
+    CheckNow { done: oneshot::Sender<()> },
     /// End.
     Stop,
 }
@@ -51,6 +54,17 @@ pub(crate) struct Keeper {
     pub(crate) checkpointer: Sender<ToCheckpoint>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) messages: Receiver<ToKeeper>,
+    #[cfg(test)]
+    pub(crate) waits: std::cell::Cell<Waits>,
+}
+
+/// Checks wait until a test asks for them, and there is one to make.
+#[cfg(test)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    No,
+    ForNothing,
+    ForCheck,
 }
 
 impl Keeper {
@@ -60,6 +74,16 @@ impl Keeper {
             match self.messages.recv_timeout(CHECK_EVERY) {
                 Ok(ToKeeper::Rotate { group, done }) => drop(done.send(self.rotate(group))),
                 Ok(ToKeeper::ChangeRoot { key_id, done }) => drop(done.send(self.change_root(key_id))),
+                #[cfg(test)]
+                Ok(ToKeeper::Check) if self.waits.get() != Waits::No => self.waits.set(Waits::ForCheck),
+                #[cfg(test)]
+                Ok(ToKeeper::CheckNow { done }) => {
+                    if self.waits.get() == Waits::ForCheck {
+                        self.waits.set(Waits::ForNothing);
+                        self.check();
+                    }
+                    let _ = done.send(());
+                }
                 Ok(ToKeeper::Check) | Err(RecvTimeoutError::Timeout) => self.check(),
                 Ok(ToKeeper::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }

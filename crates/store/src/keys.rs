@@ -128,6 +128,12 @@ impl Store {
         self.ask_keeper(|done| ToKeeper::ChangeRoot { key_id, done }).await?
     }
 
+    /// Checks that wait ([`crate::StoreOptions`]) are made by the time that this returns.
+    #[cfg(test)]
+    pub(crate) async fn check_keys_now(&self) -> Result<(), CommitError> {
+        self.ask_keeper(|done| ToKeeper::CheckNow { done }).await
+    }
+
     /// Counts what was sealed under a group key outside of the store: who wraps a value under [`Store::group_key`]
     /// says so.
     pub fn note_key_use(&self, group: GroupId, key_id: u32, seals: u64, bytes: u64) {

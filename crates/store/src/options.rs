@@ -108,6 +108,9 @@ pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     /// When a group key changes by itself.
     pub key_limits: KeyLimits,
+    /// The key thread looks after the keys only when a test asks it to, so that two lives of one seed do the same.
+    #[cfg(test)]
+    pub(crate) keys_wait: bool,
 }
 
 impl StoreOptions {
@@ -125,6 +128,8 @@ impl StoreOptions {
             disk: Arc::new(OsDisk),
             clock: Arc::new(SystemClock),
             key_limits: KeyLimits::default(),
+            #[cfg(test)]
+            keys_wait: false,
         }
     }
 }

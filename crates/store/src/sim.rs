@@ -29,6 +29,7 @@ mod files;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use self::disk::World;
 use self::files::Files;
@@ -248,14 +249,14 @@ impl SimDisk {
         self.world().held = true;
     }
 
-    /// Whether a call waits.
-    pub fn is_waited_for(&self) -> bool {
-        self.waiting() > 0
+    /// Whether a call of a thread of this name waits.
+    pub fn is_waited_for_by(&self, thread: &str) -> bool {
+        self.world().waiting.iter().any(|name| name == thread)
     }
 
     /// How many calls wait.
-    pub fn waiting(&self) -> u32 {
-        self.world().waiting
+    pub fn waiting(&self) -> usize {
+        self.world().waiting.len()
     }
 
     /// Ends [`Self::hold`].
@@ -345,9 +346,12 @@ impl SimDisk {
     fn turn(&self) -> MutexGuard<'_, World> {
         let mut world = self.world();
         if world.held {
-            world.waiting += 1;
+            let thread = thread::current();
+            let name = thread.name().unwrap_or_default();
+            world.waiting.push(name.to_owned());
             world = self.0.turned.wait_while(world, |w| w.held).unwrap_or_else(PoisonError::into_inner);
-            world.waiting -= 1;
+            let at = world.waiting.iter().position(|waiting| waiting == name);
+            world.waiting.swap_remove(at.expect("it was put there before waiting"));
         }
         world
     }

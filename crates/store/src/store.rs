@@ -14,6 +14,8 @@ use crate::commit::{Applier, ApplyThread, Entrance, Logger, Making, SharedApplie
 use crate::directory::{Directory, io_error, is_no_space};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
+#[cfg(test)]
+use crate::keeper::Waits;
 use crate::keeper::{Keeper, ToKeeper};
 use crate::keyring::FreshKey;
 use crate::log::Pin;
@@ -411,6 +413,8 @@ impl Handle {
             checkpointer: to_checkpoint.clone(),
             clock: Arc::clone(&options.clock),
             messages: questions,
+            #[cfg(test)]
+            waits: if options.keys_wait { Waits::ForNothing } else { Waits::No }.into(),
         };
         let resealer = Resealer {
             engine: Arc::clone(&engine),
@@ -435,8 +439,8 @@ impl Handle {
             clock: Arc::clone(&options.clock),
             entrance,
             resealer,
-            workers: Workers::start("store-work", DISK_THREADS)?,
-            askers: Workers::start("store-ask", PROVIDER_THREADS)?,
+            workers: Workers::new("store-work", DISK_THREADS),
+            askers: Workers::new("store-ask", PROVIDER_THREADS),
             threads: Mutex::new(Some(threads)),
         })
     }

@@ -98,7 +98,7 @@ fn nobody_places_a_blob_after_a_close() {
 fn held_up(disk: &SimDisk) -> bool {
     (0..5000).any(|_| {
         std::thread::sleep(Duration::from_millis(1));
-        disk.is_waited_for()
+        disk.waiting() > 0
     })
 }
 

@@ -27,9 +27,10 @@ pub(super) struct World {
     pub(super) pictures: Option<Vec<Picture>>,
     pub(super) label: u64,
     pub(super) trace: Option<Vec<String>>,
-    /// Calls that change something wait; so many do.
+    /// Calls that change something wait.
     pub(super) held: bool,
-    pub(super) waiting: u32,
+    /// The names of the threads whose calls do.
+    pub(super) waiting: Vec<String>,
     /// Counts crashes: handles of an earlier process are dead.
     boot: u64,
     handles: u64,
@@ -52,7 +53,7 @@ impl World {
             label: 0,
             trace: None,
             held: false,
-            waiting: 0,
+            waiting: Vec::new(),
             boot: 0,
             handles: 0,
             locks: BTreeMap::new(),

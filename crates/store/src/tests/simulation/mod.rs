@@ -21,9 +21,9 @@ mod user;
 mod workload;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use strongroom_seal::{Context, Envelope, SeededRandom};
 use zeroize::Zeroizing;
@@ -41,8 +41,8 @@ const TESTS: u64 = 4;
 /// Pictures of a life that are crashed.
 const PICTURES: usize = 24;
 
-/// How often a long run tells how far it is.
-const TOLD_EACH: u64 = 25_000;
+/// How often a long run tells how far it is: who runs the tests takes one that says nothing for ten minutes for stuck.
+const TOLD_EACH: Duration = Duration::from_secs(60);
 
 /// What trouble a life has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,9 +107,9 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
     let mut dice = Dice::from_seed(seed);
     let keys = TwoKeys::from_seed(seed);
     let clock = Arc::<SetClock>::default();
-    // One in four has workers that move pages by themselves; in the others the run takes their turns, so that a calm life does
-    // the same to pages and log each time. (The log's mark and the keyring are written by threads of their own, some calls
-    // earlier or later, and then a crash or a failure that was chosen by number comes at another call too.)
+    // One in four has workers that move pages and look after keys by themselves; in the others the run takes their turns, so
+    // that a calm life does the same to every file each time. (Two files that two threads write may still be written in
+    // another order, and then a crash or a failure that was chosen by number comes at another call.)
     let exact = seed % 4 != 3;
     let mut disk = SimDisk::from_seed(dice.roll());
     let mut ledger = Ledger::new();
@@ -128,6 +128,7 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         let clock = Arc::clone(&clock);
         if exact {
             options.clock = Arc::<SetClock>::clone(&clock);
+            options.keys_wait = true;
         }
         let crasher = Crasher { options: options.clone(), clock: Arc::clone(&clock), exact };
         disk.record();
@@ -141,7 +142,7 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
             let mut life = Life::new(&store, &disk, &clock, ledger.clone(), exact, dice.roll());
             life.troubled = kind != Kind::Calm;
             life.must_go_on = kind == Kind::Full;
-            trouble(&disk, kind, &mut dice, |dice| dice.under(120));
+            trouble(&disk, kind, &mut dice, |dice| dice.under(200));
             let goes_on = life.go(&mut dice, length.steps).map_err(at)?;
             if goes_on && kind == Kind::Full {
                 // Space is back: everything goes on, and what failed is made good.
@@ -172,7 +173,7 @@ fn trouble(disk: &SimDisk, kind: Kind, dice: &mut Dice, when: impl Fn(&mut Dice)
         Kind::Calm => {}
         Kind::Full => {
             let from = when(dice);
-            disk.full_between(from, from + 1 + dice.under(120));
+            disk.full_between(from, from + 1 + dice.under(240));
         }
         Kind::Failing => {
             const CALLS: [Call; 8] = [
@@ -216,13 +217,15 @@ fn crashes(first: u64) {
     let wanted = number("STRONGROOM_SIM_CRASHES").unwrap_or(CRASHES).div_ceil(TESTS);
     let began = Instant::now();
     let first = first + number("STRONGROOM_SIM_FIRST").unwrap_or(0);
-    let (mut seed, mut told) = (first, 0);
+    let (mut seed, mut told) = (first, began);
     while tally.crashes < wanted {
         checked(seed, length, &mut tally);
         seed += 1;
-        if tally.crashes >= told + TOLD_EACH {
-            told = tally.crashes;
-            println!("seeds {first}..{seed}: {told} crashes in {:.0} s", began.elapsed().as_secs_f64());
+        if told.elapsed() >= TOLD_EACH {
+            told = Instant::now();
+            let seconds = began.elapsed().as_secs();
+            // Not what the test harness keeps to itself until the test has failed.
+            let _ = writeln!(io::stderr(), "seeds {first}..{seed}: {} crashes in {seconds} s", tally.crashes);
         }
     }
     let seconds = began.elapsed().as_secs_f64();
@@ -316,15 +319,11 @@ fn by_file(trace: &[String]) -> BTreeMap<&str, Vec<&str>> {
         };
         files.entry(file).or_default().push(call);
     }
-    // The mark and the keyring are written by threads of their own, when they come to it.
-    files.retain(|file, _| {
-        file.starts_with("/store/pages/") || file.starts_with("/store/log/") && !file.ends_with("/mark")
-    });
     files
 }
 
 #[test]
-fn a_calm_life_without_workers_does_the_same_to_pages_and_log_each_time() {
+fn a_calm_life_without_workers_does_the_same_to_every_file_each_time() {
     let calm = |seed: &u64| {
         let mut dice = Dice::from_seed(*seed);
         // What the disk takes.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use strongroom_seal::SeededRandom;
 
@@ -40,6 +40,10 @@ pub(super) struct Life<'a> {
     pub(super) tally: Tally,
     user: Arc<User>,
 }
+
+const LOG_THREAD: &str = "store-log";
+/// How long at most somebody waits for what comes at once.
+const STUCK: Duration = Duration::from_secs(120);
 
 /// How many turns of a worker are taken at most where all the work is to be done: far more than there can be.
 const TURNS_MAX: usize = 5000;
@@ -107,7 +111,7 @@ impl<'a> Life<'a> {
         }
         let user = Arc::clone(&self.user);
         let _turn = user.turn();
-        match dice.below(26) {
+        let end = match dice.below(26) {
             0 => self.unmake(NAMES[dice.below(4)]),
             1..=3 => self.make(NAMES[dice.below(4)]),
             4 | 5 => self.checkpoint(),
@@ -119,7 +123,9 @@ impl<'a> Life<'a> {
                 let command = self.command(dice);
                 self.one(command)
             }
-        }
+        };
+        self.settle();
+        end
     }
 
     fn command(&self, dice: &mut Dice) -> Command {
@@ -274,7 +280,9 @@ impl<'a> Life<'a> {
             // The first one occupies the log; the others gather behind it and become one batch.
             let mut first = Begun::new(self.store, &nothing());
             self.disk.hold();
-            while !first.poll() && !self.disk.is_waited_for() {
+            let began = Instant::now();
+            while !first.poll() && !self.disk.is_waited_for_by(LOG_THREAD) {
+                assert!(began.elapsed() < STUCK, "the log is not asked for: {:?}", self.store.status());
                 std::thread::yield_now();
             }
             poll_all(&mut begun);
@@ -334,7 +342,6 @@ impl<'a> Life<'a> {
             self.ledger.set(group, Rows::new());
         }
         self.answered(&end);
-        self.settle();
         Ok(end)
     }
 
@@ -351,7 +358,6 @@ impl<'a> Life<'a> {
             self.ledger.groups.remove(&group);
         }
         self.answered(&end);
-        self.settle();
         Ok(end)
     }
 
@@ -362,7 +368,6 @@ impl<'a> Life<'a> {
             Err(StoreError::Poisoned { .. }) => End::Stopped,
             Err(other) => return Err(format!("a checkpoint failed: {other}")),
         };
-        self.settle();
         Ok(end)
     }
 
@@ -377,7 +382,6 @@ impl<'a> Life<'a> {
             Err(CommitError::KeysExhausted { .. }) => End::Done,
             Err(error) => self.failed(&error)?,
         };
-        self.settle();
         Ok(end)
     }
 
@@ -393,7 +397,6 @@ impl<'a> Life<'a> {
             Err(RootKeyChangeError::Poisoned { .. }) if self.troubled => End::Stopped,
             Err(error) => return Err(format!("the root key was not changed: {error}")),
         };
-        self.settle();
         Ok(end)
     }
 
@@ -446,9 +449,11 @@ impl<'a> Life<'a> {
         *self.ledger.groups.keys().nth(index).expect("the index is below the count")
     }
 
-    /// Waits until the log thread has done what other threads told it.
+    /// Waits until the log thread has done what it was told, then the key thread, which may have told it more.
     fn settle(&self) {
         if self.exact {
+            let _ = self.store.commit_blocking(nothing());
+            let _ = block_on(self.store.check_keys_now());
             let _ = self.store.commit_blocking(nothing());
         }
     }
