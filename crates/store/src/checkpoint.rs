@@ -21,8 +21,8 @@ use crate::registry::{FlushError, GroupError, Known, OpenGroup};
 use crate::{Cause, GroupId, Lsn, StoreError};
 
 const VERSION: u8 = 1;
-/// How often it is tried to make groups whole whose pages failed.
-const MENDING: Duration = Duration::from_secs(10);
+/// How often it is tried to make groups whole whose pages failed, and looked whether the cache is well shared.
+const REGULARLY: Duration = Duration::from_secs(10);
 const ENTRY_LEN: usize = 4 + 8 + 8;
 
 /// What a checkpoint record says.
@@ -108,11 +108,17 @@ pub(crate) struct Checkpointer {
 impl Checkpointer {
     /// Works until told to end.
     pub(crate) fn run(mut self) {
+        let mut shared = Instant::now();
         loop {
-            let message = match self.messages.recv_timeout(MENDING) {
+            // Between two messages as well: a busy store never waits that long for one.
+            if shared.elapsed() >= REGULARLY {
+                self.engine.registry.share_cache_anew();
+                shared = Instant::now();
+            }
+            let message = match self.messages.recv_timeout(REGULARLY) {
                 Ok(message) => message,
                 // What failed for lack of space, or once, may work by now.
-                Err(RecvTimeoutError::Timeout) if self.engine.registry.failed().is_empty() => continue,
+                Err(RecvTimeoutError::Timeout) if self.engine.registry.is_sound() => continue,
                 Err(RecvTimeoutError::Timeout) => ToCheckpoint::Due,
                 Err(RecvTimeoutError::Disconnected) => return,
             };

@@ -57,6 +57,11 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn sync(&self) -> io::Result<()>;
     /// Takes the file's exclusive lock without waiting; `false` if another holds it.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Takes the file's lock as one of several that only look, without waiting; `false` if somebody has it alone. Where
+    /// there is no such lock it is the exclusive one.
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        self.try_lock()
+    }
 }
 
 /// The operating system's file system.
@@ -69,7 +74,12 @@ impl Disk for OsDisk {
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(OsFile(File::open(path)?)))
+        let file = File::open(path)?;
+        // Opened for reading, a directory would be one too.
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Arc::new(OsFile(file)))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
@@ -137,10 +147,18 @@ impl DiskFile for OsFile {
     }
 
     fn try_lock(&self) -> io::Result<bool> {
-        match self.0.try_lock() {
-            Ok(()) => Ok(true),
-            Err(fs::TryLockError::WouldBlock) => Ok(false),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        }
+        locked(self.0.try_lock())
+    }
+
+    fn try_lock_shared(&self) -> io::Result<bool> {
+        locked(self.0.try_lock_shared())
+    }
+}
+
+fn locked(answer: Result<(), fs::TryLockError>) -> io::Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(fs::TryLockError::WouldBlock) => Ok(false),
+        Err(fs::TryLockError::Error(error)) => Err(error),
     }
 }

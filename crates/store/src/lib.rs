@@ -23,6 +23,7 @@ mod keys;
 mod log;
 mod log_keys;
 mod options;
+mod overlay;
 #[allow(dead_code, unreachable_pub, unused_imports, reason = "its tests use more of it than the engine does")]
 mod pages;
 mod poison;

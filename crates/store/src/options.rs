@@ -94,7 +94,8 @@ pub struct StoreOptions {
     pub random: Arc<dyn Random>,
     /// How many groups have their page file open at once, at least 2.
     pub groups_open_max: usize,
-    /// The memory of all page caches together, in bytes.
+    /// The memory of all page caches together, in bytes. Groups that are open share it; each has 1 MiB at least, even if
+    /// that is more altogether.
     pub cache_bytes: usize,
     /// A log segment is followed by the next one at this length, in bytes.
     pub segment_bytes: u64,

@@ -8,6 +8,7 @@
 //! every row is durable, nothing is lost by opening the file again: so whoever wants the group next does that, as soon
 //! as nobody else uses it. What is damaged fails again, by name; all else is readable.
 
+mod cache;
 mod error;
 mod group;
 mod mend;
@@ -25,12 +26,11 @@ use crate::directory::{Directory, Lock};
 use crate::disk::Disk;
 use crate::keyring::{KeyError, Keyring, KeysPin, Usable};
 use crate::log::Surroundings;
+use crate::overlay::Budget;
 use crate::pages::{Checkpointed, GroupDb, PageKeys, PagesError, RootSeq, journal_path};
 use crate::poison::Poison;
 use crate::{Damage, GroupId, Lsn, Place};
 
-/// A page file with less cache than this would read each page again and again.
-const CACHE_BYTES_MIN: usize = 1 << 20;
 /// How long one waits for the others that use a group that is to be opened again: so often, so long each time. Who
 /// waited in vain gets it as it is.
 const REOPEN_ROUNDS: u32 = 20;
@@ -79,6 +79,8 @@ pub(crate) struct Setting {
 #[derive(Debug)]
 pub(crate) struct Registry {
     setting: Setting,
+    /// What the changes of page files may take that the disk has no space for.
+    memory: Arc<Budget>,
     state: Mutex<State>,
     /// A slot stopped opening or closing.
     settled: Condvar,
@@ -89,6 +91,8 @@ struct State {
     slots: BTreeMap<GroupId, Slot>,
     known: HashMap<GroupId, Known>,
     uses: u64,
+    /// [`Self::uses`] when the cache was last shared anew.
+    uses_seen: u64,
     roots_moved: u64,
     closed: bool,
     /// Held until the registry is closed.
@@ -100,8 +104,10 @@ enum Slot {
     /// About to be opened by one thread, which asks for its keys; others that want it wait. Nothing of the group is open,
     /// so who applies commands to it need not wait for a provider.
     Unwrapping,
-    /// Being opened by one thread; the others wait.
-    Opening,
+    /// Being opened by one thread, with so much cache; the others wait.
+    Opening {
+        cache_bytes: usize,
+    },
     /// Being closed by one thread; the others wait. What was applied is durable when it is done.
     Closing,
     Open {
@@ -115,7 +121,8 @@ enum Slot {
 impl Registry {
     pub(crate) fn new(setting: Setting, lock: Lock, known: HashMap<GroupId, Known>) -> Self {
         let state = State { known, lock: Some(lock), ..State::default() };
-        Self { setting, state: Mutex::new(state), settled: Condvar::new() }
+        let memory = Budget::of(setting.cache_bytes);
+        Self { setting, memory, state: Mutex::new(state), settled: Condvar::new() }
     }
 
     /// The group, opened if need be. Blocks on the disk then, and on the root key's provider if its key is not in
@@ -168,9 +175,10 @@ impl Registry {
             Ok(_) => {
                 let known = state.known.get(&id).copied();
                 let lock = state.lock.clone();
-                state.slots.insert(id, Slot::Opening);
+                let cache_bytes = state.cache_share(id, self.setting.cache_bytes);
+                state.slots.insert(id, Slot::Opening { cache_bytes });
                 drop(state);
-                let opened = self.open(id, known, lock, pin);
+                let opened = self.open(id, known, lock, pin, cache_bytes);
                 state = self.lock();
                 opened
             }
@@ -194,6 +202,12 @@ impl Registry {
         };
         self.settled.notify_all();
         self.keep_bound(state);
+        if let Ok(group) = &answer
+            && group.is_worth_mending()
+        {
+            // If it fails, the group answers with that.
+            let _ = self.mend(group);
+        }
         answer
     }
 
@@ -218,21 +232,37 @@ impl Registry {
         known: Option<Known>,
         lock: Option<Lock>,
         pin: KeysPin,
+        cache_bytes: usize,
     ) -> Result<OpenGroup, GroupError> {
         // What this process closed itself may have later rows than the log had when it was opened.
         let last = self.setting.logged.max(known.map_or(Lsn(0), |known| known.applied));
-        Ok(OpenGroup::new(id, self.open_db(id, known, last)?, lock, pin))
+        match self.open_db(id, known, last, cache_bytes, &self.setting.disk) {
+            Ok(db) => Ok(OpenGroup::new(id, db, cache_bytes, lock, pin)),
+            // It can do without the disk.
+            Err(GroupError::Pages { error: error @ PagesError::NoSpace { .. }, .. })
+                if self.setting.log.is_some() =>
+            {
+                let known = known.unwrap_or(Known::NOTHING);
+                Ok(OpenGroup::broken(id, error, known, cache_bytes, lock, pin))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// `last` is the last command that its rows may have. Asks nobody for keys: whoever has the group, or is about to, has
     /// them pinned.
-    fn open_db(&self, id: GroupId, known: Option<Known>, last: Lsn) -> Result<GroupDb, GroupError> {
-        let Setting { directory, disk, random, .. } = &self.setting;
+    fn open_db(
+        &self,
+        id: GroupId,
+        known: Option<Known>,
+        last: Lsn,
+        cache_bytes: usize,
+        disk: &Arc<dyn Disk>,
+    ) -> Result<GroupDb, GroupError> {
+        let Setting { directory, random, .. } = &self.setting;
         let keys = self.keys(id, Keyring::usable_in_memory)?;
         let path = directory.page_file(id);
         let random = Arc::clone(random);
-        let cache_bytes =
-            (self.setting.cache_bytes / self.setting.groups_open_max.max(1)).max(CACHE_BYTES_MIN);
         let opened = match known.filter(|known| known.root > RootSeq(0)) {
             Some(known) => {
                 GroupDb::open(disk, &path, id, &keys, random, cache_bytes, known.root).and_then(|db| {
@@ -269,27 +299,33 @@ impl Registry {
                 return;
             }
             let Some(group) = state.take_idle() else { return };
-            let id = group.id;
-            drop(state);
-            let closed = self.close_one(group);
-            counter!(names::GROUP_CLOSES).increment(1);
-            state = self.lock();
-            match closed {
-                Ok(known) => {
-                    state.known.insert(id, known);
-                    state.slots.remove(&id);
-                }
-                Err(Some(broken)) => {
-                    state.uses += 1;
-                    let used = state.uses;
-                    state.slots.insert(id, Slot::Open { group: Arc::new(*broken), used });
-                }
-                Err(None) => {
-                    state.slots.insert(id, Slot::Failed);
-                }
-            }
+            state = self.close_taken(state, group);
             self.settled.notify_all();
         }
+    }
+
+    /// Closes a group that was taken out, whose slot is closing.
+    fn close_taken<'a>(&'a self, state: MutexGuard<'a, State>, group: OpenGroup) -> MutexGuard<'a, State> {
+        let id = group.id;
+        drop(state);
+        let closed = self.close_one(group);
+        counter!(names::GROUP_CLOSES).increment(1);
+        let mut state = self.lock();
+        match closed {
+            Ok(known) => {
+                state.known.insert(id, known);
+                state.slots.remove(&id);
+            }
+            Err(Some(broken)) => {
+                state.uses += 1;
+                let used = state.uses;
+                state.slots.insert(id, Slot::Open { group: Arc::new(*broken), used });
+            }
+            Err(None) => {
+                state.slots.insert(id, Slot::Failed);
+            }
+        }
+        state
     }
 
     /// Open groups with rows that are not durable. Everything applied before the call is in these, or durable: what
@@ -347,7 +383,7 @@ impl Registry {
     pub(crate) fn use_new_key(&self, id: GroupId) -> Result<(), GroupError> {
         let mut state = self.lock();
         // What is being opened may have looked up the keys before the keyring had the new one.
-        while let Some(Slot::Opening | Slot::Closing) = state.slots.get(&id) {
+        while let Some(Slot::Opening { .. } | Slot::Closing) = state.slots.get(&id) {
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let Some(Slot::Open { group, .. }) = state.slots.get(&id) else { return Ok(()) };
@@ -379,7 +415,7 @@ impl Registry {
     /// The group is gone from the keyring: its file goes too. Readers that have it open finish.
     pub(crate) fn remove(&self, id: GroupId) -> io::Result<()> {
         let mut state = self.lock();
-        while let Some(Slot::Opening | Slot::Closing) = state.slots.get(&id) {
+        while let Some(Slot::Opening { .. } | Slot::Closing) = state.slots.get(&id) {
             state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         let slot = state.slots.remove(&id);
@@ -446,7 +482,7 @@ impl State {
                 Ok(Some(Arc::clone(group)))
             }
             Some(Slot::Failed) => Err(GroupError::Failed { group: id }),
-            Some(Slot::Unwrapping | Slot::Opening | Slot::Closing) | None => Ok(None),
+            Some(Slot::Unwrapping | Slot::Opening { .. } | Slot::Closing) | None => Ok(None),
         }
     }
 
@@ -469,7 +505,7 @@ impl State {
     fn open(&self) -> impl Iterator<Item = &Arc<OpenGroup>> {
         self.slots.values().filter_map(|slot| match slot {
             Slot::Open { group, .. } => Some(group),
-            Slot::Unwrapping | Slot::Opening | Slot::Closing | Slot::Failed => None,
+            Slot::Unwrapping | Slot::Opening { .. } | Slot::Closing | Slot::Failed => None,
         })
     }
 
@@ -482,7 +518,10 @@ impl State {
     fn take_idle(&mut self) -> Option<OpenGroup> {
         let idle = self.slots.iter().filter_map(|(id, slot)| match slot {
             Slot::Open { group, used }
-                if *id != GroupId::SYSTEM && Arc::strong_count(group) == 1 && !group.is_broken() =>
+                if *id != GroupId::SYSTEM
+                    && Arc::strong_count(group) == 1
+                    && !group.is_broken()
+                    && group.in_memory().is_none() =>
             {
                 Some((*used, *id))
             }

@@ -189,12 +189,18 @@ impl SimDisk {
         let mut world = self.world();
         world.troubles.clear();
         (world.capacity, world.full, world.power_left) = (None, None, None);
+        world.full_dir = None;
     }
 
     /// Lets writes fail for lack of space once all files together take `bytes` in blocks of 4096; `None` lifts the
     /// limit. What has its place can be written over, and a length takes no space.
     pub fn limit(&self, bytes: Option<u64>) {
         self.world().capacity = bytes;
+    }
+
+    /// Lets what is in this directory find no space, whatever else does; `None` ends that.
+    pub fn full_in(&self, dir: Option<&Path>) {
+        self.world().full_dir = dir.map(Path::to_path_buf);
     }
 
     /// Lets the disk be full from `from` calls that change something from now on until `to` calls from now.

@@ -54,6 +54,8 @@ pub struct Status {
     pub log_bytes: u64,
     /// Groups whose pages failed, ascending, and how: they answer with that, their log is kept, and the others go on.
     pub groups_failed: Vec<(GroupId, ReadError)>,
+    /// Groups whose pages the disk has no space for, ascending: what changes in them is in the log and in memory.
+    pub groups_in_memory: Vec<GroupId>,
     /// Why the store stopped taking writes, if it did.
     pub poisoned: Option<Cause>,
 }
@@ -233,8 +235,14 @@ impl Store {
 
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.
     pub fn read(&self, group: GroupId) -> Result<Reading, ReadError> {
-        let open = self.0.engine.registry.acquire(group)?;
-        let rows = open.db()?.read().map_err(|error| GroupError::Pages { group, error })?;
+        let registry = &self.0.engine.registry;
+        let mut open = registry.acquire(group)?;
+        // What was in memory for lack of space may be on its way to the disk since: who asks again waits for it.
+        let db = open.db().or_else(|_| {
+            open = registry.acquire(group)?;
+            open.db()
+        })?;
+        let rows = db.read().map_err(|error| GroupError::Pages { group, error })?;
         Ok(Reading::new(rows, open))
     }
 
@@ -341,6 +349,7 @@ impl Store {
             checkpoints: figures.checkpoints.load(Ordering::Relaxed),
             log_bytes: figures.log_bytes.load(Ordering::Acquire),
             groups_failed: engine.registry.failed(),
+            groups_in_memory: engine.registry.in_memory(),
             poisoned: engine.poison.get(),
         }
     }

@@ -143,7 +143,7 @@ pub(crate) struct TuningArgs {
     /// How long requests may take to end after SIGTERM or Ctrl-C [default: 25]
     #[arg(long, value_name = "N", env = "STRONGROOM_SHUTDOWN_GRACE_SECONDS")]
     pub(crate) shutdown_grace_seconds: Option<u64>,
-    /// Memory for index pages, of all buckets together [default: 64]
+    /// Memory for index pages, of all buckets together [default: 128]
     #[arg(long, value_name = "N", env = "STRONGROOM_INDEX_CACHE_MIB")]
     pub(crate) index_cache_mib: Option<u64>,
     /// For how long a key of the KMS is used without asking again [default: 300]

@@ -91,7 +91,7 @@ mod defaults {
     pub(super) const REGION: &str = "us-east-1";
     pub(super) const LOG_LEVEL: &str = "info";
     /// For the pages of all open buckets together; the rest of memory is better used by the page cache.
-    pub(super) const INDEX_CACHE_MIB: u64 = 64;
+    pub(super) const INDEX_CACHE_MIB: u64 = 128;
     /// Longer than most requests, shorter than what service managers wait before they kill (30 s in
     /// Kubernetes).
     pub(super) const SHUTDOWN_GRACE_SECONDS: u64 = 25;

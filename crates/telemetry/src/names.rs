@@ -188,6 +188,8 @@ metrics! {
         "Groups whose page file is open.";
     GROUPS_FAILED = "strongroom_groups_failed", Gauge, Count, [],
         "Groups whose pages are damaged or cannot be read, so that their bucket answers errors while the others go on.";
+    GROUPS_IN_MEMORY = "strongroom_groups_in_memory", Gauge, Count, [],
+        "Groups whose pages are kept in memory, and their log on the disk, until the disk has space for them.";
     GROUP_OPENS = "strongroom_groups_opened_total", Counter, Count, [],
         "Times a group's page file was opened.";
     GROUP_CLOSES = "strongroom_groups_closed_total", Counter, Count, [],

@@ -24,7 +24,7 @@ use std::thread;
 use strongroom_kms::Provider;
 use strongroom_seal::GroupKey;
 use strongroom_store::disk::Disk;
-use strongroom_store::inspect::{Image, ReadOnlyDisk};
+use strongroom_store::inspect::{Image, OverlayDisk};
 use tokio::runtime::Handle;
 
 pub use finding::{ObjectCounts, ObjectDamage, ObjectFinding, ObjectPlace, UnreadRows};
@@ -82,7 +82,7 @@ pub trait VerifyWatch: Sync {
 /// Authenticates every bucket, object, upload and blob of `image`, and goes on after damage. Changes nothing. Blocks; not
 /// to be called on a thread of `options.runtime`.
 pub fn verify(image: &Image, options: &VerifyOptions, watch: &dyn VerifyWatch) -> ObjectCounts {
-    let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+    let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
     let verifier = Verifier {
         image,
         blobs: Blobs::look(Arc::clone(&disk), &options.blob_dir),

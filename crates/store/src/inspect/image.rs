@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_seal::GroupKey;
 
-use super::ReadOnlyDisk;
+use super::OverlayDisk;
 use super::unlocked::{Unlocked, random};
 use super::verify::{Finding, Watch};
 use crate::directory::Directory;
@@ -80,7 +80,7 @@ impl Image {
         from: Lsn,
         watch: &dyn Watch,
     ) -> Result<Self, OpenError> {
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let (directory, _) = Directory::existing(&of.dir, &disk)?;
         // Of its own: replay may change it, in memory.
         let keyring = Arc::new(Keyring::open(&directory, of.store(), &of.means(&disk))?);
@@ -199,7 +199,7 @@ impl Replay<'_> {
 
 /// What is known of page files if the log does not say it: their own newest roots.
 pub(super) fn known_from_files(of: &Unlocked, known: &mut HashMap<GroupId, Known>) {
-    let files = crate::pages::outline(&ReadOnlyDisk::default(), &of.dir.join("pages")).unwrap_or_default();
+    let files = crate::pages::outline(&OverlayDisk::default(), &of.dir.join("pages")).unwrap_or_default();
     for file in files {
         let sequences = file.slots.iter().filter_map(|slot| match slot {
             super::SlotState::Root(slot) => Some(slot.sequence),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ReadOnlyDisk;
+use super::OverlayDisk;
 use crate::directory::{Directory, StoreId, io_error};
 use crate::disk::Disk;
 use crate::keyring::{self, KeyringHeader};
@@ -55,7 +55,7 @@ impl Offline {
         if !dir.is_dir() {
             return Err(InspectError::NoDirectory { dir });
         }
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         if !Directory::has_store(&dir, &*disk)? {
             return Err(InspectError::NoStore { dir });
         }
@@ -79,7 +79,7 @@ impl Offline {
     /// What the file system says.
     pub fn in_use(&self) -> Result<bool, InspectError> {
         let path = self.dir.join("LOCK");
-        let disk = ReadOnlyDisk::default();
+        let disk = OverlayDisk::default();
         let locked = || {
             // Without the file no server has it.
             if !disk.exists(&path)? { Ok(true) } else { disk.open(&path)?.try_lock() }
@@ -93,7 +93,7 @@ impl Offline {
     /// # Errors
     /// What the file system says.
     pub fn log(&self) -> Result<Outline, LogError> {
-        outline(Arc::new(ReadOnlyDisk::default()), &self.dir.join("log"))
+        outline(Arc::new(OverlayDisk::default()), &self.dir.join("log"))
     }
 
     /// What page files show without keys, in the order of their groups.
@@ -101,7 +101,7 @@ impl Offline {
     /// # Errors
     /// What the file system says; a file that is not one is in the answer.
     pub fn pages(&self) -> Result<Vec<PageFileOutline>, InspectError> {
-        Ok(pages::outline(&ReadOnlyDisk::default(), &self.dir.join("pages"))?)
+        Ok(pages::outline(&OverlayDisk::default(), &self.dir.join("pages"))?)
     }
 
     /// What the keyring shows without keys.
@@ -109,7 +109,7 @@ impl Offline {
     /// # Errors
     /// A keyring that is missing, damaged in its header, or of another store.
     pub fn keyring(&self) -> Result<KeyringHeader, InspectError> {
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let (directory, store) = Directory::existing(&self.dir, &disk)?;
         Ok(keyring::outline(&*disk, &directory.keyring(), store)?)
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use strongroom_seal::{Envelope, OsRandom, Random};
 
-use super::{InspectError, Offline, ReadOnlyDisk};
+use super::{InspectError, Offline, OverlayDisk};
 use crate::checkpoint::Record as CheckpointRecord;
 use crate::directory::{Directory, Lock, StoreId, take_lock};
 use crate::disk::Disk;
@@ -181,7 +181,7 @@ impl Offline {
     /// # Errors
     /// A root key that is missing or wrong, and a damaged keyring, each by its own variant.
     pub fn keys(&self, root_keys: Arc<dyn RootKeys>) -> Result<KeyringDetails, InspectError> {
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let (directory, store) = Directory::existing(&self.dir, &disk)?;
         let keyring = Keyring::open(&directory, store, &means(&disk, &root_keys))?;
         let contents = keyring.contents();
@@ -201,7 +201,7 @@ impl Offline {
     /// # Errors
     /// [`InspectError::InUse`] while a server has the store open, and those of [`Self::keys`].
     pub fn unlock(&self, root_keys: Arc<dyn RootKeys>) -> Result<Unlocked, InspectError> {
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let lock = take_lock(&self.dir, &disk).map_err(|error| match error {
             OpenError::InUse { dir } => InspectError::InUse { dir },
             error => error.into(),
@@ -230,7 +230,7 @@ impl Unlocked {
 
     /// Reads the log to its end, whatever is wrong with it, and shows it in LSN order.
     pub fn log(&self, visit: &mut dyn FnMut(LogItem)) {
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let (around, source) = self.surroundings(&disk);
         self.survey(&around, &source, &mut |sight| visit(item(sight)));
     }
@@ -349,7 +349,7 @@ impl Unlocked {
     ) -> Result<Survey, OpenError> {
         let keys = self.page_keys(group)?;
         let path = self.page_path(group);
-        let disk = Arc::new(ReadOnlyDisk::default());
+        let disk = Arc::new(OverlayDisk::default());
         let of = Surveying { disk, path: &path, group, keys: &keys, random: random(), expect, threads };
         Ok(pages::survey(&of, step)?)
     }
@@ -358,7 +358,7 @@ impl Unlocked {
     pub(super) fn page_db(&self, group: GroupId, expect: RootSeq) -> Result<GroupDb, OpenError> {
         let keys = self.page_keys(group)?;
         let path = self.page_path(group);
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let opened = GroupDb::open(&disk, &path, group, &keys, random(), CACHE_BYTES, expect);
         opened.map_err(|error: PagesError| error.into())
     }

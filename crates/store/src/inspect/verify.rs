@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::ReadOnlyDisk;
+use super::OverlayDisk;
 use super::image::{Image, known_from_files};
 use super::unlocked::Unlocked;
 use crate::checkpoint::Record;
@@ -113,7 +113,7 @@ impl Unlocked {
     /// are opened on `threads` threads. Changes nothing.
     pub fn verify(&self, threads: NonZeroUsize, watch: &dyn Watch) -> Verified {
         let mut counts = Counts::default();
-        let disk: Arc<dyn Disk> = Arc::new(ReadOnlyDisk::default());
+        let disk: Arc<dyn Disk> = Arc::new(OverlayDisk::default());
         let (around, source) = self.surroundings(&disk);
         let surveyed = self.survey(&around, &source, &mut |sight| log_sight(sight, &mut counts, watch));
         let record = self.checkpoint_record(&surveyed, watch);
@@ -257,7 +257,7 @@ impl Check<'_> {
 
     /// Page files of groups that are not there any more.
     fn strays(&self, groups: &[GroupId]) {
-        let files = crate::pages::outline(&ReadOnlyDisk::default(), &self.of.dir.join("pages"));
+        let files = crate::pages::outline(&OverlayDisk::default(), &self.of.dir.join("pages"));
         match files {
             Ok(files) => {
                 for file in files {

@@ -134,6 +134,13 @@ impl PagesError {
             }
             Self::KeyMissing { key_id, .. } => ReadError::NoSuchKey { group, key_id },
             Self::Io { path, source } => ReadError::Io { path, source },
+            Self::NoSpace { path } => {
+                let source = io::Error::new(
+                    io::ErrorKind::StorageFull,
+                    "no space for its pages, on the disk and in memory",
+                );
+                ReadError::Io { path, source: Arc::new(source) }
+            }
             Self::Closed { .. } => ReadError::Closed,
             _ => ReadError::Failed { group },
         }

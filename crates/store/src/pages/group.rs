@@ -213,6 +213,11 @@ impl GroupDb {
         self.file.fault().cloned()
     }
 
+    /// What a call answers that finds no space.
+    pub(crate) fn no_space(&self) -> PagesError {
+        PagesError::io(&self.path, std::io::ErrorKind::StorageFull.into())
+    }
+
     /// Whether [`Self::fault`] came from a read, so that what was durable before still is, as it was.
     pub(crate) fn read_failed(&self) -> bool {
         self.file.read_failed()
@@ -222,6 +227,12 @@ impl GroupDb {
     /// process; after any other failed write it may be, and is as at its last root.
     pub(crate) fn sync_failed(&self) -> Arc<AtomicBool> {
         self.file.sync_failed()
+    }
+
+    /// Whether a [`Reading`] lives.
+    pub(crate) fn is_read(&self) -> bool {
+        // This has the file, and the database in it.
+        Arc::strong_count(&self.file) > 2
     }
 
     /// Tells whether the file is open still: snapshots of it outlive this.

@@ -26,6 +26,13 @@ pub(crate) enum GroupError {
     Pages { group: GroupId, error: PagesError },
 }
 
+impl GroupError {
+    /// Whether it is the disk that has no space.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self, Self::Pages { error: PagesError::NoSpace { .. }, .. })
+    }
+}
+
 impl From<GroupError> for ReadError {
     fn from(error: GroupError) -> Self {
         match error {

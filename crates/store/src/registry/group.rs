@@ -2,12 +2,13 @@
 
 use std::any::Any;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::{GroupError, Known};
 use crate::directory::Lock;
 use crate::keyring::KeysPin;
+use crate::overlay::Budget;
 use crate::pages::{GroupDb, PagesError, RootSeq};
 use crate::{Command, GroupId, Lsn, Outcome};
 
@@ -15,6 +16,8 @@ use crate::{Command, GroupId, Lsn, Outcome};
 #[derive(Debug)]
 pub(crate) struct OpenGroup {
     pub(crate) id: GroupId,
+    /// What the page file's cache may take, whether it is open or broken.
+    pub(super) cache_bytes: usize,
     body: RwLock<Body>,
     /// The last command that is durable in the page file.
     durable: AtomicU64,
@@ -24,6 +27,8 @@ pub(crate) struct OpenGroup {
     taken: AtomicU64,
     /// From this command on the log is not applied when the group is made whole.
     held_back: AtomicU64,
+    /// What is in memory is about to go to the disk: who wants the group waits for that.
+    leaving: AtomicBool,
     /// Held by whoever makes the group whole.
     pub(super) mending: Mutex<()>,
     /// Who seals this group's commands, applies them or makes the group whole asks nobody for its keys.
@@ -35,6 +40,13 @@ pub(crate) struct OpenGroup {
 #[derive(Debug)]
 enum Body {
     Whole(Arc<GroupDb>),
+    /// The disk has no space for what the log has: all changes to the file are in memory, and none of them counts for what is
+    /// durable.
+    InMemory {
+        db: Arc<GroupDb>,
+        root: RootSeq,
+        taken: Arc<Budget>,
+    },
     /// The file failed while there were rows that are only in the log.
     Broken {
         error: PagesError,
@@ -45,9 +57,15 @@ enum Body {
 }
 
 impl OpenGroup {
-    pub(super) fn new(id: GroupId, db: GroupDb, lock: Option<Lock>, keys: KeysPin) -> Self {
+    pub(super) fn new(
+        id: GroupId,
+        db: GroupDb,
+        cache_bytes: usize,
+        lock: Option<Lock>,
+        keys: KeysPin,
+    ) -> Self {
         let applied = db.applied().0;
-        Self::with(id, Body::Whole(Arc::new(db)), applied, lock, keys)
+        Self::with(id, Body::Whole(Arc::new(db)), applied, cache_bytes, lock, keys)
     }
 
     /// A group whose file could not be opened, or not brought up to date.
@@ -55,21 +73,31 @@ impl OpenGroup {
         id: GroupId,
         error: PagesError,
         known: Known,
+        cache_bytes: usize,
         lock: Option<Lock>,
         keys: KeysPin,
     ) -> Self {
         let body = Body::Broken { error, root: known.root, in_use: None };
-        Self::with(id, body, known.applied.0, lock, keys)
+        Self::with(id, body, known.applied.0, cache_bytes, lock, keys)
     }
 
-    fn with(id: GroupId, body: Body, durable: u64, lock: Option<Lock>, keys: KeysPin) -> Self {
+    fn with(
+        id: GroupId,
+        body: Body,
+        durable: u64,
+        cache_bytes: usize,
+        lock: Option<Lock>,
+        keys: KeysPin,
+    ) -> Self {
         Self {
             id,
+            cache_bytes,
             body: RwLock::new(body),
             durable: durable.into(),
             first: 0.into(),
             taken: durable.into(),
             held_back: u64::MAX.into(),
+            leaving: AtomicBool::new(false),
             mending: Mutex::new(()),
             _keys: keys,
             _lock: lock,
@@ -79,8 +107,24 @@ impl OpenGroup {
     /// The rows.
     pub(crate) fn db(&self) -> Result<Arc<GroupDb>, GroupError> {
         match &*self.body() {
-            Body::Whole(db) => Ok(Arc::clone(db)),
+            Body::Whole(db) | Body::InMemory { db, .. } => Ok(Arc::clone(db)),
             Body::Broken { error, .. } => Err(GroupError::Pages { group: self.id, error: error.clone() }),
+        }
+    }
+
+    /// The rows, if what changes in the file is on its way to the disk.
+    pub(crate) fn db_on_disk(&self) -> Result<Arc<GroupDb>, GroupError> {
+        match &*self.body() {
+            Body::InMemory { db, .. } => Err(GroupError::Pages { group: self.id, error: db.no_space() }),
+            _ => self.db(),
+        }
+    }
+
+    /// How much of the file is in memory because the disk has no space for it.
+    pub(crate) fn in_memory(&self) -> Option<usize> {
+        match &*self.body() {
+            Body::InMemory { taken, .. } => Some(taken.used()),
+            Body::Whole(_) | Body::Broken { .. } => None,
         }
     }
 
@@ -95,7 +139,7 @@ impl OpenGroup {
     /// What is wrong with the file, if something is.
     pub(crate) fn fault(&self) -> Option<PagesError> {
         match &*self.body() {
-            Body::Whole(db) => db.fault(),
+            Body::Whole(db) | Body::InMemory { db, .. } => db.fault(),
             Body::Broken { error, .. } => Some(error.clone()),
         }
     }
@@ -104,10 +148,11 @@ impl OpenGroup {
         matches!(&*self.body(), Body::Broken { .. })
     }
 
-    /// Whether it is broken, and not for damage, which does not go away by itself.
+    /// Whether it is broken, and not for damage, which does not go away by itself; or is about to go from memory to the disk.
     pub(super) fn is_worth_mending(&self) -> bool {
         match &*self.body() {
             Body::Whole(_) => false,
+            Body::InMemory { .. } => self.leaving.load(Ordering::Acquire),
             Body::Broken { error, .. } => matches!(error, PagesError::NoSpace { .. } | PagesError::Io { .. }),
         }
     }
@@ -115,7 +160,7 @@ impl OpenGroup {
     /// Whether there are rows that are only in the log.
     pub(crate) fn dirty(&self) -> bool {
         let taken = match &*self.body() {
-            Body::Whole(db) => db.applied().max(self.taken()),
+            Body::Whole(db) | Body::InMemory { db, .. } => db.applied().max(self.taken()),
             Body::Broken { .. } => self.taken(),
         };
         taken.0 > self.durable.load(Ordering::Acquire)
@@ -149,7 +194,7 @@ impl OpenGroup {
     pub(super) fn known(&self) -> Known {
         let root = match &*self.body() {
             Body::Whole(db) => db.root(),
-            Body::Broken { root, .. } => *root,
+            Body::InMemory { root, .. } | Body::Broken { root, .. } => *root,
         };
         Known { applied: Lsn(self.durable.load(Ordering::Acquire)), root }
     }
@@ -183,21 +228,37 @@ impl OpenGroup {
     /// The file takes no more calls, and nothing of it becomes durable any more.
     pub(super) fn break_with(&self, error: PagesError) {
         let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        let root = match &*body {
+            Body::Whole(db) => db.root(),
+            Body::InMemory { root, .. } | Body::Broken { root, .. } => *root,
+        };
         match &mut *body {
-            Body::Whole(db) => {
+            Body::Whole(db) | Body::InMemory { db, .. } => {
                 tracing::warn!(group = %self.id, %error, "a group's pages failed; its log is kept");
                 db.freeze();
-                let (root, in_use) = (db.root(), Some(db.file_in_use()));
+                let in_use = Some(db.file_in_use());
                 *body = Body::Broken { error, root, in_use };
             }
             Body::Broken { error: earlier, .. } => *earlier = error,
         }
     }
 
+    pub(super) fn leave(&self, leaving: bool) {
+        self.leaving.store(leaving, Ordering::Release);
+    }
+
+    /// Whether somebody reads the rows, or is about to.
+    pub(super) fn is_read(&self) -> bool {
+        match &*self.body() {
+            Body::Whole(db) | Body::InMemory { db, .. } => Arc::strong_count(db) > 1 || db.is_read(),
+            Body::Broken { .. } => false,
+        }
+    }
+
     /// Whether somebody still reads the file that broke.
     pub(super) fn still_read(&self) -> bool {
         match &*self.body() {
-            Body::Whole(_) => true,
+            Body::Whole(_) | Body::InMemory { .. } => true,
             Body::Broken { in_use, .. } => in_use.as_ref().is_some_and(|file| file.strong_count() > 0),
         }
     }
@@ -206,7 +267,13 @@ impl OpenGroup {
         *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::Whole(db);
     }
 
-    /// Takes the rows out to close them; nobody else has the group.
+    /// As [`Self::set_whole`], with all changes in memory, of which `taken` counts the bytes.
+    pub(super) fn set_in_memory(&self, db: Arc<GroupDb>, taken: Arc<Budget>) {
+        let root = self.known().root;
+        *self.body.write().unwrap_or_else(PoisonError::into_inner) = Body::InMemory { db, root, taken };
+    }
+
+    /// Takes the rows out to close them; nobody else has the group. Not if what they would be closed with is in memory.
     pub(super) fn take_db(&mut self) -> Option<GroupDb> {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Body::Whole(db) = body else { return None };
@@ -214,7 +281,7 @@ impl OpenGroup {
         let closed = Body::Broken { error: PagesError::Closed { path: PathBuf::new() }, root, in_use };
         match std::mem::replace(body, closed) {
             Body::Whole(db) => Arc::try_unwrap(db).map_err(|db| *body = Body::Whole(db)).ok(),
-            Body::Broken { .. } => None,
+            Body::InMemory { .. } | Body::Broken { .. } => None,
         }
     }
 

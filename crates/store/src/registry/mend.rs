@@ -1,12 +1,15 @@
 //! Groups whose page file failed: kept apart from the others, and made whole again from the log
 //! (`docs/spec/data-directory.md` §9).
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{GroupError, Known, OpenGroup, REOPEN_ROUND, REOPEN_ROUNDS, Registry, Slot};
+use crate::disk::Disk;
 use crate::log::{Kind, LogError, Surroundings, live};
+use crate::overlay::{Budget, OverlayDisk};
 use crate::pages::{GroupDb, PagesError};
 use crate::{Cause, Command, GroupId, Lsn, OpenError, Outcome, ReadError, encode};
 
@@ -91,12 +94,17 @@ impl Registry {
             }
         }
         let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
-        let again = self.mend_in_turn(open).and_then(|db| {
+        let apply = |db: Arc<GroupDb>| {
             open.apply(&db, commands).map_err(|error| {
                 open.break_with(error.clone());
                 GroupError::Pages { group: open.id, error }
             })
-        });
+        };
+        let again = match self.mend_in_turn(open).and_then(apply) {
+            // What is in the log fitted, these do not.
+            Err(error) if error.is_no_space() => self.make_in_memory(open, error).and_then(apply),
+            again => again,
+        };
         // Whoever makes the group whole after this turn applies these commands too; but those of the system group are
         // for the apply thread alone, which makes of them what the keyring is to be.
         let first = commands.first().map(|(lsn, _)| *lsn).filter(|_| open.id == GroupId::SYSTEM);
@@ -121,20 +129,74 @@ impl Registry {
 
     /// Makes groups whole that failed and may be sound by now, those too whose rows are all durable.
     pub(crate) fn mend_all(&self) {
-        let broken: Vec<_> = self.lock().open().filter(|group| group.is_worth_mending()).cloned().collect();
+        let is_worth = |group: &&Arc<OpenGroup>| group.is_worth_mending() || group.in_memory().is_some();
+        let broken: Vec<_> = self.lock().open().filter(is_worth).cloned().collect();
         for group in broken {
             // If it fails, the group goes on answering with that.
-            let _ = self.mend(&group);
+            let _turn = group.mending.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = self.leave_memory(&group).and_then(|()| self.mend_in_turn(&group));
         }
+    }
+
+    /// Groups whose pages are in memory for lack of space, ascending.
+    pub(crate) fn in_memory(&self) -> Vec<GroupId> {
+        let state = self.lock();
+        state.open().filter(|group| group.in_memory().is_some()).map(|group| group.id).collect()
+    }
+
+    /// If the group's changes are in memory, the disk has space for them and nobody reads them for a moment, the group is as
+    /// broken from now on and can be made whole. The caller has its turn.
+    fn leave_memory(&self, open: &OpenGroup) -> Result<(), GroupError> {
+        let Some(bytes) = open.in_memory() else { return Ok(()) };
+        let path = self.setting.directory.page_file(open.id);
+        let no_space = PagesError::NoSpace { path: path.clone() };
+        let stays = |why: &dyn std::fmt::Display| {
+            tracing::debug!(group = %open.id, %why, "what changes in a group's pages stays in memory");
+            Err(GroupError::Pages { group: open.id, error: no_space.clone() })
+        };
+        if let Err(error) = self.has_space(&path, bytes) {
+            return stays(&error);
+        }
+        // Whoever comes now waits for the turn.
+        open.leave(true);
+        let left = within_rounds(|| !open.is_read());
+        if left {
+            open.break_with(no_space.clone());
+        }
+        open.leave(false);
+        if left { Ok(()) } else { stays(&"somebody goes on reading them") }
+    }
+
+    /// Writes so many bytes to a file that is of no use, and removes it.
+    fn has_space(&self, pages: &Path, bytes: usize) -> io::Result<()> {
+        const PIECE: usize = 256 << 10;
+        let disk = &self.setting.disk;
+        // What is left behind under this name is removed by whoever makes the page file.
+        let probe = pages.with_extension("new");
+        match disk.remove(&probe) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = disk.create_new(&probe)?;
+        let zeros = vec![0; PIECE];
+        let pieces = (0..bytes).step_by(PIECE);
+        let written = pieces.map(|at| file.write_at(&zeros, at as u64)).collect::<io::Result<()>>();
+        let written = written.and_then(|()| file.sync());
+        drop(file);
+        disk.remove(&probe)?;
+        written
     }
 
     /// Makes the group's rows durable. The caller keeps commands of this group away meanwhile.
     pub(crate) fn flush(&self, open: &OpenGroup) -> Result<(), FlushError> {
         let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.leave_memory(open).map_err(FlushError::Later)?;
         let db = self.mend_in_turn(open).map_err(|error| match open.db() {
             Ok(db) if failed_for_good(&db) => FlushError::Fatal(fault(&db)),
             _ => FlushError::Later(error),
         })?;
+        // There was less space than it seemed.
+        open.db_on_disk().map_err(FlushError::Later)?;
         match db.checkpoint() {
             Ok(done) => {
                 open.reached(done.applied);
@@ -163,33 +225,47 @@ impl Registry {
                 Some(error) => open.break_with(error),
             }
         }
-        let made = self.make_again(open).inspect_err(|error| {
-            if let GroupError::Pages { error, .. } = error {
-                open.break_with(error.clone());
+        if still_read(open) {
+            let error = open.db().err().unwrap_or(GroupError::Failed { group: open.id });
+            return self.make_in_memory(open, error);
+        }
+        match self.make_again(open, &self.setting.disk) {
+            Ok(made) => {
+                let db = Arc::new(made);
+                open.set_whole(Arc::clone(&db));
+                tracing::info!(group = %open.id, "a group's pages are whole again");
+                Ok(db)
             }
-        })?;
+            Err(error) => {
+                if let GroupError::Pages { error, .. } = &error {
+                    open.break_with(error.clone());
+                }
+                if error.is_no_space() { self.make_in_memory(open, error) } else { Err(error) }
+            }
+        }
+    }
+
+    /// The rows of a broken group all the same, from the file as it is and the log, with all that would be written to the
+    /// file in memory. If that fails too, the group goes on answering with what broke it.
+    fn make_in_memory(&self, open: &OpenGroup, error: GroupError) -> Result<Arc<GroupDb>, GroupError> {
+        let taken = Budget::within(&self.memory);
+        let overlay = OverlayDisk::over(Arc::clone(&self.setting.disk), Arc::clone(&taken));
+        let disk: Arc<dyn Disk> = Arc::new(overlay);
+        let Ok(made) = self.make_again(open, &disk) else { return Err(error) };
         let db = Arc::new(made);
-        open.set_whole(Arc::clone(&db));
-        tracing::info!(group = %open.id, "a group's pages are whole again");
+        open.set_in_memory(Arc::clone(&db), taken);
+        tracing::warn!(group = %open.id, %error, "what changes in a group's pages stays in log and memory for now");
         Ok(db)
     }
 
-    fn make_again(&self, open: &OpenGroup) -> Result<GroupDb, GroupError> {
+    fn make_again(&self, open: &OpenGroup, disk: &Arc<dyn Disk>) -> Result<GroupDb, GroupError> {
         let id = open.id;
         let pages = |error| GroupError::Pages { group: id, error };
-        let as_it_is = || open.db().err().unwrap_or(GroupError::Failed { group: id });
-        let Some(log) = &self.setting.log else { return Err(as_it_is()) };
-        // The places of the pages that they see are about to be written over.
-        for _ in 0..REOPEN_ROUNDS {
-            if !open.still_read() {
-                break;
-            }
-            std::thread::sleep(REOPEN_ROUND);
-        }
-        if open.still_read() {
-            return Err(as_it_is());
-        }
-        let db = self.open_db(id, self.known_if_any(id), open.taken().max(self.setting.logged))?;
+        let Some(log) = &self.setting.log else {
+            return Err(open.db().err().unwrap_or(GroupError::Failed { group: id }));
+        };
+        let last = open.taken().max(self.setting.logged);
+        let db = self.open_db(id, self.known_if_any(id), last, open.cache_bytes, disk)?;
         open.reached(db.applied());
         apply_from_log(log, &db, id, open.whole_at()).inspect_err(|_| db.freeze()).map_err(pages)?;
         Ok(db)
@@ -219,10 +295,16 @@ impl Registry {
     pub(crate) fn set_broken(&self, id: GroupId, error: PagesError) -> Arc<OpenGroup> {
         let mut state = self.lock();
         let known = state.known.get(&id).copied().unwrap_or(Known::NOTHING);
-        let group =
-            Arc::new(OpenGroup::broken(id, error, known, state.lock.clone(), self.setting.keyring.pin(id)));
+        let cache_bytes = state.cache_share(id, self.setting.cache_bytes);
+        let (lock, keys) = (state.lock.clone(), self.setting.keyring.pin(id));
+        let group = Arc::new(OpenGroup::broken(id, error, known, cache_bytes, lock, keys));
         state.slots.insert(id, Slot::Open { group: Arc::clone(&group), used: 0 });
         group
+    }
+
+    /// Whether no group's pages failed or are in memory for lack of space.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.lock().open().all(|group| !group.is_broken() && group.in_memory().is_none())
     }
 
     /// Groups whose pages failed, and how, ascending.
@@ -238,6 +320,23 @@ impl Registry {
         failed.sort_by_key(|(id, _)| *id);
         failed
     }
+}
+
+/// Whether somebody goes on reading the file as it was, however long one waits for him. The places of the pages that he sees
+/// must not be written over.
+fn still_read(open: &OpenGroup) -> bool {
+    !within_rounds(|| !open.still_read())
+}
+
+/// Whether it is so now or soon.
+fn within_rounds(is_so: impl Fn() -> bool) -> bool {
+    for _ in 0..REOPEN_ROUNDS {
+        if is_so() {
+            return true;
+        }
+        std::thread::sleep(REOPEN_ROUND);
+    }
+    is_so()
 }
 
 /// Applies what the log has for a group past its rows, up to `to`.

@@ -139,7 +139,7 @@ impl Resealer {
         // Not longer than for a batch: a group in use is not closed to make room.
         let open = registry.acquire(group)?;
         let pages = |error| GroupError::Pages { group, error };
-        let step = open.db()?.reseal_some(batch).map_err(pages)?;
+        let step = open.db_on_disk()?.reseal_some(batch).map_err(pages)?;
         self.board().moved(group, step.bytes, Some((step.done, step.total)));
         counter!(names::RESEAL_MOVED_BYTES).increment(step.bytes);
         if step.to != active {

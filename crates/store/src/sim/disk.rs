@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::content::BLOCK_LEN;
@@ -18,6 +18,8 @@ pub(super) struct World {
     pub(super) troubles: Vec<Trouble>,
     /// In bytes.
     pub(super) capacity: Option<u64>,
+    /// A directory in which there is no space.
+    pub(super) full_dir: Option<PathBuf>,
     /// Counts of changing calls between which there is no space.
     pub(super) full: Option<Range<u64>>,
     /// Calls that change something until the power goes.
@@ -45,6 +47,7 @@ impl World {
             dice: Dice::from_seed(seed),
             troubles: Vec::new(),
             capacity: None,
+            full_dir: None,
             full: None,
             power_left: None,
             calls: BTreeMap::new(),
@@ -113,8 +116,11 @@ impl World {
         }
     }
 
-    /// How many more blocks of 4096 bytes can be taken.
-    fn free_blocks(&self) -> usize {
+    /// How many more blocks of 4096 bytes a file of this name can take.
+    fn free_blocks(&self, name: &Path) -> usize {
+        if self.full_dir.as_ref().is_some_and(|dir| name.starts_with(dir)) {
+            return 0;
+        }
         // The call that asks was counted already.
         if self.full.as_ref().is_some_and(|full| full.contains(&(self.changes.saturating_sub(1)))) {
             return 0;
@@ -166,7 +172,7 @@ impl Disk for SimDisk {
         if !path.parent().is_some_and(|dir| world.files.dirs.contains(dir)) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if world.free_blocks() == 0 {
+        if world.free_blocks(path) == 0 {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let inode = world.files.new_inode();
@@ -273,7 +279,7 @@ impl DiskFile for SimFile {
             format!("write {} at {at}, {} bytes, {hash:016x}", files.name_of(self.inode), data.len())
         });
         let called = world.call(Call::Write);
-        let free = world.free_blocks();
+        let free = world.free_blocks(Path::new(&world.files.name_of(self.inode)));
         let mut taken = world.inode(self)?.fits(at, data.len(), free);
         if called.is_err() {
             // It may have happened up to the end of some sector.

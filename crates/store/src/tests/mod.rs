@@ -6,6 +6,7 @@ mod crash;
 mod freshness;
 mod gate;
 mod keys;
+mod memory;
 
 pub(crate) mod model;
 mod reopen;

@@ -22,8 +22,9 @@ pub(super) async fn watch(store: Store, stopped: impl Future<Output = ()>) {
             event.log();
         }
         drop(report);
-        gauge!(names::GROUPS_FAILED)
-            .set(f64::from(u32::try_from(store.status().groups_failed.len()).unwrap_or(u32::MAX)));
+        let status = store.status();
+        gauge!(names::GROUPS_FAILED).set(status.groups_failed.len() as f64);
+        gauge!(names::GROUPS_IN_MEMORY).set(status.groups_in_memory.len() as f64);
         tokio::select! {
             () = &mut stopped => return,
             () = tokio::time::sleep(PAUSE) => {}

@@ -1,26 +1,78 @@
 //! A file system that reads what is there and keeps every change in memory.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, OsDisk};
 
 /// Changes are kept in pieces of this many bytes.
 const BLOCK: usize = 4096;
 /// Files that were opened and not changed are forgotten from time to time; this many may gather.
 const SEEN_MAX: usize = 1024;
 
-/// The operating system's files, opened for reading alone. Whatever is written, renamed, removed or made goes to
-/// memory and is seen by later reads, so that ordinary recovery runs on a directory that it does not change.
-///
-/// Locks are taken shared: several inspections run side by side, and a server that starts meanwhile is told that the
-/// directory is in use. Memory grows with what is changed, which is what the log holds since the last checkpoint.
-#[derive(Debug, Clone, Default)]
-pub struct ReadOnlyDisk(Arc<Mutex<State>>);
+/// The files of another disk, opened for reading alone. Whatever is written, renamed, removed or made goes to memory and
+/// is seen by later reads, so that ordinary recovery runs on a directory that it does not change, and pages are there
+/// that the disk has no space for. Memory grows with what is changed.
+#[derive(Debug, Clone)]
+pub struct OverlayDisk(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    below: Arc<dyn Disk>,
+    locks: Locks,
+    budget: Arc<Budget>,
+    state: Mutex<State>,
+}
+
+/// How the lock of a file below is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Locks {
+    Shared,
+    Exclusive,
+}
+
+/// Bytes that changes may take: so many by themselves, and together with others no more than what these share.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    used: AtomicUsize,
+    shared: Option<Arc<Budget>>,
+}
+
+impl Budget {
+    pub(crate) fn of(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, used: AtomicUsize::new(0), shared: None })
+    }
+
+    /// One that counts for itself and in `shared`, which bounds it.
+    pub(crate) fn within(shared: &Arc<Self>) -> Arc<Self> {
+        Arc::new(Self { most: usize::MAX, used: AtomicUsize::new(0), shared: Some(Arc::clone(shared)) })
+    }
+
+    /// How many bytes are taken.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Acquire)
+    }
+
+    fn take_block(&self) -> io::Result<()> {
+        if let Some(shared) = &self.shared {
+            shared.take_block()?;
+        }
+        let more = |used: usize| used.checked_add(BLOCK).filter(|used| *used <= self.most);
+        let taken = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more);
+        taken.map(drop).map_err(|_| io::ErrorKind::StorageFull.into())
+    }
+
+    fn give_back(&self, blocks: usize) {
+        self.used.fetch_sub(blocks * BLOCK, Ordering::AcqRel);
+        if let Some(shared) = &self.shared {
+            shared.give_back(blocks);
+        }
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -41,8 +93,9 @@ enum Slot {
 /// A file and what was changed of it.
 #[derive(Debug)]
 struct Node {
-    below: Option<File>,
+    below: Option<Arc<dyn DiskFile>>,
     content: RwLock<Content>,
+    budget: Arc<Budget>,
     /// Held by the handle that has the lock.
     locked: Mutex<Weak<()>>,
 }
@@ -56,66 +109,87 @@ struct Content {
 }
 
 impl Node {
-    fn over(below: Option<File>, len: u64) -> Arc<Self> {
+    fn over(below: Option<Arc<dyn DiskFile>>, len: u64, budget: &Arc<Budget>) -> Arc<Self> {
         let content = Content { len, below_len: len, blocks: HashMap::new() };
-        Arc::new(Self { below, content: RwLock::new(content), locked: Mutex::default() })
+        let budget = Arc::clone(budget);
+        Arc::new(Self { below, content: RwLock::new(content), budget, locked: Mutex::default() })
     }
 }
 
-impl ReadOnlyDisk {
+impl Drop for Node {
+    fn drop(&mut self) {
+        let content = self.content.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.budget.give_back(content.blocks.len());
+    }
+}
+
+impl Default for OverlayDisk {
+    /// Over the operating system's files, for who only looks. Locks are taken shared: several inspections run side by side,
+    /// and a server that starts meanwhile is told that the directory is in use.
+    fn default() -> Self {
+        Self::new(Arc::new(OsDisk), Locks::Shared, Budget::of(usize::MAX))
+    }
+}
+
+impl OverlayDisk {
+    /// Over files that nobody else has open, whose locks are taken as below. What does not fit the budget fails as on a full
+    /// disk.
+    pub(crate) fn over(below: Arc<dyn Disk>, budget: Arc<Budget>) -> Self {
+        Self::new(below, Locks::Exclusive, budget)
+    }
+
+    fn new(below: Arc<dyn Disk>, locks: Locks, budget: Arc<Budget>) -> Self {
+        Self(Arc::new(Shared { below, locks, budget, state: Mutex::default() }))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle(&self, path: &Path, node: Arc<Node>) -> Arc<dyn DiskFile> {
         Arc::new(Handle { disk: self.clone(), path: path.into(), node, token: Mutex::default() })
     }
-}
 
-impl State {
-    fn node(&mut self, path: &Path) -> io::Result<Arc<Node>> {
-        match self.changed.get(path) {
+    fn node(&self, state: &mut State, path: &Path) -> io::Result<Arc<Node>> {
+        match state.changed.get(path) {
             Some(Slot::Removed) => return Err(io::ErrorKind::NotFound.into()),
             Some(Slot::Is(node)) => return Ok(Arc::clone(node)),
             None => {}
         }
-        if let Some(node) = self.seen.get(path).and_then(Weak::upgrade) {
+        if let Some(node) = state.seen.get(path).and_then(Weak::upgrade) {
             return Ok(node);
         }
-        let below = File::open(path)?;
-        let metadata = below.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        let below = self.0.below.open_read(path)?;
+        let len = below.len()?;
+        let node = Node::over(Some(below), len, &self.0.budget);
+        if state.seen.len() >= SEEN_MAX {
+            state.seen.retain(|_, node| node.strong_count() > 0);
         }
-        let node = Node::over(Some(below), metadata.len());
-        if self.seen.len() >= SEEN_MAX {
-            self.seen.retain(|_, node| node.strong_count() > 0);
-        }
-        self.seen.insert(path.into(), Arc::downgrade(&node));
+        state.seen.insert(path.into(), Arc::downgrade(&node));
         Ok(node)
     }
 
-    fn exists(&self, path: &Path) -> io::Result<bool> {
-        match self.changed.get(path) {
+    fn is_there(&self, state: &State, path: &Path) -> io::Result<bool> {
+        match state.changed.get(path) {
             Some(Slot::Removed) => Ok(false),
             Some(Slot::Is(_)) => Ok(true),
-            None => Ok(self.dirs.contains(path) || path.try_exists()?),
+            None => Ok(state.dirs.contains(path) || self.0.below.exists(path)?),
         }
     }
 }
 
-impl Disk for ReadOnlyDisk {
+impl Disk for OverlayDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
-        let node = self.state().node(path)?;
+        let node = self.node(&mut self.state(), path)?;
         Ok(self.handle(path, node))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
-        if state.exists(path)? {
+        if self.is_there(&state, path)? {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
-        let node = Node::over(None, 0);
+        let node = Node::over(None, 0, &self.0.budget);
         state.changed.insert(path.into(), Slot::Is(Arc::clone(&node)));
         drop(state);
         Ok(self.handle(path, node))
@@ -123,7 +197,7 @@ impl Disk for ReadOnlyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
-        let node = state.node(from)?;
+        let node = self.node(&mut state, from)?;
         state.changed.insert(from.into(), Slot::Removed);
         state.changed.insert(to.into(), Slot::Is(node));
         Ok(())
@@ -131,7 +205,7 @@ impl Disk for ReadOnlyDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
-        if !state.exists(path)? {
+        if !self.is_there(&state, path)? {
             return Err(io::ErrorKind::NotFound.into());
         }
         state.changed.insert(path.into(), Slot::Removed);
@@ -141,7 +215,7 @@ impl Disk for ReadOnlyDisk {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.state();
         for dir in path.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
-            if dir.try_exists()? {
+            if self.0.below.exists(dir)? {
                 break;
             }
             state.dirs.insert(dir.into());
@@ -156,14 +230,11 @@ impl Disk for ReadOnlyDisk {
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let state = self.state();
         let mut names = BTreeSet::new();
-        match fs::read_dir(path) {
-            Ok(entries) => {
-                for entry in entries {
-                    let name = entry?.file_name();
-                    if !matches!(state.changed.get(&path.join(&name)), Some(Slot::Removed)) {
-                        names.insert(name.to_string_lossy().into_owned());
-                    }
-                }
+        match self.0.below.list(path) {
+            Ok(below) => {
+                let is_left =
+                    |name: &String| !matches!(state.changed.get(&path.join(name)), Some(Slot::Removed));
+                names.extend(below.into_iter().filter(is_left));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && state.dirs.contains(path) => {}
             Err(error) => return Err(error),
@@ -180,13 +251,13 @@ impl Disk for ReadOnlyDisk {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.state().exists(path)
+        self.is_there(&self.state(), path)
     }
 }
 
 #[derive(Debug)]
 struct Handle {
-    disk: ReadOnlyDisk,
+    disk: OverlayDisk,
     path: PathBuf,
     node: Arc<Node>,
     token: Mutex<Option<Arc<()>>>,
@@ -214,7 +285,7 @@ impl Handle {
         let have = below_len.saturating_sub(at).min(out.len() as u64);
         let (real, rest) = out.split_at_mut(usize::try_from(have).unwrap_or(usize::MAX));
         if let (Some(below), false) = (&self.node.below, real.is_empty()) {
-            below.read_exact_at(real, at)?;
+            below.read_at(real, at)?;
         }
         rest.fill(0);
         Ok(())
@@ -262,6 +333,7 @@ impl DiskFile for Handle {
             if !content.blocks.contains_key(&block) {
                 let mut bytes = Box::new([0; BLOCK]);
                 self.read_below(content.below_len, bytes.as_mut_slice(), block * BLOCK as u64)?;
+                self.node.budget.take_block()?;
                 content.blocks.insert(block, bytes);
             }
             if let Some(bytes) = content.blocks.get_mut(&block) {
@@ -283,7 +355,9 @@ impl DiskFile for Handle {
         if len < content.len {
             content.below_len = content.below_len.min(len);
             let edge = len / BLOCK as u64;
+            let before = content.blocks.len();
             content.blocks.retain(|block, _| *block <= edge);
+            self.node.budget.give_back(before - content.blocks.len());
             if let Some(bytes) = content.blocks.get_mut(&edge) {
                 bytes[usize::try_from(len % BLOCK as u64).expect("less than a block")..].fill(0);
             }
@@ -302,10 +376,12 @@ impl DiskFile for Handle {
             return Ok(false);
         }
         if let Some(below) = &self.node.below {
-            match below.try_lock_shared() {
-                Ok(()) => {}
-                Err(fs::TryLockError::WouldBlock) => return Ok(false),
-                Err(fs::TryLockError::Error(error)) => return Err(error),
+            let free = match self.disk.0.locks {
+                Locks::Shared => below.try_lock_shared()?,
+                Locks::Exclusive => below.try_lock()?,
+            };
+            if !free {
+                return Ok(false);
             }
         }
         let token = Arc::new(());
@@ -317,10 +393,11 @@ impl DiskFile for Handle {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::disk::OsDisk;
 
     fn read(file: &dyn DiskFile) -> Vec<u8> {
         let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
@@ -352,7 +429,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("file");
             fs::write(&path, &below).unwrap();
-            let disk = ReadOnlyDisk::default();
+            let disk = OverlayDisk::default();
             let mut model = below.clone();
             for change in changes {
                 let file = disk.open(&path).unwrap();
@@ -374,12 +451,33 @@ mod tests {
     }
 
     #[test]
+    fn changes_take_no_more_than_the_budget_and_give_it_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, vec![7; 3 * BLOCK]).unwrap();
+        let budget = Budget::of(2 * BLOCK);
+        let disk = OverlayDisk::over(Arc::new(OsDisk), Budget::within(&budget));
+        let file = disk.open(&path).unwrap();
+        file.write_at(&[1; 2 * BLOCK], 0).unwrap();
+        // What is there already is written over.
+        file.write_at(&[2; 2 * BLOCK], 0).unwrap();
+        assert_eq!(file.write_at(&[3], 2 * BLOCK as u64).unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert_eq!(read(&*file), [vec![2; 2 * BLOCK], vec![7; BLOCK]].concat());
+        assert_eq!(budget.used(), 2 * BLOCK);
+        file.set_len(1).unwrap();
+        file.write_at(&[4; BLOCK], 2 * BLOCK as u64).unwrap();
+        drop((file, disk));
+        assert_eq!(budget.used(), 0);
+        assert_eq!(fs::read(&path).unwrap(), vec![7; 3 * BLOCK]);
+    }
+
+    #[test]
     fn names_come_and_go_in_memory_alone() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("a"), "one").unwrap();
         fs::write(path("b"), "two").unwrap();
-        let disk = ReadOnlyDisk::default();
+        let disk = OverlayDisk::default();
         disk.rename(&path("a"), &path("b")).unwrap();
         disk.create_new(&path("c")).unwrap().write_at(b"three", 0).unwrap();
         disk.create_dir_all(&path("d/e")).unwrap();
@@ -399,7 +497,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("LOCK");
         fs::write(&path, "").unwrap();
-        let (one, other) = (ReadOnlyDisk::default(), ReadOnlyDisk::default());
+        let (one, other) = (OverlayDisk::default(), OverlayDisk::default());
         let held = one.open(&path).unwrap();
         assert!(held.try_lock().unwrap());
         assert!(!one.open(&path).unwrap().try_lock().unwrap(), "within one process it is exclusive");
