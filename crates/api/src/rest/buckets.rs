@@ -13,8 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 use super::Rest;
 use super::caller::Caller;
 use super::encryption::Encryption;
-use super::objects::{bucket_name, json_time, page};
+use super::objects::{bucket_name, json_time};
 use super::openapi::{Conflict, Missing, Refused};
+use super::pages::page_size;
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A bucket.
@@ -102,7 +103,7 @@ pub(super) async fn list(
     rest.allow(&caller, (Scope::BucketsRead, "s3:ListAllMyBuckets"), &Arn::all(), &caller.facts())?;
     let Which { prefix, after, max } = which;
     let found =
-        rest.0.objects.list_buckets(&prefix.unwrap_or_default(), after.as_deref(), page(max)?).await?;
+        rest.0.objects.list_buckets(&prefix.unwrap_or_default(), after.as_deref(), page_size(max)?).await?;
     let buckets = found.buckets.into_iter().map(Bucket::from).collect();
     Ok(Json(BucketList { buckets, next: found.next }))
 }

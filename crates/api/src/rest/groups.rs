@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
+use super::pages::{Paged, Pages};
 use super::{Rest, names, time_of};
-use crate::refusal::{Body, Names, Refusal};
+use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +42,17 @@ impl From<GroupInfo> for Group {
 pub struct GroupList {
     /// By name.
     pub groups: Vec<Group>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Paged for GroupList {
+    type Entry = Group;
+
+    fn page(&mut self) -> (&mut Vec<Group>, &mut Option<String>) {
+        (&mut self.groups, &mut self.next)
+    }
 }
 
 /// A group to make.
@@ -56,14 +68,17 @@ const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
 
 /// List groups
-#[utoipa::path(get, path = "/api/v1/groups", tag = "groups",
-    responses((status = 200, description = "All groups", body = GroupList), Refused))]
+#[utoipa::path(get, path = "/api/v1/groups", tag = "groups", params(Pages),
+    responses((status = 200, description = "A page of groups", body = GroupList), Refused))]
 pub(super) async fn list(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
+    Parameters(pages): Parameters<Pages>,
 ) -> Result<Json<GroupList>, Refusal> {
     rest.allow(&caller, (READ, "iam:ListGroups"), &Arn::all(), &caller.facts())?;
-    Ok(Json(GroupList { groups: rest.0.iam.groups().into_iter().map(Group::from).collect() }))
+    let groups = rest.0.iam.groups().into_iter().map(Group::from).collect();
+    let (groups, next) = pages.cut(groups, |group| &group.name)?;
+    Ok(Json(GroupList { groups, next }))
 }
 
 /// Make a group

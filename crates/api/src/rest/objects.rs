@@ -10,7 +10,7 @@ mod sse;
 pub(super) use delete::{__path_delete, delete};
 pub(super) use get::{__path_get, __path_head, get, head};
 pub(super) use headers::{http_date, json_time, quoted};
-pub(super) use list::{__path_list, list, page};
+pub(super) use list::{__path_list, list};
 pub use list::{ListedObject, ObjectList};
 pub use put::StoredObject;
 pub(super) use put::{__path_put, put};

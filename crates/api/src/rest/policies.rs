@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
+use super::pages::{Paged, Pages};
 use super::versioned::{Expected, Versioned};
 use super::{Rest, time_of};
-use crate::refusal::{Names, Refusal, in_time};
+use crate::refusal::{Names, Parameters, Refusal, in_time};
 
 /// A policy with its document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -48,8 +49,19 @@ pub struct PolicySummary {
 /// All policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyList {
-    /// Those that come with the program, then the others by name.
+    /// By name.
     pub policies: Vec<PolicySummary>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Paged for PolicyList {
+    type Entry = PolicySummary;
+
+    fn page(&mut self) -> (&mut Vec<PolicySummary>, &mut Option<String>) {
+        (&mut self.policies, &mut self.next)
+    }
 }
 
 const READ: Scope = Scope::IdentitiesRead;
@@ -68,11 +80,12 @@ fn versioned(info: PolicyInfo) -> Versioned<Policy> {
 }
 
 /// List policies
-#[utoipa::path(get, path = "/api/v1/policies", tag = "policies",
-    responses((status = 200, description = "All policies, with those that come with the program", body = PolicyList), Refused))]
+#[utoipa::path(get, path = "/api/v1/policies", tag = "policies", params(Pages),
+    responses((status = 200, description = "A page of policies, those that come with the program among them", body = PolicyList), Refused))]
 pub(super) async fn list(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
+    Parameters(pages): Parameters<Pages>,
 ) -> Result<Json<PolicyList>, Refusal> {
     rest.allow(&caller, (READ, "iam:ListPolicies"), &Arn::all(), &caller.facts())?;
     let policies = rest.0.iam.policies().into_iter().map(|info| PolicySummary {
@@ -80,7 +93,8 @@ pub(super) async fn list(
         canned: info.canned,
         updated: (!info.canned).then(|| time_of(info.updated_at)),
     });
-    Ok(Json(PolicyList { policies: policies.collect() }))
+    let (policies, next) = pages.cut(policies.collect(), |policy: &PolicySummary| &policy.name)?;
+    Ok(Json(PolicyList { policies, next }))
 }
 
 /// Show a policy

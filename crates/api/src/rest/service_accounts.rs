@@ -9,10 +9,11 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
+use super::pages::{Paged, Pages};
 use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
 use super::{Rest, enabled, expiry, owner_name, state, time_of};
-use crate::refusal::{Body, Names, Refusal};
+use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A service account, without its secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -53,8 +54,19 @@ impl From<AccessKeyInfo> for ServiceAccount {
 /// Service accounts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceAccountList {
-    /// In no particular order.
+    /// By access key.
     pub service_accounts: Vec<ServiceAccount>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Paged for ServiceAccountList {
+    type Entry = ServiceAccount;
+
+    fn page(&mut self) -> (&mut Vec<ServiceAccount>, &mut Option<String>) {
+        (&mut self.service_accounts, &mut self.next)
+    }
 }
 
 /// A service account to make.
@@ -84,11 +96,12 @@ const WRITE: Scope = Scope::IdentitiesWrite;
 /// List service accounts
 ///
 /// Those that the caller may know of: everybody's, or its own.
-#[utoipa::path(get, path = "/api/v1/service-accounts", tag = "service accounts",
-    responses((status = 200, description = "Service accounts", body = ServiceAccountList), Refused))]
+#[utoipa::path(get, path = "/api/v1/service-accounts", tag = "service accounts", params(Pages),
+    responses((status = 200, description = "A page of service accounts", body = ServiceAccountList), Refused))]
 pub(super) async fn list(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
+    Parameters(pages): Parameters<Pages>,
 ) -> Result<Json<ServiceAccountList>, Refusal> {
     let action = (READ, "iam:ListServiceAccounts");
     let everybody = rest.allow(&caller, action, &Arn::all(), &caller.facts());
@@ -101,7 +114,9 @@ pub(super) async fn list(
         }
     };
     let found = rest.0.iam.access_keys(owner).into_iter().filter(|key| key.service_account);
-    Ok(Json(ServiceAccountList { service_accounts: found.map(ServiceAccount::from).collect() }))
+    let found = found.map(ServiceAccount::from).collect();
+    let (service_accounts, next) = pages.cut(found, |account| &account.access_key)?;
+    Ok(Json(ServiceAccountList { service_accounts, next }))
 }
 
 /// Make a service account

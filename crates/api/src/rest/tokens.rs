@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
+use super::pages::{Paged, Pages};
 use super::{Rest, expiry, owner_name, time_of};
-use crate::refusal::{Body, Names, Refusal};
+use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A token, without what proves it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -107,6 +108,17 @@ impl From<TokenScope> for Scope {
 pub struct TokenList {
     /// In no particular order.
     pub tokens: Vec<Token>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Paged for TokenList {
+    type Entry = Token;
+
+    fn page(&mut self) -> (&mut Vec<Token>, &mut Option<String>) {
+        (&mut self.tokens, &mut self.next)
+    }
 }
 
 /// A token to make.
@@ -153,11 +165,12 @@ const WRITE: Scope = Scope::IdentitiesWrite;
 /// List tokens
 ///
 /// Those that the caller may know of: everybody's, or its own.
-#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens",
-    responses((status = 200, description = "Tokens", body = TokenList), Refused))]
+#[utoipa::path(get, path = "/api/v1/tokens", tag = "tokens", params(Pages),
+    responses((status = 200, description = "A page of tokens", body = TokenList), Refused))]
 pub(super) async fn list(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
+    Parameters(pages): Parameters<Pages>,
 ) -> Result<Json<TokenList>, Refusal> {
     let action = (READ, "iam:ListTokens");
     let mut tokens = rest.0.iam.tokens();
@@ -166,7 +179,8 @@ pub(super) async fn list(
         rest.allow(&caller, action, &rest.resource_of(&caller, own)?, &caller.facts())?;
         tokens.retain(|token| token.owner == *own);
     }
-    Ok(Json(TokenList { tokens: tokens.iter().map(token).collect() }))
+    let (tokens, next) = pages.cut(tokens.iter().map(token).collect(), |token: &Token| &token.id)?;
+    Ok(Json(TokenList { tokens, next }))
 }
 
 /// Make a token

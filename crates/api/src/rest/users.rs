@@ -11,8 +11,9 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
+use super::pages::{Paged, Pages};
 use super::{Rest, enabled, names, state, time_of};
-use crate::refusal::{Body, Names, Refusal};
+use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -49,6 +50,17 @@ impl From<UserInfo> for User {
 pub struct UserList {
     /// By name.
     pub users: Vec<User>,
+    /// `after` of the next page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+impl Paged for UserList {
+    type Entry = User;
+
+    fn page(&mut self) -> (&mut Vec<User>, &mut Option<String>) {
+        (&mut self.users, &mut self.next)
+    }
 }
 
 /// A user to make.
@@ -122,14 +134,17 @@ const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
 
 /// List users
-#[utoipa::path(get, path = "/api/v1/users", tag = "users",
-    responses((status = 200, description = "All users", body = UserList), Refused))]
+#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(Pages),
+    responses((status = 200, description = "A page of users", body = UserList), Refused))]
 pub(super) async fn list(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
+    Parameters(pages): Parameters<Pages>,
 ) -> Result<Json<UserList>, Refusal> {
     rest.allow(&caller, (READ, "iam:ListUsers"), &Arn::all(), &caller.facts())?;
-    Ok(Json(UserList { users: rest.0.iam.users().into_iter().map(User::from).collect() }))
+    let users = rest.0.iam.users().into_iter().map(User::from).collect();
+    let (users, next) = pages.cut(users, |user| &user.name)?;
+    Ok(Json(UserList { users, next }))
 }
 
 /// Make a user

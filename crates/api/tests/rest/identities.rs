@@ -214,3 +214,59 @@ async fn tokens_end_by_themselves_unless_somebody_wants_otherwise() {
     assert_eq!(made(r#", "expires_in_seconds": 0"#).await, None);
     assert_eq!(days(made(r#", "expires_in_seconds": 86400"#).await), Some(1));
 }
+
+#[tokio::test]
+async fn lists_come_in_pages_that_miss_nothing_and_repeat_nothing() {
+    let server = Server::start().await;
+    let post = async |path: &str, body: &str| {
+        let made = server.root("POST", path, &[], body).await;
+        assert_eq!(made.status, 201, "{path}: {made:?}");
+    };
+    for number in 0..5 {
+        post("/api/v1/users", &format!(r#"{{"name": "user{number}"}}"#)).await;
+        post("/api/v1/groups", &format!(r#"{{"name": "group{number}"}}"#)).await;
+        post("/api/v1/service-accounts", r#"{"user": "user0"}"#).await;
+        post("/api/v1/tokens", r#"{"user": "user0", "scopes": ["buckets:read"]}"#).await;
+        let policy = format!("/api/v1/policies/policy{number}");
+        assert_eq!(server.root("PUT", &policy, &[], POLICY).await.status, 201);
+    }
+    for (list, entries, name) in [
+        ("users", "users", "name"),
+        ("groups", "groups", "name"),
+        ("policies", "policies", "name"),
+        ("service-accounts", "service_accounts", "access_key"),
+        ("tokens", "tokens", "id"),
+    ] {
+        let path = format!("/api/v1/{list}");
+        let names = |page: &serde_json::Value| -> Vec<String> {
+            let entries = page[entries].as_array().unwrap().iter();
+            entries.map(|entry| entry[name].as_str().unwrap().to_owned()).collect()
+        };
+        let whole = server.root("GET", &path, &[], "").await.json();
+        assert!(whole.get("next").is_none(), "{whole}");
+        let whole = names(&whole);
+        assert!(whole.len() >= 5 && whole.is_sorted(), "{list}: {whole:?}");
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = server.root("GET", &format!("{path}?max=2{after}"), &[], "").await.json();
+            let page_names = names(&page);
+            assert!((1..=2).contains(&page_names.len()), "{page}");
+            found.extend(page_names);
+            match page.get("next") {
+                Some(next) => after = format!("&after={}", next.as_str().unwrap()),
+                None => break,
+            }
+        }
+        assert_eq!(found, whole, "{list}");
+        let odd = [
+            ("max=0", "InvalidQuery"),
+            ("max=1001", "InvalidQuery"),
+            ("max=x", "MalformedQuery"),
+            ("before=a", "MalformedQuery"),
+        ];
+        for (query, code) in odd {
+            let refused = server.root("GET", &format!("{path}?{query}"), &[], "").await;
+            assert_eq!((refused.status, refused.json()["error"]["code"].as_str()), (400, Some(code)));
+        }
+    }
+}

@@ -12,7 +12,7 @@ use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use strongroom_api::admin::PREFIX as DOOR_PREFIX;
-use strongroom_api::rest::PREFIX as API_PREFIX;
+use strongroom_api::rest::{PREFIX as API_PREFIX, Paged};
 use zeroize::Zeroizing;
 
 use super::error::AdminFailure;
@@ -189,6 +189,23 @@ impl Connection {
     /// Asks the API, here or elsewhere.
     pub(super) async fn get<A: DeserializeOwned>(&self, path: &[&str]) -> Result<A, AdminFailure> {
         self.send(self.http.get(self.api(path))).await
+    }
+
+    /// Asks the API for a list, page by page.
+    pub(super) async fn get_all<A: DeserializeOwned + Paged>(
+        &self,
+        path: &[&str],
+    ) -> Result<A, AdminFailure> {
+        let mut all: A = self.get(path).await?;
+        while let Some(after) = all.page().1.take() {
+            let mut url = self.api(path);
+            url.query_pairs_mut().append_pair("after", &after);
+            let mut more: A = self.send(self.http.get(url)).await?;
+            let (entries, next) = more.page();
+            all.page().0.append(entries);
+            *all.page().1 = next.take();
+        }
+        Ok(all)
     }
 
     /// Tells the API something.

@@ -53,7 +53,7 @@ pub(super) async fn run(
             output.show(&made, |made| format!("group {} made\n", made.name))
         }
         GroupCommand::List => {
-            let list: GroupList = door.get(&["groups"]).await?;
+            let list: GroupList = door.get_all(&["groups"]).await?;
             output.show(&list, |list| table(&list.groups))
         }
         GroupCommand::Show(GroupArgs { group }) => {

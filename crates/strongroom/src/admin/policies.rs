@@ -93,7 +93,7 @@ pub(super) async fn run(
             output.show(&stored, |stored| format!("policy {} stored\n", stored.value.name))
         }
         PolicyCommand::List => {
-            let list: PolicyList = door.get(&["policies"]).await?;
+            let list: PolicyList = door.get_all(&["policies"]).await?;
             output.show(&list, words)
         }
         PolicyCommand::Show(PolicyArgs { policy }) => {

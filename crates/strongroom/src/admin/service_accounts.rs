@@ -95,7 +95,7 @@ pub(super) async fn run(
             output.show(&made, with_secret)
         }
         ServiceAccountCommand::List => {
-            let list: ServiceAccountList = door.get(&[PATH]).await?;
+            let list: ServiceAccountList = door.get_all(&[PATH]).await?;
             output.show(&list, words)
         }
         ServiceAccountCommand::Show(NameArgs { access_key }) => {

@@ -83,7 +83,7 @@ pub(super) async fn run(
             })
         }
         TokenCommand::List => {
-            let list: TokenList = door.get(&["tokens"]).await?;
+            let list: TokenList = door.get_all(&["tokens"]).await?;
             output.show(&list, |list| table(&list.tokens))
         }
         TokenCommand::Revoke(RevokeArgs { id }) => {

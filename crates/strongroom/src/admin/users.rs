@@ -74,7 +74,7 @@ pub(super) async fn run(door: &Connection, output: Output, command: UserCommand)
             })
         }
         UserCommand::List => {
-            let list: UserList = door.get(&["users"]).await?;
+            let list: UserList = door.get_all(&["users"]).await?;
             output.show(&list, |list| table(&list.users))
         }
         UserCommand::Show(UserArgs { user }) => {

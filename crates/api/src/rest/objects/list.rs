@@ -12,9 +12,7 @@ use crate::refusal::{Names, Parameters, Refusal};
 use crate::rest::Rest;
 use crate::rest::caller::Caller;
 use crate::rest::openapi::{Missing, Refused};
-
-/// How many are in one page, unless fewer are asked for.
-const PAGE_MAX: u32 = 1000;
+use crate::rest::pages::page_size;
 
 /// Which objects.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -71,7 +69,7 @@ pub(in crate::rest) async fn list(
 ) -> Result<Json<ObjectList>, Refusal> {
     let bucket = bucket_name(&bucket)?;
     let Which { prefix, delimiter, after, max } = which;
-    let max = page(max)?;
+    let max = page_size(max)?;
     if delimiter.as_deref() == Some("") {
         return Err(Refusal::bad_request("InvalidQuery", "The delimiter is empty; leave it out for none."));
     }
@@ -102,13 +100,4 @@ pub(in crate::rest) async fn list(
         common_prefixes: found.common_prefixes,
         next: found.next,
     }))
-}
-
-/// The size of a page.
-pub(in crate::rest) fn page(asked: Option<u32>) -> Result<u32, Refusal> {
-    match asked {
-        None => Ok(PAGE_MAX),
-        Some(max @ 1..=PAGE_MAX) => Ok(max),
-        Some(_) => Err(Refusal::bad_request("InvalidQuery", "A page has 1 to 1000 entries.")),
-    }
 }
