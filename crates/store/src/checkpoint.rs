@@ -185,8 +185,11 @@ impl Checkpointer {
             if let Err(error) = self.flush(&group)?
                 && !matches!(error, GroupError::NoSuchGroup { .. })
             {
-                let first = group.first_dirty().unwrap_or(Lsn(1));
-                reached = reached.min(Lsn(first.0 - 1));
+                // All rows of a group in memory may be on the disk, and no place for others.
+                let needed = group.first_dirty().or(group.in_memory().is_none().then_some(Lsn(1)));
+                if let Some(first) = needed {
+                    reached = reached.min(Lsn(first.0 - 1));
+                }
                 behind = behind.or(Some((group.id, error)));
             }
         }

@@ -328,8 +328,8 @@ impl Registry {
         state
     }
 
-    /// Open groups with rows that are not durable. Everything applied before the call is in these, or durable: what
-    /// was being closed at the time is waited for.
+    /// Open groups with rows that are not durable, and those in memory, which are to leave it. Everything applied before the
+    /// call is in these, or durable: what was being closed at the time is waited for.
     pub(crate) fn dirty(&self) -> Vec<Arc<OpenGroup>> {
         let mut state = self.lock();
         let is_closing = |slot: &Slot| matches!(slot, Slot::Closing);
@@ -340,7 +340,8 @@ impl Registry {
                 state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        let mut dirty: Vec<_> = state.open().filter(|group| group.dirty()).map(Arc::clone).collect();
+        let is_dirty = |group: &&Arc<OpenGroup>| group.dirty() || group.in_memory().is_some();
+        let mut dirty: Vec<_> = state.open().filter(is_dirty).map(Arc::clone).collect();
         dirty.sort_by_key(|group| group.id);
         dirty
     }

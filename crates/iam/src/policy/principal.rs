@@ -69,12 +69,20 @@ impl Principals {
     pub(super) fn include(&self, identity: &Identity, effect: Effect) -> bool {
         self.everybody
             || match identity.owner() {
-                Some(Identity::User { name }) => {
-                    self.users.binary_search(name).is_ok() || (self.account && effect == Effect::Deny)
-                }
+                Some(Identity::User { name }) => self.names(name) || (self.account && effect == Effect::Deny),
                 Some(_) => self.account,
                 None => false,
             }
+    }
+
+    fn names(&self, name: &Name) -> bool {
+        // Names of different lengths differ at a glance, which order does not show.
+        const FEW: usize = 8;
+        if self.users.len() <= FEW {
+            self.users.contains(name)
+        } else {
+            self.users.binary_search(name).is_ok()
+        }
     }
 
     /// Whether a statement that denies something to all but these spares `identity`.

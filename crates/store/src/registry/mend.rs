@@ -129,12 +129,10 @@ impl Registry {
 
     /// Makes groups whole that failed and may be sound by now, those too whose rows are all durable.
     pub(crate) fn mend_all(&self) {
-        let is_worth = |group: &&Arc<OpenGroup>| group.is_worth_mending() || group.in_memory().is_some();
-        let broken: Vec<_> = self.lock().open().filter(is_worth).cloned().collect();
+        let broken: Vec<_> = self.lock().open().filter(|group| group.is_worth_mending()).cloned().collect();
         for group in broken {
             // If it fails, the group goes on answering with that.
-            let _turn = group.mending.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = self.leave_memory(&group).and_then(|()| self.mend_in_turn(&group));
+            let _ = self.mend(&group);
         }
     }
 
@@ -145,7 +143,8 @@ impl Registry {
     }
 
     /// If the group's changes are in memory, the disk has space for them and nobody reads them for a moment, the group is as
-    /// broken from now on and can be made whole. The caller has its turn.
+    /// broken from now on and can be made whole. The caller has its turn, and keeps commands of this group away: one that was
+    /// applied to what is in memory now would be missing from what is made of the log.
     fn leave_memory(&self, open: &OpenGroup) -> Result<(), GroupError> {
         let Some(bytes) = open.in_memory() else { return Ok(()) };
         let path = self.setting.directory.page_file(open.id);
@@ -179,8 +178,8 @@ impl Registry {
         }
         let file = disk.create_new(&probe)?;
         let zeros = vec![0; PIECE];
-        let pieces = (0..bytes).step_by(PIECE);
-        let written = pieces.map(|at| file.write_at(&zeros, at as u64)).collect::<io::Result<()>>();
+        let mut pieces = (0..bytes).step_by(PIECE);
+        let written = pieces.try_for_each(|at| file.write_at(&zeros, at as u64));
         let written = written.and_then(|()| file.sync());
         drop(file);
         disk.remove(&probe)?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::sim::SimDisk;
@@ -208,5 +209,38 @@ fn changes_that_fit_neither_disk_nor_memory_are_refused_by_name_and_come_back() 
     assert_eq!(store.status().groups_failed.len(), 1);
     disk.full_in(None);
     store.checkpoint().unwrap();
+    check(&store, group, &model);
+}
+
+#[test]
+fn commands_that_come_while_pages_leave_the_memory_are_not_lost() {
+    let (disk, keys) = (SimDisk::from_seed(8), OneKey::named("root"));
+    let store = Store::create_or_open(tight(&disk, &keys, 1)).unwrap();
+    let group = make_group(&store, "photos");
+    let value = |row: u32| format!("{row} ").repeat(200);
+    let (done, mut in_memory) = (AtomicBool::new(false), 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for row in 0..ROWS {
+                store.commit_blocking(put(group, &name(row), &value(row))).unwrap();
+            }
+            done.store(true, Ordering::Release);
+        });
+        while !done.load(Ordering::Acquire) {
+            disk.full_in(Some(Path::new("/store/pages")));
+            let _ = store.checkpoint();
+            in_memory += store.status().groups_in_memory.len();
+            disk.full_in(None);
+            let _ = store.checkpoint();
+        }
+    });
+    assert!(in_memory > 0);
+    store.checkpoint().unwrap();
+    assert!(store.status().groups_in_memory.is_empty());
+    let model: Model = (0..ROWS).map(|row| (name(row), value(row))).collect();
+    check(&store, group, &model);
+    drop(store);
+    disk.kill();
+    let store = Store::create_or_open(tight(&disk, &keys, 2)).unwrap();
     check(&store, group, &model);
 }
