@@ -3,6 +3,7 @@
 Half of them are root, and half are a user of its own for whom each request has to be allowed. Each client has keys of its own, of which it knows what they hold, in a bucket without versions and in one with. All of
 them also write and read a few keys together; what these hold says by itself who wrote it, so a mixture would show."""
 
+import base64
 import http.client
 import random
 import threading
@@ -18,6 +19,7 @@ import harness
 import sigv4
 from caller import Caller
 from content import KIB, MIB, data, md5
+from forms import send
 from people import User, admin, statement
 
 CLIENTS = 100
@@ -53,9 +55,10 @@ def shared_body(client, step, size):
 class Client:
     """One of the hundred: a dice of its own, a connection of its own, and what it knows."""
 
-    def __init__(self, url, number, keys, rest):
+    def __init__(self, url, number, keys, rest, boto):
         self.number = number
         self.dice = random.Random(number)
+        self.boto = boto
         # Of root, or of the user.
         self.keys = keys if number % 2 else {}
         self.rest = rest
@@ -76,6 +79,7 @@ class Client:
             self.multipart, self.tags, self.conditional, self.put_shared, self.get_shared, self.batch,
             self.put_version, self.put_version, self.get_version, self.delete_version, self.list_versions,
             self.encrypted, self.copied_part, self.if_match, self.presigned, self.setting, self.by_rest, self.held,
+            self.own_key, self.form,
         ]
         while time.monotonic() < until:
             self.step += 1
@@ -280,6 +284,27 @@ class Client:
         self.ask(200, "PUT", f"/{LOCKED}/{key}", query=[("legal-hold", ""), *version], headers=headers, body=off)
         self.ask(204, "DELETE", f"/{LOCKED}/{key}", query=version)
 
+    def own_key(self):
+        # Where no listing of this client's looks.
+        path, copied, body = f"/{PLAIN}/own key/{self.number}", f"/{PLAIN}/own key/{self.number} copied", self.body()
+        key, other = data(32, self.step), data(32, self.step + 1)
+        self.ask(200, "PUT", path, headers=_customer(key), body=body)
+        assert self.ask(200, "GET", path, headers=_customer(key)).body == body
+        self.ask(400, "GET", path)
+        self.ask(403, "GET", path, headers=_customer(other))
+        headers = {"x-amz-copy-source": urllib.parse.quote(path[1:])}
+        headers |= _customer(key, "copy-source-") | _customer(other)
+        self.ask(200, "PUT", copied, headers=headers)
+        assert self.ask(200, "GET", copied, headers=_customer(other)).body == body
+        for name in (path, copied):
+            self.ask(204, "DELETE", name)
+
+    def form(self):
+        key, body = self.key(), self.body()
+        status, headers, text = send(self.boto.generate_presigned_post(PLAIN, key), body)
+        assert (status, headers.get("etag")) == (204, f'"{md5(body)}"'), text
+        self.plain[key] = (body, {})
+
     def batch(self):
         keys = sorted({self.key() for _ in range(2)})
         objects = "".join(f"<Object><Key>{key}</Key></Object>" for key in keys)
@@ -385,6 +410,15 @@ def _crc32(body):
     return checksum("CRC32", body)
 
 
+def _customer(key, of=""):
+    prefix = f"x-amz-{of}server-side-encryption-customer-"
+    return {
+        f"{prefix}algorithm": "AES256",
+        f"{prefix}key": base64.b64encode(key).decode(),
+        f"{prefix}key-md5": sigv4.key_md5(key),
+    }
+
+
 def together(clients, work):
     """Runs all of them at once and hands out the first failure."""
     failures = []
@@ -406,7 +440,7 @@ def together(clients, work):
 
 @pytest.mark.ours
 def test_a_hundred_clients_mixing_everything(start):
-    server = start()
+    server = start(arguments=["--sse-c-over-http"])
     first = Caller(server.s3_url)
     for bucket in (PLAIN, VERSIONED):
         assert first("PUT", f"/{bucket}").status == 200
@@ -417,7 +451,8 @@ def test_a_hundred_clients_mixing_everything(start):
     user = User(server, "mixer", statement(["s3:*", "kms:*"], "*"))
     keys = {"access_key": user.access_key, "secret_key": user.secret_key}
     token = admin(server, "token", "create", "--user", "mixer", "--scope", "all")["token"]
-    clients = [Client(server.s3_url, number, keys, lambda: Rest(server.api_url, token)) for number in range(CLIENTS)]
+    boto = server.client()
+    clients = [Client(server.s3_url, number, keys, lambda: Rest(server.api_url, token), boto) for number in range(CLIENTS)]
     until = time.monotonic() + SECONDS
     together(clients, lambda client: client.run(until))
     counts = {}
@@ -425,7 +460,7 @@ def test_a_hundred_clients_mixing_everything(start):
         for move, count in client.counts.items():
             counts[move] = counts.get(move, 0) + count
     print(f"{sum(counts.values())} moves: {counts}")
-    assert len(counts) == 24, f"too slow to mix: {counts}"
+    assert len(counts) == 26, f"too slow to mix: {counts}"
     together(clients, Client.check_all)
     # Nor after a kill: everything above was acknowledged.
     for client in clients:
