@@ -1,9 +1,12 @@
 """Who may do what, with boto3: users and their policies, conditions, keys of the KMS, strangers."""
 
+import json
 import urllib.error
 import urllib.request
 
+import botocore
 import pytest
+from botocore.exceptions import ClientError
 
 from people import User, refused, statement
 
@@ -157,3 +160,21 @@ def test_a_policy_that_forbids_overwriting_binds_copies_as_well(user, place):
     assert refused(copy, IfNoneMatch='"x"') == "NotImplemented"
     assert refused(copy, IfMatch="*") == "AccessDenied"
     assert place.get_object(Bucket=BUCKET, Key="once")["Body"].read() == b"precious"
+
+
+def test_a_stranger_writes_where_a_policy_lets_it_but_begins_no_upload_in_parts(server):
+    root = server.client()
+    root.create_bucket(Bucket="strangers")
+    root.delete_public_access_block(Bucket="strangers")
+    everything = {"Effect": "Allow", "Principal": "*", "Action": "s3:*", "Resource": "arn:aws:s3:::strangers/*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [everything]})
+    root.put_bucket_policy(Bucket="strangers", Policy=document)
+    stranger = server.client(signature_version=botocore.UNSIGNED)
+    stranger.put_object(Bucket="strangers", Key="k", Body=b"x")
+    assert stranger.get_object(Bucket="strangers", Key="k")["Body"].read() == b"x"
+    with pytest.raises(ClientError, match="Anonymous users cannot initiate multipart uploads") as error:
+        stranger.create_multipart_upload(Bucket="strangers", Key="k")
+    assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+    assert "Uploads" not in root.list_multipart_uploads(Bucket="strangers")
+    stranger.delete_object(Bucket="strangers", Key="k")
+    root.delete_bucket(Bucket="strangers")

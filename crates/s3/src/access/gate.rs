@@ -146,6 +146,12 @@ impl Gate {
         if asker.is_root() {
             return Ok(());
         }
+        // Whatever a policy says, as on AWS: nobody could be asked what became of it.
+        if rule.operation == "CreateMultipartUpload" && matches!(asker.identity(), Identity::Anonymous) {
+            return Err(ApiError::access_denied(
+                "Anonymous users cannot initiate multipart uploads.  Please authenticate.",
+            ));
+        }
         if rule.when == When::Itself {
             // What nobody could be allowed needs no document to be read.
             return match (asker.identity(), bucket) {
