@@ -55,6 +55,16 @@ def goes_on(s3, bucket, key):
             time.sleep(0.2)
 
 
+def whole_or_absent(s3, state, bucket, refused):
+    """What was answered with an error is there whole or not at all: the log may have had it."""
+    for key, body in refused.items():
+        try:
+            assert read(s3.get_object(Bucket=bucket, Key=key)) == body
+            state.buckets[bucket][key] = body
+        except ClientError as error:
+            assert status(error) == 404, error
+
+
 def test_a_full_disk_refuses_writes_and_loses_nothing(small_disk):
     server = harness.Server(small_disk / "data", log_path=small_disk.parent / "log").start()
     try:
@@ -81,13 +91,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(small_disk):
         # The same process goes on as soon as there is space; nothing has to be restarted.
         goes_on(s3, "kept", "space again")
         state.buckets["kept"]["space again"] = AFTER
-        # What was answered with an error is there whole or not at all; the log may have had it.
-        for key, body in refused.items():
-            try:
-                assert read(s3.get_object(Bucket="kept", Key=key)) == body
-                state.buckets["kept"][key] = body
-            except ClientError as error:
-                assert status(error) == 404, error
+        whole_or_absent(s3, state, "kept", refused)
         state.put(s3, "kept", "after", data(MIB))
         state.delete(s3, "kept", "k0")
         state.check(s3)
@@ -97,6 +101,37 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(small_disk):
         state.check(s3)
         state.put(s3, "kept", "after a restart", data(MIB))
         state.check(s3)
+        assert server.stop() == 0
+    finally:
+        server.kill()
+
+
+def test_deleting_makes_room_on_a_full_disk(small_disk):
+    server = harness.Server(small_disk / "data", log_path=small_disk.parent / "log").start()
+    try:
+        s3 = server.client()
+        state = State()
+        state.make(s3, "kept")
+        refused = {}
+        for n in range(400):
+            key, body = f"k{n}", data(300 * KIB, n)
+            try:
+                state.put(s3, "kept", key, body)
+            except ClientError as error:
+                assert status(error) >= 500, error
+                refused[key] = body
+                if len(refused) == 5:
+                    break
+        assert len(refused) == 5, "the disk did not fill up"
+        for key in list(state.buckets["kept"])[:10]:
+            state.delete(s3, "kept", key)
+        goes_on(s3, "kept", "in the room made")
+        state.buckets["kept"]["in the room made"] = AFTER
+        whole_or_absent(s3, state, "kept", refused)
+        state.check(s3)
+        server.kill()
+        server.start()
+        state.check(server.client())
         assert server.stop() == 0
     finally:
         server.kill()
