@@ -33,7 +33,15 @@ fn is_header(name: &str) -> bool {
 
 /// The headers in a query, by their names in lower case.
 fn pairs(query: &str) -> impl Iterator<Item = (String, String)> {
-    form_urlencoded::parse(query.as_bytes())
+    // Most URLs have nothing but the signature itself, which is seen without decoding it.
+    let is_of_signature = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        OF_SIGNATURE.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    query
+        .split('&')
+        .filter(move |pair| !is_of_signature(pair))
+        .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.into_owned()))
         .filter(|(name, _)| is_header(name))
 }

@@ -34,7 +34,12 @@ impl Signed {
         }
         let part = |name: &str| {
             query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(|value| {
-                value.replace("%2F", "/").replace("%2f", "/").replace("%3B", ";").replace("%3b", ";")
+                match value.contains('%') {
+                    true => {
+                        value.replace("%2F", "/").replace("%2f", "/").replace("%3B", ";").replace("%3b", ";")
+                    }
+                    false => value.to_owned(),
+                }
             })
         };
         part("X-Amz-Signature")?;
