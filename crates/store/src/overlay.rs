@@ -27,11 +27,13 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// How the lock of a file below is taken.
+/// Whether the locks of files below are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Locks {
+    /// Shared, so that nobody writes them.
     Shared,
-    Exclusive,
+    /// This process has the directory.
+    Held,
 }
 
 /// Bytes that changes may take: so many by themselves, and together with others no more than what these share.
@@ -132,10 +134,10 @@ impl Default for OverlayDisk {
 }
 
 impl OverlayDisk {
-    /// Over files that nobody else has open, whose locks are taken as below. What does not fit the budget fails as on a full
-    /// disk.
+    /// Over files of a directory that this process has locked, and to which it writes nothing meanwhile; it may be reading them.
+    /// What does not fit the budget fails as on a full disk.
     pub(crate) fn over(below: Arc<dyn Disk>, budget: Arc<Budget>) -> Self {
-        Self::new(below, Locks::Exclusive, budget)
+        Self::new(below, Locks::Held, budget)
     }
 
     fn new(below: Arc<dyn Disk>, locks: Locks, budget: Arc<Budget>) -> Self {
@@ -378,7 +380,7 @@ impl DiskFile for Handle {
         if let Some(below) = &self.node.below {
             let free = match self.disk.0.locks {
                 Locks::Shared => below.try_lock_shared()?,
-                Locks::Exclusive => below.try_lock()?,
+                Locks::Held => true,
             };
             if !free {
                 return Ok(false);

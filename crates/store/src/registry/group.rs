@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use super::{GroupError, Known};
 use crate::directory::Lock;
@@ -27,6 +27,9 @@ pub(crate) struct OpenGroup {
     taken: AtomicU64,
     /// From this command on the log is not applied when the group is made whole.
     held_back: AtomicU64,
+    /// Files that it had open before, of which there may be snapshots. Until those are gone the pages that they see are not
+    /// written over.
+    earlier: Mutex<Vec<Weak<dyn Any + Send + Sync>>>,
     /// What is in memory is about to go to the disk: who wants the group waits for that.
     leaving: AtomicBool,
     /// Held by whoever makes the group whole.
@@ -51,8 +54,6 @@ enum Body {
     Broken {
         error: PagesError,
         root: RootSeq,
-        /// Snapshots of the file as it was. Until they are gone its pages are not written over.
-        in_use: Option<Weak<dyn Any + Send + Sync>>,
     },
 }
 
@@ -77,7 +78,7 @@ impl OpenGroup {
         lock: Option<Lock>,
         keys: KeysPin,
     ) -> Self {
-        let body = Body::Broken { error, root: known.root, in_use: None };
+        let body = Body::Broken { error, root: known.root };
         Self::with(id, body, known.applied.0, cache_bytes, lock, keys)
     }
 
@@ -97,6 +98,7 @@ impl OpenGroup {
             first: 0.into(),
             taken: durable.into(),
             held_back: u64::MAX.into(),
+            earlier: Mutex::default(),
             leaving: AtomicBool::new(false),
             mending: Mutex::new(()),
             _keys: keys,
@@ -236,8 +238,8 @@ impl OpenGroup {
             Body::Whole(db) | Body::InMemory { db, .. } => {
                 tracing::warn!(group = %self.id, %error, "a group's pages failed; its log is kept");
                 db.freeze();
-                let in_use = Some(db.file_in_use());
-                *body = Body::Broken { error, root, in_use };
+                self.earlier().push(db.file_in_use());
+                *body = Body::Broken { error, root };
             }
             Body::Broken { error: earlier, .. } => *earlier = error,
         }
@@ -247,20 +249,24 @@ impl OpenGroup {
         self.leaving.store(leaving, Ordering::Release);
     }
 
-    /// Whether somebody reads the rows, or is about to.
+    /// Whether somebody reads the rows, or is about to, or has a snapshot of before.
     pub(super) fn is_read(&self) -> bool {
-        match &*self.body() {
+        let now = match &*self.body() {
             Body::Whole(db) | Body::InMemory { db, .. } => Arc::strong_count(db) > 1 || db.is_read(),
             Body::Broken { .. } => false,
-        }
+        };
+        now || self.still_read()
     }
 
-    /// Whether somebody still reads the file that broke.
+    /// Whether somebody has a snapshot of a file that this group had open before.
     pub(super) fn still_read(&self) -> bool {
-        match &*self.body() {
-            Body::Whole(_) | Body::InMemory { .. } => true,
-            Body::Broken { in_use, .. } => in_use.as_ref().is_some_and(|file| file.strong_count() > 0),
-        }
+        let mut earlier = self.earlier();
+        earlier.retain(|file| file.strong_count() > 0);
+        !earlier.is_empty()
+    }
+
+    fn earlier(&self) -> MutexGuard<'_, Vec<Weak<dyn Any + Send + Sync>>> {
+        self.earlier.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_whole(&self, db: Arc<GroupDb>) {
@@ -277,8 +283,9 @@ impl OpenGroup {
     pub(super) fn take_db(&mut self) -> Option<GroupDb> {
         let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
         let Body::Whole(db) = body else { return None };
-        let (root, in_use) = (db.root(), Some(db.file_in_use()));
-        let closed = Body::Broken { error: PagesError::Closed { path: PathBuf::new() }, root, in_use };
+        let earlier = self.earlier.get_mut().unwrap_or_else(PoisonError::into_inner);
+        earlier.push(db.file_in_use());
+        let closed = Body::Broken { error: PagesError::Closed { path: PathBuf::new() }, root: db.root() };
         match std::mem::replace(body, closed) {
             Body::Whole(db) => Arc::try_unwrap(db).map_err(|db| *body = Body::Whole(db)).ok(),
             Body::InMemory { .. } | Body::Broken { .. } => None,

@@ -158,6 +158,37 @@ fn a_snapshot_is_not_lost_on_the_way_back_to_the_disk() {
 }
 
 #[test]
+fn a_command_does_not_wait_for_a_snapshot_that_its_caller_holds() {
+    let (disk, keys) = (SimDisk::from_seed(9), OneKey::named("root"));
+    let store = Store::create_or_open(tight(&disk, &keys, 1)).unwrap();
+    let photos = make_group(&store, "photos");
+    for group in [GroupId::SYSTEM, photos] {
+        store.commit_blocking(put(group, "row", "kept")).unwrap();
+    }
+    store.checkpoint().unwrap();
+    disk.full_in(Some(Path::new("/store/pages")));
+    let held = [GroupId::SYSTEM, photos].map(|group| store.read(group).unwrap());
+    let value = "long ".repeat(2000);
+    for group in [GroupId::SYSTEM, photos] {
+        for row in 0..200 {
+            store.commit_blocking(put(group, &name(row), &value)).unwrap();
+        }
+    }
+    assert_eq!(store.status().groups_in_memory, [GroupId::SYSTEM, photos]);
+    // Nor do pages go where a snapshot still looks.
+    disk.full_in(None);
+    assert!(store.checkpoint().is_err());
+    assert_eq!(store.status().groups_in_memory, [GroupId::SYSTEM, photos]);
+    drop(held);
+    store.checkpoint().unwrap();
+    assert!(store.status().groups_in_memory.is_empty());
+    for group in [GroupId::SYSTEM, photos] {
+        assert_eq!(get(&store, group, "row").as_deref(), Some("kept"));
+        assert!((0..200).all(|row| get(&store, group, &name(row)).as_deref() == Some(&*value)));
+    }
+}
+
+#[test]
 fn pages_move_to_a_new_key_only_once_they_are_on_the_disk() {
     let mut full = Full::new(6);
     full.change();
