@@ -332,6 +332,9 @@ impl Registry {
     /// call is in these, or durable: what was being closed at the time is waited for.
     pub(crate) fn dirty(&self) -> Vec<Arc<OpenGroup>> {
         let mut state = self.lock();
+        let is_dirty = |group: &&Arc<OpenGroup>| group.dirty() || group.in_memory().is_some();
+        // At one moment, and held from then on: none of these can begin to be closed while others are waited for.
+        let mut dirty: Vec<_> = state.open().filter(is_dirty).map(Arc::clone).collect();
         let is_closing = |slot: &Slot| matches!(slot, Slot::Closing);
         let closing: Vec<_> =
             state.slots.iter().filter(|(_, slot)| is_closing(slot)).map(|(id, _)| *id).collect();
@@ -339,9 +342,10 @@ impl Registry {
             while state.slots.get(&id).is_some_and(is_closing) {
                 state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
+            // It could not be closed, or was opened again since.
+            let again = state.open().find(|group| group.id == id).filter(is_dirty);
+            dirty.extend(again.map(Arc::clone));
         }
-        let is_dirty = |group: &&Arc<OpenGroup>| group.dirty() || group.in_memory().is_some();
-        let mut dirty: Vec<_> = state.open().filter(is_dirty).map(Arc::clone).collect();
         dirty.sort_by_key(|group| group.id);
         dirty
     }

@@ -152,6 +152,46 @@ fn a_checkpoint_waits_for_a_group_that_is_being_closed() {
     assert_eq!(get(&store, b, "row").as_deref(), Some("value"));
 }
 
+/// Found by the simulator: a group that began to be closed while the checkpoint waited for another was neither waited for nor
+/// made durable, and its log was given back.
+#[test]
+fn a_checkpoint_does_not_miss_a_group_that_is_closed_after_another() {
+    let keys = OneKey::named("root");
+    let disk = GateDisk { inner: SimDisk::from_seed(4), gate: Arc::default() };
+    let options = |seed| StoreOptions { groups_open_max: 2, ..simulated(disk.clone(), &keys, seed) };
+    let store = Store::create_or_open(options(1)).unwrap();
+    let [a, b, c] = ["a", "b", "c"].map(|name| make_group(&store, name));
+    // Both stay open while they are read, so that two have to give way at once afterwards.
+    let read = [a, b].map(|group| {
+        store.commit_blocking(put(group, "row", "only in the log")).unwrap();
+        store.read(group).unwrap()
+    });
+    disk.gate.close_for(a.to_string());
+    drop(read);
+    let shared = &store;
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| store.commit_blocking(put(c, "row", "value")));
+        disk.gate.wait_for_someone();
+        let (done, answer) = mpsc::channel();
+        let checkpoint = scope.spawn(move || done.send(shared.checkpoint()));
+        let first = answer.recv_timeout(NOT_YET);
+        disk.gate.close_for(b.to_string());
+        disk.gate.changed.notify_all();
+        let second = answer.recv_timeout(NOT_YET);
+        disk.gate.open();
+        let early = [first, second];
+        assert!(early.iter().all(|answer| matches!(answer, Err(RecvTimeoutError::Timeout))), "{early:?}");
+        answer.recv().unwrap().unwrap();
+        checkpoint.join().unwrap().unwrap();
+        commit.join().unwrap().unwrap();
+    });
+    drop(store);
+    disk.inner.cut_power();
+    let store = Store::create_or_open(options(2)).unwrap();
+    assert_eq!([a, b].map(|group| get(&store, group, "row").is_some()), [true, true]);
+    assert_eq!(get(&store, c, "row").as_deref(), Some("value"));
+}
+
 #[test]
 fn other_groups_go_on_while_one_is_made_durable() {
     let keys = OneKey::named("root");
