@@ -134,7 +134,11 @@ impl Survival {
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Debug, Clone)]
-pub struct SimDisk(Arc<Shared>);
+pub struct SimDisk {
+    shared: Arc<Shared>,
+    /// Of a process that has the disk: the boot in which it lives.
+    process: Option<u64>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -162,7 +166,7 @@ impl Snapshot {
     /// A disk that holds this, whose accidents follow from `seed`.
     pub fn disk(&self, seed: u64) -> SimDisk {
         let world = Mutex::new(World::new(self.0.clone(), seed));
-        SimDisk(Arc::new(Shared { world, turned: Condvar::new() }))
+        SimDisk { shared: Arc::new(Shared { world, turned: Condvar::new() }), process: None }
     }
 
     /// Whether a power cut could take a name back, or bring one.
@@ -177,6 +181,12 @@ impl SimDisk {
         let mut files = Files::default();
         Arc::make_mut(&mut files.dirs).insert(PathBuf::from("/"));
         Snapshot(files).disk(seed)
+    }
+
+    /// The disk as a process that starts now has it: once that was killed or the power was cut, whatever is left of it can do
+    /// nothing any more.
+    pub fn process(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), process: Some(self.world().boot) }
     }
 
     /// Lets a call fail.
@@ -268,7 +278,7 @@ impl SimDisk {
     /// Ends [`Self::hold`].
     pub fn go_on(&self) {
         self.world().held = false;
-        self.0.turned.notify_all();
+        self.shared.turned.notify_all();
     }
 
     /// All files as they are, with what is durable of them.
@@ -345,7 +355,7 @@ impl SimDisk {
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
-        self.0.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For a call that changes something: waits while the disk is held.
@@ -355,7 +365,7 @@ impl SimDisk {
             let thread = thread::current();
             let name = thread.name().unwrap_or_default();
             world.waiting.push(name.to_owned());
-            world = self.0.turned.wait_while(world, |w| w.held).unwrap_or_else(PoisonError::into_inner);
+            world = self.shared.turned.wait_while(world, |w| w.held).unwrap_or_else(PoisonError::into_inner);
             let at = world.waiting.iter().position(|waiting| waiting == name);
             world.waiting.swap_remove(at.expect("it was put there before waiting"));
         }

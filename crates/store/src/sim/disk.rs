@@ -34,7 +34,7 @@ pub(super) struct World {
     /// The names of the threads whose calls do.
     pub(super) waiting: Vec<String>,
     /// Counts crashes: handles of an earlier process are dead.
-    boot: u64,
+    pub(super) boot: u64,
     handles: u64,
     /// Inodes that are locked, each with the handle that has it.
     locks: BTreeMap<u64, u64>,
@@ -149,6 +149,14 @@ impl World {
 }
 
 impl SimDisk {
+    /// Refuses what is asked by a process that is gone.
+    fn check_process(&self, world: &World) -> io::Result<()> {
+        match self.process {
+            Some(boot) if boot != world.boot => Err(io::Error::other("the process that asks is gone")),
+            _ => Ok(()),
+        }
+    }
+
     fn handle(&self, world: &mut World, inode: u64) -> Arc<dyn DiskFile> {
         world.handles += 1;
         Arc::new(SimFile { disk: self.clone(), inode, boot: world.boot, handle: world.handles })
@@ -158,12 +166,14 @@ impl SimDisk {
 impl Disk for SimDisk {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.world();
+        self.check_process(&world)?;
         let inode = *world.files.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(self.handle(&mut world, inode))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut world = self.turn();
+        self.check_process(&world)?;
         world.note(|_| format!("create {}", path.display()));
         world.call(Call::Create)?;
         if world.files.names.contains_key(path) {
@@ -182,6 +192,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        self.check_process(&world)?;
         world.note(|_| format!("rename {} to {}", from.display(), to.display()));
         world.call(Call::Rename)?;
         let Some(&inode) = world.files.names.get(from) else { return Err(io::ErrorKind::NotFound.into()) };
@@ -192,6 +203,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        self.check_process(&world)?;
         world.note(|_| format!("remove {}", path.display()));
         world.call(Call::Remove)?;
         if !world.files.names.contains_key(path) {
@@ -203,6 +215,7 @@ impl Disk for SimDisk {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut world = self.world();
+        self.check_process(&world)?;
         let dirs = path.ancestors().map(Path::to_path_buf);
         Arc::make_mut(&mut world.files.dirs).extend(dirs);
         Ok(())
@@ -210,6 +223,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut world = self.turn();
+        self.check_process(&world)?;
         world.note(|_| format!("sync names in {}", path.display()));
         world.call(Call::SyncDir)?;
         world.files.sync_dir(path);
@@ -218,6 +232,7 @@ impl Disk for SimDisk {
 
     fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let world = self.world();
+        self.check_process(&world)?;
         if !world.files.dirs.contains(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -233,6 +248,7 @@ impl Disk for SimDisk {
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
         let world = self.world();
+        self.check_process(&world)?;
         Ok(world.files.names.contains_key(path) || world.files.dirs.contains(path))
     }
 }

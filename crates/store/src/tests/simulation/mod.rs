@@ -137,6 +137,7 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         if dice.chance(20) {
             crasher.stumble(&disk, &ledger.moment(), &mut dice, tally).map_err(at)?;
         }
+        let options = StoreOptions { disk: Arc::new(disk.process()), ..options };
         let store = Store::create_or_open(options).map_err(|error| at(format!("did not open: {error}")))?;
         let moments = {
             let mut life = Life::new(&store, &disk, &clock, ledger.clone(), exact, dice.roll());
