@@ -1,6 +1,7 @@
 """Uploads with HTML forms."""
 
 import http.client
+import re
 import urllib.parse
 import uuid
 
@@ -28,3 +29,8 @@ def send(form, body, *, name="file.bin", extra=(), drop=()):
         return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read().decode()
     finally:
         connection.close()
+
+
+def code(reply):
+    found = re.search("<Code>(.*?)</Code>", reply[2])
+    return reply[0], found and found.group(1)

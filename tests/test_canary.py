@@ -13,7 +13,7 @@ from content import KIB, MIB, data, read
 from people import User, admin, policy, statement
 from sigv4 import sse_c
 from test_events import ARN, configured, notify
-from test_post_form import send
+from forms import send
 from test_rest import Rest
 
 pytestmark = pytest.mark.ours

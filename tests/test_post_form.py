@@ -1,18 +1,12 @@
 """Uploads with HTML forms, as boto3's `generate_presigned_post` prepares them for browsers."""
 
-import re
 import urllib.parse
 
 import pytest
 
 from content import MIB, data
-from forms import send
+from forms import code, send
 from people import User, statement
-
-
-def code(reply):
-    found = re.search("<Code>(.*?)</Code>", reply[2])
-    return reply[0], found and found.group(1)
 
 
 @pytest.mark.parametrize("size", [0, 10, 5 * MIB + 1])

@@ -11,7 +11,7 @@ import pytest
 import sigv4
 from content import KIB, MIB, data, read, refused
 from sigv4 import key_md5, sse_c
-from test_post_form import code, send
+from forms import code, send
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
@@ -41,7 +41,7 @@ def tls(certificates, monkeypatch):
     """Forms are sent over HTTPS."""
     context = ssl.create_default_context(cafile=str(certificates.authority))
     secure = lambda netloc, timeout: http.client.HTTPSConnection(netloc, timeout=timeout, context=context)
-    monkeypatch.setattr("test_post_form.http.client.HTTPConnection", secure)
+    monkeypatch.setattr("forms.http.client.HTTPConnection", secure)
 
 
 @pytest.mark.ours
