@@ -55,6 +55,21 @@ def goes_on(s3, bucket, key):
             time.sleep(0.2)
 
 
+def fill(s3, state, refusals, size):
+    """Writes to `kept` until so many writes were refused. The answer is what those were to hold."""
+    refused = {}
+    for n in range(400):
+        key, body = f"k{n}", data(size(n), n)
+        try:
+            state.put(s3, "kept", key, body)
+        except ClientError as error:
+            assert status(error) >= 500, error
+            refused[key] = body
+            if len(refused) == refusals:
+                return refused
+    pytest.fail("the disk did not fill up")
+
+
 def whole_or_absent(s3, state, bucket, refused):
     """What was answered with an error is there whole or not at all: the log may have had it."""
     for key, body in refused.items():
@@ -71,18 +86,7 @@ def test_a_full_disk_refuses_writes_and_loses_nothing(small_disk):
         s3 = server.client()
         state = State()
         state.make(s3, "kept")
-        refusals, refused = [], {}
-        for n in range(400):
-            key, body = f"k{n}", data((n % 5) * 100 * KIB + 4 * KIB, n)
-            try:
-                state.put(s3, "kept", key, body)
-            except ClientError as error:
-                refused[key] = body
-                refusals.append((status(error), error.response["Error"]["Code"]))
-                if len(refusals) == 10:
-                    break
-        assert len(refusals) == 10, "the disk did not fill up"
-        assert all(code >= 500 for code, _ in refusals), refusals
+        refused = fill(s3, state, 10, lambda n: (n % 5) * 100 * KIB + 4 * KIB)
         assert "panicked" not in server.log()
         # What was acknowledged can be read while the disk is full.
         for key, body in state.buckets["kept"].items():
@@ -112,17 +116,7 @@ def test_deleting_makes_room_on_a_full_disk(small_disk):
         s3 = server.client()
         state = State()
         state.make(s3, "kept")
-        refused = {}
-        for n in range(400):
-            key, body = f"k{n}", data(300 * KIB, n)
-            try:
-                state.put(s3, "kept", key, body)
-            except ClientError as error:
-                assert status(error) >= 500, error
-                refused[key] = body
-                if len(refused) == 5:
-                    break
-        assert len(refused) == 5, "the disk did not fill up"
+        refused = fill(s3, state, 5, lambda n: 300 * KIB)
         for key in list(state.buckets["kept"])[:10]:
             state.delete(s3, "kept", key)
         goes_on(s3, "kept", "in the room made")

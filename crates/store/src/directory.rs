@@ -183,7 +183,7 @@ impl Directory {
         self.pages().join(format!("{group}.pages"))
     }
 
-    /// Removes page files of groups that are not there any more: a dropping that a crash cut short.
+    /// Removes page files of groups that are not there any more (a dropping that a crash cut short), and those in the making.
     pub(crate) fn remove_strays(&self, exists: impl Fn(GroupId) -> bool) -> Result<(), OpenError> {
         let pages = self.pages();
         let names = self.disk.list(&pages).map_err(|error| io_error(&pages, error))?;
@@ -192,7 +192,8 @@ impl Directory {
             let group = stem.filter(|stem| stem.len() == 8);
             if group
                 .and_then(|stem| u32::from_str_radix(stem, 16).ok())
-                .is_some_and(|id| !exists(GroupId(id)))
+                // Nobody is making a page file yet, or trying whether there is space for one.
+                .is_some_and(|id| name.ends_with(".new") || !exists(GroupId(id)))
             {
                 self.remove_if_there(&pages.join(name))?;
             }

@@ -54,7 +54,8 @@ pub struct Status {
     pub log_bytes: u64,
     /// Groups whose pages failed, ascending, and how: they answer with that, their log is kept, and the others go on.
     pub groups_failed: Vec<(GroupId, ReadError)>,
-    /// Groups whose pages the disk has no space for, ascending: what changes in them is in the log and in memory.
+    /// Groups whose pages the disk has no space for (or whose file somebody still reads as it was before it failed), ascending:
+    /// what changes in them is in the log and in memory.
     pub groups_in_memory: Vec<GroupId>,
     /// Why the store stopped taking writes, if it did.
     pub poisoned: Option<Cause>,

@@ -6,7 +6,7 @@
 //!                                                                   └─ verify ─ Image: rows as recovery would have them
 //! ```
 //!
-//! Files are opened for reading alone. Where ordinary recovery is needed it runs over a [`OverlayDisk`], which keeps
+//! Files are opened for reading alone. Where ordinary recovery is needed it runs over an [`OverlayDisk`], which keeps
 //! in memory what recovery writes. What may be looked at while a server runs: `docs/operations/inspect.md`.
 
 mod image;

@@ -229,33 +229,40 @@ impl OpenGroup {
 
     /// The file takes no more calls, and nothing of it becomes durable any more.
     pub(super) fn break_with(&self, error: PagesError) {
-        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
-        let root = match &*body {
-            Body::Whole(db) => db.root(),
-            Body::InMemory { root, .. } | Body::Broken { root, .. } => *root,
-        };
-        match &mut *body {
-            Body::Whole(db) | Body::InMemory { db, .. } => {
-                tracing::warn!(group = %self.id, %error, "a group's pages failed; its log is kept");
-                db.freeze();
-                self.earlier().push(db.file_in_use());
-                *body = Body::Broken { error, root };
-            }
-            Body::Broken { error: earlier, .. } => *earlier = error,
-        }
+        self.break_body(&mut self.body.write().unwrap_or_else(PoisonError::into_inner), error);
     }
 
+    /// [`Self::break_with`] for what is in memory, unless somebody reads it, is about to, or has a snapshot of before. Whether it
+    /// was done: then nobody gets to see what is in memory any more.
+    pub(super) fn break_unless_read(&self, error: PagesError) -> bool {
+        let mut body = self.body.write().unwrap_or_else(PoisonError::into_inner);
+        if let Body::InMemory { db, .. } = &*body
+            && (Arc::strong_count(db) > 1 || db.is_read() || self.still_read())
+        {
+            return false;
+        }
+        self.break_body(&mut body, error);
+        true
+    }
+
+    fn break_body(&self, body: &mut Body, error: PagesError) {
+        let (db, root) = match body {
+            Body::Whole(db) => (&*db, db.root()),
+            Body::InMemory { db, root, .. } => (&*db, *root),
+            Body::Broken { error: earlier, .. } => {
+                *earlier = error;
+                return;
+            }
+        };
+        tracing::warn!(group = %self.id, %error, "a group's pages failed; its log is kept");
+        db.freeze();
+        self.earlier().push(db.file_in_use());
+        *body = Body::Broken { error, root };
+    }
+
+    /// While it leaves the memory, whoever wants the group waits for its turn.
     pub(super) fn leave(&self, leaving: bool) {
         self.leaving.store(leaving, Ordering::Release);
-    }
-
-    /// Whether somebody reads the rows, or is about to, or has a snapshot of before.
-    pub(super) fn is_read(&self) -> bool {
-        let now = match &*self.body() {
-            Body::Whole(db) | Body::InMemory { db, .. } => Arc::strong_count(db) > 1 || db.is_read(),
-            Body::Broken { .. } => false,
-        };
-        now || self.still_read()
     }
 
     /// Whether somebody has a snapshot of a file that this group had open before.

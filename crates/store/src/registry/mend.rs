@@ -156,12 +156,8 @@ impl Registry {
         if let Err(error) = self.has_space(&path, bytes) {
             return stays(&error);
         }
-        // Whoever comes now waits for the turn.
         open.leave(true);
-        let left = within_rounds(|| !open.is_read());
-        if left {
-            open.break_with(no_space.clone());
-        }
+        let left = within_rounds(|| open.break_unless_read(no_space.clone()));
         open.leave(false);
         if left { Ok(()) } else { stays(&"somebody goes on reading them") }
     }

@@ -119,6 +119,12 @@ impl DiskFile for GateFile {
     }
 }
 
+fn after_power_cut(store: Store, disk: &GateDisk, options: StoreOptions) -> Store {
+    drop(store);
+    disk.inner.cut_power();
+    Store::create_or_open(options).unwrap()
+}
+
 const NOT_YET: Duration = Duration::from_millis(100);
 
 #[test]
@@ -145,9 +151,7 @@ fn a_checkpoint_waits_for_a_group_that_is_being_closed() {
         checkpoint.join().unwrap().unwrap();
         commit.join().unwrap().unwrap();
     });
-    drop(store);
-    disk.inner.cut_power();
-    let store = Store::create_or_open(options(2)).unwrap();
+    let store = after_power_cut(store, &disk, options(2));
     assert_eq!(get(&store, a, "row").as_deref(), Some("only in the log"));
     assert_eq!(get(&store, b, "row").as_deref(), Some("value"));
 }
@@ -185,9 +189,7 @@ fn a_checkpoint_does_not_miss_a_group_that_is_closed_after_another() {
         checkpoint.join().unwrap().unwrap();
         commit.join().unwrap().unwrap();
     });
-    drop(store);
-    disk.inner.cut_power();
-    let store = Store::create_or_open(options(2)).unwrap();
+    let store = after_power_cut(store, &disk, options(2));
     assert_eq!([a, b].map(|group| get(&store, group, "row").is_some()), [true, true]);
     assert_eq!(get(&store, c, "row").as_deref(), Some("value"));
 }

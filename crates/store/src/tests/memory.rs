@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -274,4 +275,18 @@ fn commands_that_come_while_pages_leave_the_memory_are_not_lost() {
     disk.kill();
     let store = Store::create_or_open(tight(&disk, &keys, 2)).unwrap();
     check(&store, group, &model);
+}
+
+#[test]
+fn what_a_crash_left_of_a_look_for_space_is_removed() {
+    let (disk, keys) = (SimDisk::from_seed(10), OneKey::named("root"));
+    let store = Store::create_or_open(tight(&disk, &keys, 1)).unwrap();
+    let group = make_group(&store, "photos");
+    store.commit_blocking(put(group, "row", "kept")).unwrap();
+    store.close().unwrap();
+    let left = PathBuf::from(format!("/store/pages/{group}.new"));
+    disk.put(&left, Some(vec![0; 1 << 20]));
+    let store = Store::create_or_open(tight(&disk, &keys, 2)).unwrap();
+    assert_eq!(disk.bytes(&left), None);
+    assert_eq!(get(&store, group, "row").as_deref(), Some("kept"));
 }
