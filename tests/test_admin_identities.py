@@ -1,8 +1,10 @@
 """Users, policies, tokens: `strongroom admin` at the server's socket and from elsewhere, and what S3 clients may do then."""
 
+import http.client
 import json
 import os
 import subprocess
+import urllib.parse
 
 import boto3
 import botocore.exceptions
@@ -265,4 +267,25 @@ def test_identities_survive_a_restart(workspace):
     s3 = server.client(access_key=key["access_key"], secret_key=key["secret_key"])
     s3.create_bucket(Bucket="erins")
     assert elsewhere(server, token, "bucket", "encryption", "get", "erins").returncode == 0
+    assert server.stop() == 0
+
+
+def test_a_list_longer_than_a_page_is_shown_whole(start):
+    server = start(arguments=["--api-config-requests-per-second", "100000", "--api-config-requests-burst", "100000"])
+    token = here(server, "token", "create", "--scope", "all")["token"]
+    names = [f"user{number:04}" for number in range(1001)]
+    connection = http.client.HTTPConnection(urllib.parse.urlsplit(server.api_url).netloc, timeout=60)
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    for name in names:
+        connection.request("POST", "/api/v1/users", json.dumps({"name": name}), headers)
+        reply = connection.getresponse()
+        assert (reply.status, reply.read() != b"") == (201, True)
+    connection.request("GET", "/api/v1/users", headers=headers)
+    page = json.loads(connection.getresponse().read())
+    assert (len(page["users"]), page["next"]) == (1000, names[999])
+    connection.close()
+    listed = here(server, "user", "list")
+    assert [user["name"] for user in listed["users"]] == names
+    assert "next" not in listed
+    assert all(name in words(server, "user", "list") for name in (names[0], names[1000]))
     assert server.stop() == 0

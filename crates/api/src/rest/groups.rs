@@ -37,7 +37,7 @@ impl From<GroupInfo> for Group {
     }
 }
 
-/// All groups.
+/// A page of groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GroupList {
     /// By name.

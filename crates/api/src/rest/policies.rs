@@ -46,7 +46,7 @@ pub struct PolicySummary {
     pub updated: Option<String>,
 }
 
-/// All policies.
+/// A page of policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyList {
     /// By name.

@@ -51,7 +51,7 @@ impl From<AccessKeyInfo> for ServiceAccount {
     }
 }
 
-/// Service accounts.
+/// A page of service accounts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceAccountList {
     /// By access key.

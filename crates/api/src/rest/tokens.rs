@@ -103,7 +103,7 @@ impl From<TokenScope> for Scope {
     }
 }
 
-/// Tokens.
+/// A page of tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TokenList {
     /// In no particular order.

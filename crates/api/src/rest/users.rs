@@ -45,7 +45,7 @@ impl From<UserInfo> for User {
     }
 }
 
-/// All users.
+/// A page of users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct UserList {
     /// By name.

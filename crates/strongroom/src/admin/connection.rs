@@ -203,7 +203,8 @@ impl Connection {
             let mut more: A = self.send(self.http.get(url)).await?;
             let (entries, next) = more.page();
             all.page().0.append(entries);
-            *all.page().1 = next.take();
+            // A server that does not go forward is not asked for ever.
+            *all.page().1 = next.take().filter(|next| *next > after);
         }
         Ok(all)
     }
