@@ -449,8 +449,8 @@ impl Handle {
             clock: Arc::clone(&options.clock),
             entrance,
             resealer,
-            workers: Workers::new("store-work", DISK_THREADS),
-            askers: Workers::new("store-ask", PROVIDER_THREADS),
+            workers: Workers::start("store-work", DISK_THREADS)?,
+            askers: Workers::start("store-ask", PROVIDER_THREADS)?,
             threads: Mutex::new(Some(threads)),
         })
     }

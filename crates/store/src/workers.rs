@@ -1,8 +1,9 @@
 //! A few threads for what may wait for a disk or a key management service and is not on the way of every command:
 //! opening a group's pages, wrapping a new group's key. What waits for a service has threads of its own, so that one that
-//! hangs keeps nobody waiting who has his keys. A thread starts when there is a job that nobody is free for.
+//! hangs keeps nobody waiting who has his keys. Beside the first, a thread starts when there is a job that nobody is free for.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -33,7 +34,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
-    /// Threads that wait for a job.
+    /// Threads that wait for a job, or are about to begin.
     free: usize,
     threads: Vec<JoinHandle<()>>,
     ended: bool,
@@ -47,12 +48,17 @@ impl std::fmt::Debug for State {
 }
 
 impl Workers {
-    /// At most so many threads of this name.
-    pub(crate) fn new(name: &'static str, most: usize) -> Self {
-        Self { name, most, shared: Arc::default() }
+    /// At most so many threads of this name, of which one is there from now on.
+    ///
+    /// # Errors
+    /// That of the operating system, which starts no thread.
+    pub(crate) fn start(name: &'static str, most: usize) -> io::Result<Self> {
+        let this = Self { name, most, shared: Arc::default() };
+        this.add_thread(&mut this.shared.lock())?;
+        Ok(this)
     }
 
-    /// Runs `job` on one of the threads; the answer does not come if it panics, or if there is no thread and none can be had.
+    /// Runs `job` on one of the threads; the answer does not come if it panics.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
@@ -60,23 +66,23 @@ impl Workers {
         let (done, answer) = oneshot::channel();
         let mut state = self.shared.lock();
         state.jobs.push_back(Box::new(move || drop(done.send(job()))));
-        if state.free < state.jobs.len() && state.threads.len() < self.most {
-            let shared = Arc::clone(&self.shared);
-            let thread = thread::Builder::new().name(format!("{}-{}", self.name, state.threads.len()));
-            match thread.spawn(move || shared.work()) {
-                Ok(thread) => state.threads.push(thread),
-                // Those that there are do it, one after the other.
-                Err(error) if !state.threads.is_empty() => {
-                    tracing::warn!(%error, "no further thread could be started");
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no thread could be started");
-                    state.jobs.clear();
-                }
-            }
+        if state.free < state.jobs.len()
+            && state.threads.len() < self.most
+            && let Err(error) = self.add_thread(&mut state)
+        {
+            // Those that there are do it, one after the other.
+            tracing::warn!(%error, name = self.name, "no further thread could be started");
         }
         self.shared.changed.notify_one();
         answer
+    }
+
+    fn add_thread(&self, state: &mut State) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(format!("{}-{}", self.name, state.threads.len()));
+        state.threads.push(thread.spawn(move || shared.work())?);
+        state.free += 1;
+        Ok(())
     }
 }
 
@@ -87,6 +93,7 @@ impl Shared {
 
     fn work(&self) {
         let mut state = self.lock();
+        state.free -= 1;
         loop {
             match state.jobs.pop_front() {
                 Some(job) => {
@@ -129,7 +136,7 @@ mod tests {
 
     #[test]
     fn as_many_jobs_run_at_once_as_there_may_be_threads_and_the_rest_waits_its_turn() {
-        let workers = Workers::new("test", 3);
+        let workers = Workers::start("test", 3).unwrap();
         // Passed only if three are there at once, each time.
         let barrier = Arc::new(Barrier::new(3));
         let jobs: Vec<_> = (0..9)
@@ -148,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_free_takes_the_next_job() {
-        let workers = Workers::new("test", 3);
+        let workers = Workers::start("test", 3).unwrap();
         for number in 0..20 {
             assert_eq!(block_on(workers.run(move || number)), Ok(number));
             while workers.shared.lock().free == 0 {
@@ -160,14 +167,14 @@ mod tests {
 
     #[test]
     fn a_job_that_panics_has_no_answer_and_the_next_one_has() {
-        let workers = Workers::new("test", 1);
+        let workers = Workers::start("test", 1).unwrap();
         assert!(block_on(workers.run(|| panic!("as the test wants"))).is_err());
         assert_eq!(block_on(workers.run(|| 7)), Ok(7));
     }
 
     #[test]
     fn what_was_begun_is_done_before_the_threads_end() {
-        let workers = Workers::new("test", 2);
+        let workers = Workers::start("test", 2).unwrap();
         let jobs: Vec<_> = (0..50).map(|number| workers.run(move || number)).collect();
         drop(workers);
         assert!(jobs.into_iter().enumerate().all(|(number, job)| block_on(job) == Ok(number)));
