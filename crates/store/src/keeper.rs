@@ -116,6 +116,7 @@ impl Keeper {
         let _pin = keyring.pin(group);
         keyring.remember(group, key_id, fresh.key);
         let system = self.engine.registry.acquire(GroupId::SYSTEM)?;
+        system.check()?;
         let submitted = block_on(async {
             let permit = self.entrance.permit(&payload).await?;
             self.entrance.submit(command, payload, system, permit, None).await

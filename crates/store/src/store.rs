@@ -196,8 +196,14 @@ impl Store {
         let entrance = &self.0.entrance;
         entrance.check_open()?;
         // First: who waits for a group's key takes nothing from those that have theirs.
-        let group = self.acquire(command.group).await?;
-        let permit = entrance.permit(&payload).await?;
+        let mut group = self.acquire(command.group).await?;
+        let mut permit = entrance.permit(&payload).await?;
+        // Before the command is logged, which could not be applied.
+        if group.check().is_err() {
+            drop(permit);
+            group = self.whole(group).await?;
+            permit = entrance.permit(&payload).await?;
+        }
         if command.group == GroupId::SYSTEM {
             self.check_space(&command, payload.len()).await?;
         }
@@ -232,6 +238,14 @@ impl Store {
                 Ok(opened.await.map_err(|_| self.0.entrance.gone())??)
             }
         }
+    }
+
+    /// A group whose pages failed after it was acquired, once it is whole again. Most likely somebody has its turn just now: what
+    /// was in memory for lack of space is on its way to the disk.
+    async fn whole(&self, group: Arc<OpenGroup>) -> Result<Arc<OpenGroup>, CommitError> {
+        let engine = Arc::clone(&self.0.engine);
+        let mended = self.0.workers.run(move || engine.registry.mend_if_worth(&group).map(|()| group));
+        Ok(mended.await.map_err(|_| self.0.entrance.gone())??)
     }
 
     /// The rows of a group now. Cheap to make unless the group's page file has to be opened; blocks.

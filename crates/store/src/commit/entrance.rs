@@ -50,7 +50,6 @@ impl Entrance {
         making: Option<Making>,
     ) -> Result<Outcome, CommitError> {
         let began = Instant::now();
-        group.check()?;
         let (answer, answered) = oneshot::channel::<Answer>();
         let request = Request { command, payload, group, answer, permit, making };
         self.logger.send(ToLog::Commit(request)).map_err(|_| self.gone())?;

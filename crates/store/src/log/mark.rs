@@ -139,9 +139,15 @@ impl MarkFile {
         self.file.sync().map_err(LogError::io("sync", &self.path))
     }
 
+    /// What is written from now on is under the system group's key that is active by now.
+    pub(crate) fn use_active_key(&mut self) -> Result<(), LogError> {
+        self.key = mark_key(&*self.keys, None)?;
+        Ok(())
+    }
+
     /// Writes durably, under the system group's key that is active by now.
     pub(crate) fn write_through(&mut self, proof: Proof) -> Result<(), LogError> {
-        self.key = mark_key(&*self.keys, None)?;
+        self.use_active_key()?;
         self.write(proof)?;
         self.sync()
     }

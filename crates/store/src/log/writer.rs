@@ -16,6 +16,7 @@ use super::mark::{MarkFile, Proof};
 use super::pin::{Pin, Pins};
 use super::prepared;
 use super::segment::{NotMade, Segment, Surroundings};
+use crate::directory::is_no_space;
 use crate::{GroupId, Lsn};
 
 /// A buffer longer than this is given back after use; an 8 MiB command should not be paid for ever after.
@@ -47,6 +48,11 @@ pub(crate) struct Log {
     around: Surroundings,
     options: LogOptions,
     mark: MarkFile,
+    /// The keyring's generation that the next mark says.
+    keyring: u64,
+    /// The disk had no space for a mark, which is to be durable. What it says less than it could is true all the same; the
+    /// next sync writes it.
+    mark_due: bool,
     segment: Segment,
     /// Segments before this one that are still there, with their lengths; the oldest first.
     closed: Vec<(SegmentId, u64)>,
@@ -130,10 +136,13 @@ impl Log {
     ) -> Self {
         let durable = Lsn(next.0 - 1);
         let (leftovers, buffer) = (Vec::new(), Vec::new());
+        let keyring = mark.proof().keyring;
         Self {
             around,
             options,
             mark,
+            keyring,
+            mark_due: false,
             segment,
             closed,
             leftovers,
@@ -309,8 +318,44 @@ impl Log {
         synced.map_err(|error| self.poisoned(error))?;
         self.segment.durable = self.segment.position;
         self.durable = Lsn(self.next.0 - 1);
-        let proof = self.proof();
-        self.mark.write(proof).map_err(|error| self.poisoned(error))
+        self.move_mark(self.proof(), false)
+    }
+
+    /// Lets the mark say more; durably if `through`, under the key that is active by now. Without space for that it comes with
+    /// the next sync.
+    fn move_mark(&mut self, proof: Proof, through: bool) -> Result<(), WriteError> {
+        self.mark_due |= through;
+        match self.write_mark(proof) {
+            Err(WriteError::NotWritten { source }) => {
+                if !std::mem::replace(&mut self.mark_due, true) || through {
+                    tracing::warn!(error = %source, "the log's mark stays behind until there is space");
+                }
+                Ok(())
+            }
+            done => done,
+        }
+    }
+
+    /// Writes the mark, durably if one is due.
+    ///
+    /// # Errors
+    /// [`WriteError::NotWritten`] for lack of space: the mark is as it was, and the next one goes to the same place.
+    fn write_mark(&mut self, proof: Proof) -> Result<(), WriteError> {
+        if self.mark_due {
+            self.mark.use_active_key().map_err(|error| self.poisoned(error))?;
+        }
+        match self.mark.write(proof) {
+            Ok(()) => {}
+            Err(LogError::Io { source, .. }) if is_no_space(&source) => {
+                return Err(WriteError::NotWritten { source });
+            }
+            Err(error) => return Err(self.poisoned(error)),
+        }
+        if self.mark_due {
+            self.mark.sync().map_err(|error| self.poisoned(error))?;
+            self.mark_due = false;
+        }
+        Ok(())
     }
 
     /// Makes everything durable and starts a new segment, whose id is the answer. Keys that are active by now are
@@ -336,8 +381,7 @@ impl Log {
             }
             Err(NotMade { error, .. }) => return Err(self.poisoned(error)),
         }
-        let proof = self.proof();
-        self.mark.write_through(proof).map_err(|error| self.poisoned(error))?;
+        self.move_mark(self.proof(), true)?;
         Ok(self.segment.id)
     }
 
@@ -361,7 +405,7 @@ impl Log {
     ///
     /// # Errors
     /// [`WriteError::Leftover`] if a file could not be removed: it is no part of the log any more, and the next
-    /// release or opening tries again.
+    /// release or opening tries again. [`WriteError::NotWritten`] if there is no space for the mark: nothing was removed.
     pub(crate) fn release_before(&mut self, segment: SegmentId) -> Result<(), WriteError> {
         self.check_poison()?;
         let first = self.mark.proof().first;
@@ -371,8 +415,12 @@ impl Log {
         let segment = self.pins.lowest().map_or(segment, |pinned| pinned.min(segment));
         if segment > first {
             self.sync()?;
-            let proof = Proof { first: segment, ..self.proof() };
-            self.mark.write_through(proof).map_err(|error| self.poisoned(error))?;
+            // A mark that is due is one of its own: with this one, both places are under the key that is active by now.
+            if self.mark_due {
+                self.write_mark(self.proof())?;
+            }
+            self.mark_due = true;
+            self.write_mark(Proof { first: segment, ..self.proof() })?;
             let keep = self.closed.partition_point(|&(id, _)| id < segment);
             let dir = &self.around.dir;
             self.leftovers.extend(self.closed.drain(..keep).map(|(id, _)| dir.join(id.file_name())));
@@ -392,9 +440,9 @@ impl Log {
     /// threads replace it, so the calls may come in another order.
     pub(crate) fn keyring_changed(&mut self, generation: u64) -> Result<(), WriteError> {
         self.check_poison()?;
-        let proof = self.mark.proof();
-        let proof = Proof { keyring: generation.max(proof.keyring), ..proof };
-        self.mark.write_through(proof).map_err(|error| self.poisoned(error))
+        self.keyring = self.keyring.max(generation);
+        let proof = Proof { keyring: self.keyring, ..self.mark.proof() };
+        self.move_mark(proof, true)
     }
 
     /// Makes everything durable and records that the log ends here.
@@ -454,8 +502,9 @@ impl Log {
             offset: segment.durable,
             lsn: self.durable,
             link: segment.link,
+            keyring: self.keyring,
+            first: self.mark.proof().first,
             clean: false,
-            ..self.mark.proof()
         }
     }
 

@@ -127,6 +127,16 @@ impl Registry {
         self.mend_in_turn(open).map(drop)
     }
 
+    /// [`Self::mend`], if there is hope; else the answer is what is wrong.
+    pub(crate) fn mend_if_worth(&self, open: &OpenGroup) -> Result<(), GroupError> {
+        match open.fault() {
+            // Whoever found that out is about to put what changes in memory.
+            Some(PagesError::NoSpace { .. }) => self.mend(open),
+            Some(_) if open.is_worth_mending() => self.mend(open),
+            _ => open.check(),
+        }
+    }
+
     /// Makes groups whole that failed and may be sound by now, those too whose rows are all durable.
     pub(crate) fn mend_all(&self) {
         let broken: Vec<_> = self.lock().open().filter(|group| group.is_worth_mending()).cloned().collect();

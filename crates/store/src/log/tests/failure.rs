@@ -4,7 +4,7 @@ use std::io;
 
 use super::*;
 use crate::log::WriteError;
-use crate::sim::{Call, Trouble};
+use crate::sim::{Call, Survival, Trouble};
 
 #[test]
 fn a_full_disk_refuses_the_batch_and_the_log_goes_on_when_there_is_space() {
@@ -43,6 +43,71 @@ fn no_space_for_a_new_segment_leaves_the_old_one_usable() {
     log.rotate().unwrap();
     log.close_clean().unwrap();
     assert_eq!(scan(&around).unwrap().1, expected);
+}
+
+/// The next writes but `after` find no space.
+fn no_space_after(disk: &SimDisk, after: u64, lasting: bool) {
+    disk.plan(Trouble { call: Some(Call::Write), after, error: io::ErrorKind::StorageFull, lasting });
+}
+
+/// Under which of the system group's keys the two places of the mark are.
+fn mark_keys(disk: &SimDisk) -> [u32; 2] {
+    let bytes = disk.bytes(&mark_file()).unwrap();
+    [12, 4096 + 12].map(|at| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()))
+}
+
+#[test]
+fn a_mark_without_space_comes_with_the_next_sync_and_is_durable_then() {
+    let (disk, _, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    let before = disk.bytes(&mark_file());
+    let mut expected = append(&mut log, &[(1, b"acknowledged")]);
+    no_space_after(&disk, 0, true);
+    log.sync().unwrap();
+    log.keyring_changed(7).unwrap();
+    assert_eq!(disk.bytes(&mark_file()), before);
+    disk.heal();
+    expected.extend(append(&mut log, &[(1, b"the next")]));
+    log.sync().unwrap();
+    assert!(log.poison().is_none());
+    disk.cut_power_keeping(Survival::Nothing);
+    let (scanned, records) = scan(&around).unwrap();
+    assert_eq!((records, scanned.keyring_generation()), (expected, 7));
+    assert_ne!(disk.bytes(&mark_file()), before);
+}
+
+#[test]
+fn segments_are_given_back_only_when_both_places_of_the_mark_are_under_the_new_key() {
+    let (disk, keys, around) = simulated(1);
+    let mut log = Log::create(around.clone(), OPTIONS, 1).unwrap();
+    append(&mut log, &[(1, b"old")]);
+    log.sync().unwrap();
+    keys.set(0, Some(2));
+    // The mark of the last sync in the old segment and the new segment's header pass.
+    no_space_after(&disk, 2, true);
+    log.keys_changed(&[GroupId::SYSTEM]).unwrap();
+    let expected = append_after_healing(&disk, &mut log);
+    no_space_after(&disk, 0, true);
+    assert!(matches!(log.release_before(log.segment()), Err(WriteError::NotWritten { .. })));
+    assert!(disk.files().contains(&segment_file(1)));
+    disk.heal();
+    log.release_before(log.segment()).unwrap();
+    assert!(!disk.files().contains(&segment_file(1)));
+    assert_eq!(mark_keys(&disk), [2, 2]);
+    disk.cut_power();
+    assert_eq!(mark_keys(&disk), [2, 2]);
+    assert_eq!(scan(&around).unwrap().1, expected);
+}
+
+/// Appends durably, with a mark that finds no space.
+fn append_after_healing(disk: &SimDisk, log: &mut Log) -> Vec<Owned> {
+    disk.heal();
+    no_space_after(disk, 1, true);
+    let appended = append(log, &[(1, b"new")]);
+    log.sync().unwrap();
+    disk.heal();
+    assert_eq!(mark_keys(disk), [1, 1]);
+    appended
 }
 
 #[test]
