@@ -67,7 +67,13 @@ impl fmt::Debug for Content {
 /// After an error the stream ends. What came before the error was authentic.
 pub struct ObjectBody {
     length: u64,
-    stream: BoxStream<'static, Result<Bytes, ObjectError>>,
+    pieces: Pieces,
+}
+
+enum Pieces {
+    /// All of it is there. Empty once it was handed over.
+    Ready(Bytes),
+    Coming(BoxStream<'static, Result<Bytes, ObjectError>>),
 }
 
 impl ObjectBody {
@@ -75,12 +81,23 @@ impl ObjectBody {
         length: u64,
         stream: impl Stream<Item = Result<Bytes, ObjectError>> + Send + 'static,
     ) -> Self {
-        Self { length, stream: stream.boxed() }
+        Self { length, pieces: Pieces::Coming(stream.boxed()) }
     }
 
     /// A body that is already there.
     pub(crate) fn ready(bytes: Bytes) -> Self {
-        Self::new(bytes.len() as u64, stream::iter((!bytes.is_empty()).then_some(Ok(bytes))))
+        Self { length: bytes.len() as u64, pieces: Pieces::Ready(bytes) }
+    }
+
+    /// What is left of it, if all of that is in memory.
+    ///
+    /// # Errors
+    /// The body, if it is not.
+    pub fn into_ready(self) -> Result<Bytes, Self> {
+        match self.pieces {
+            Pieces::Ready(bytes) => Ok(bytes),
+            pieces @ Pieces::Coming(_) => Err(Self { pieces, ..self }),
+        }
     }
 
     /// How many bytes the whole body has.
@@ -91,7 +108,7 @@ impl ObjectBody {
     /// All of it, in memory.
     pub async fn collect(mut self) -> Result<Vec<u8>, ObjectError> {
         let mut out = Vec::new();
-        while let Some(piece) = self.stream.next().await {
+        while let Some(piece) = self.next().await {
             out.extend_from_slice(&piece?);
         }
         Ok(out)
@@ -102,7 +119,11 @@ impl Stream for ObjectBody {
     type Item = Result<Bytes, ObjectError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.stream.as_mut().poll_next(context)
+        match &mut self.pieces {
+            Pieces::Ready(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Pieces::Ready(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Pieces::Coming(stream) => stream.as_mut().poll_next(context),
+        }
     }
 }
 

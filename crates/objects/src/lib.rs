@@ -32,6 +32,7 @@ pub mod events;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hot;
 mod layers;
 mod leases;
 pub mod lifecycle;

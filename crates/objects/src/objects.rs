@@ -17,6 +17,7 @@ use crate::blobs::Blobs;
 use crate::buckets::{Bucket, Buckets};
 use crate::data_keys::DataKeys;
 use crate::events::{self, AUDIT_ENTRIES_MAX, Audit, EVENT_QUEUE_MAX, Outbox};
+use crate::hot::HotObjects;
 use crate::leases::Leases;
 use crate::locks::Locks;
 use crate::patient;
@@ -28,7 +29,10 @@ use crate::{BucketName, Clock, DataKeyOptions, ObjectError, SystemClock};
 /// fsyncs, and listings do not read it.
 const INLINE_MAX: usize = 16 * 1024;
 
-/// How often keys of the KMS that are too old are wiped.
+/// A few thousand small objects.
+const HOT_BYTES: usize = 32 << 20;
+
+/// How often keys of the KMS that are too old are wiped, and opened objects that do not count any more.
 const PURGE_EVERY: Duration = Duration::from_secs(5);
 
 /// How objects are kept. None of it changes how stored objects are read.
@@ -54,6 +58,8 @@ pub struct ObjectsOptions {
     pub data_keys: DataKeyOptions,
     /// How many entries the audit trail keeps.
     pub audit_entries_max: u64,
+    /// How many bytes of small objects are kept in memory, opened; 0 for none.
+    pub hot_bytes: usize,
 }
 
 impl ObjectsOptions {
@@ -70,6 +76,7 @@ impl ObjectsOptions {
             event_queue_max: EVENT_QUEUE_MAX,
             data_keys: DataKeyOptions::default(),
             audit_entries_max: AUDIT_ENTRIES_MAX,
+            hot_bytes: HOT_BYTES,
         }
     }
 }
@@ -94,6 +101,7 @@ pub(crate) struct Inner {
     pub(crate) backups: Backups,
     pub(crate) outbox: Outbox,
     pub(crate) audit: Audit,
+    pub(crate) hot: HotObjects,
 }
 
 impl Objects {
@@ -120,6 +128,7 @@ impl Objects {
         let outbox = Outbox::new(store.epoch(), options.event_queue_max);
         let keys = DataKeys::new(kms, Arc::clone(&options.clock), options.data_keys);
         let audit = Audit::new(options.audit_entries_max);
+        let hot = HotObjects::new(options.hot_bytes);
         let inner = Inner {
             store,
             keys,
@@ -133,6 +142,7 @@ impl Objects {
             backups,
             outbox,
             audit,
+            hot,
         };
         let objects = Self(Arc::new(inner));
         objects.settle_buckets().await;
@@ -147,15 +157,19 @@ impl Objects {
         self.0.backups.close().await;
         self.0.sweeper.close().await;
         self.0.keys.clear();
+        self.0.hot.clear();
     }
 }
 
-/// Wipes keys that nobody asked for any more, as long as there are objects.
+/// Wipes keys that nobody asked for any more and lets go of objects that changed, as long as there are objects.
 async fn purge(inner: Weak<Inner>) {
     loop {
         tokio::time::sleep(PURGE_EVERY).await;
         match inner.upgrade() {
-            Some(inner) => inner.keys.purge(),
+            Some(inner) => {
+                inner.keys.purge();
+                inner.hot.purge(&inner.store);
+            }
             None => return,
         }
     }

@@ -52,6 +52,7 @@ pub use log::{
     ChainBreak, LogError, LogFault, LogKeyError, Outline, OutlineItem, SegmentId, WriteError, outline,
 };
 pub use options::{Clock, KeyLimits, RootKeys, StoreOptions, SystemClock};
+pub use pages::Moment;
 pub use reading::{KeptOpen, Range, Reading, Value};
 pub use recovery::Recovery;
 pub use reseal::{ResealProgress, ResealStage, ResealStatus};

@@ -5,7 +5,7 @@ use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
 use crate::registry::OpenGroup;
-use crate::{Lsn, ReadError, pages};
+use crate::{Lsn, Moment, ReadError, pages};
 
 /// The rows of one group at one moment. Later commands do not change it; while it lives, the group's page file stays
 /// open and the pages it reads stay. Calls block on the disk.
@@ -18,9 +18,15 @@ pub struct Reading {
 
 /// Keeps a group's page file open ([`crate::Store::keep_open`]).
 #[derive(Debug)]
-pub struct KeptOpen(
-    #[expect(dead_code, reason = "kept for what it keeps from happening")] pub(crate) Arc<OpenGroup>,
-);
+pub struct KeptOpen(pub(crate) Arc<OpenGroup>);
+
+impl KeptOpen {
+    /// Whether the group's rows are what they were at that moment ([`Reading::moment`]): what was read then, of this group, would be
+    /// read again now. Once a command is about to be applied that is over, whichever rows it changes.
+    pub fn is_at(&self, moment: Moment) -> bool {
+        self.0.db().is_ok_and(|db| db.is_at(moment))
+    }
+}
 
 impl Reading {
     pub(crate) fn new(rows: pages::Reading, group: Arc<OpenGroup>) -> Self {
@@ -41,6 +47,11 @@ impl Reading {
     /// The last command of this group whose writes are visible.
     pub fn lsn(&self) -> Lsn {
         self.rows.lsn()
+    }
+
+    /// The moment of which these are the rows; nothing if a command was just being applied.
+    pub fn moment(&self) -> Option<Moment> {
+        self.rows.moment()
     }
 }
 

@@ -146,6 +146,9 @@ pub(crate) struct TuningArgs {
     /// Memory for index pages, of all buckets together [default: 128]
     #[arg(long, value_name = "N", env = "STRONGROOM_INDEX_CACHE_MIB")]
     pub(crate) index_cache_mib: Option<u64>,
+    /// Memory for small objects, opened; 0 keeps none [default: 32]
+    #[arg(long, value_name = "N", env = "STRONGROOM_OBJECT_CACHE_MIB")]
+    pub(crate) object_cache_mib: Option<u64>,
     /// For how long a key of the KMS is used without asking again [default: 300]
     #[arg(long, value_name = "N", env = "STRONGROOM_KMS_FRESH_SECONDS")]
     pub(crate) kms_fresh_seconds: Option<u64>,

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     pub(crate) log_level: String,
     pub(crate) log_format: LogFormat,
     pub(crate) index_cache_bytes: usize,
+    pub(crate) object_cache_bytes: usize,
     pub(crate) shutdown_grace_seconds: u64,
     pub(crate) key_limits: KeyLimits,
     pub(crate) reseal_workers: usize,
@@ -92,6 +93,7 @@ mod defaults {
     pub(super) const LOG_LEVEL: &str = "info";
     /// For the pages of all open buckets together; the rest of memory is better used by the page cache.
     pub(super) const INDEX_CACHE_MIB: u64 = 128;
+    pub(super) const OBJECT_CACHE_MIB: u64 = 32;
     /// Longer than most requests, shorter than what service managers wait before they kill (30 s in
     /// Kubernetes).
     pub(super) const SHUTDOWN_GRACE_SECONDS: u64 = 25;
@@ -234,6 +236,14 @@ impl Config {
                 problem: "must be between 8 and 1048576".into(),
             });
         }
+        let object_cache_mib =
+            tuning.object_cache_mib.or(file.store.object_cache_mib).unwrap_or(defaults::OBJECT_CACHE_MIB);
+        if object_cache_mib > 1 << 20 {
+            mistakes.push(Mistake {
+                key: "store.object_cache_mib".into(),
+                problem: "must be at most 1048576; 0 keeps no objects in memory".into(),
+            });
+        }
         let reseal_workers =
             tuning.reseal_workers.or(file.keys.reseal_workers).unwrap_or(defaults::RESEAL_WORKERS);
         if !(1..=64).contains(&reseal_workers) {
@@ -284,6 +294,7 @@ impl Config {
                 .unwrap_or_else(|| defaults::LOG_LEVEL.into()),
             log_format,
             index_cache_bytes: usize::try_from(index_cache_mib << 20).unwrap_or(usize::MAX),
+            object_cache_bytes: usize::try_from(object_cache_mib << 20).unwrap_or(usize::MAX),
             shutdown_grace_seconds,
             key_limits,
             reseal_workers,

@@ -110,6 +110,7 @@ async fn serve(mut config: Config, connections: Connections) -> Result<(), Failu
     }
     let options = ObjectsOptions {
         data_keys: config.data_keys,
+        hot_bytes: config.object_cache_bytes,
         event_targets: event_targets.iter().cloned().collect(),
         ..ObjectsOptions::new(config.data_dir.join("blobs"))
     };

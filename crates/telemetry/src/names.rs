@@ -104,6 +104,10 @@ metrics! {
         "Plaintext bytes sealed.";
     OBJECTS_OPENED_BYTES = "strongroom_objects_opened_bytes_total", Counter, Bytes, [],
         "Plaintext bytes opened.";
+    OBJECT_CACHE_LOOKUPS = "strongroom_object_cache_lookups_total", Counter, Count, ["outcome"],
+        "Small objects looked for among those kept in memory, opened, by outcome (hit, miss).";
+    OBJECT_CACHE_BYTES = "strongroom_object_cache_bytes", Gauge, Bytes, [],
+        "Memory of small objects that are kept opened.";
     OBJECTS_SSE_ERRORS = "strongroom_objects_sse_errors_total", Counter, Count, ["sse", "error"],
         "Objects that could not be sealed or opened, by kind of encryption and error.";
     BLOBS_WRITTEN = "strongroom_blobs_written_total", Counter, Count, [],

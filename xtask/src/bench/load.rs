@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, SizeHint};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode, Uri};
+use hyper::header::{HOST, HeaderValue, RANGE};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use rusty_s3::actions::{CreateMultipartUpload, HeadBucket};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
@@ -42,13 +43,14 @@ pub(super) struct Endpoint {
 #[derive(Debug, Clone)]
 pub(super) struct Signed {
     method: Method,
-    uri: Uri,
-    host: String,
+    /// Path and query.
+    target: Uri,
+    host: HeaderValue,
     body_bytes: u64,
     /// What the body is, if it matters.
     body: Option<Bytes>,
     sse: bool,
-    range: Option<String>,
+    range: Option<HeaderValue>,
 }
 
 /// An answer that somebody reads, and not only counts.
@@ -56,8 +58,6 @@ struct Answer {
     etag: String,
     /// The beginning of the body.
     text: String,
-    /// Of both bodies.
-    bytes: u64,
 }
 
 /// How long a run lasts.
@@ -131,9 +131,11 @@ impl Endpoint {
     }
 
     fn signed(&self, method: Method, url: &str, body_bytes: u64, sse: bool) -> Result<Signed, Problem> {
-        let uri =
-            url.parse().map_err(|_| Problem::Unreadable { what: "a signed URL", reason: url.to_owned() })?;
-        Ok(Signed { method, uri, host: self.address.to_string(), body_bytes, body: None, sse, range: None })
+        let unreadable = || Problem::Unreadable { what: "a signed URL", reason: url.to_owned() };
+        let target = url.parse().ok().and_then(|uri: Uri| Some(Uri::from(uri.path_and_query()?.clone())));
+        let host = HeaderValue::from_str(&self.address.to_string()).map_err(|_| unreadable())?;
+        let target = target.ok_or_else(unreadable)?;
+        Ok(Signed { method, target, host, body_bytes, body: None, sse, range: None })
     }
 
     pub(super) fn create_bucket(&self) -> Result<Signed, Problem> {
@@ -165,7 +167,8 @@ impl Endpoint {
     }
 
     pub(super) fn get_range(&self, key: &str, first: u64, last: u64) -> Result<Signed, Problem> {
-        Ok(Signed { range: Some(format!("bytes={first}-{last}")), ..self.get(key)? })
+        let range = HeaderValue::from_str(&format!("bytes={first}-{last}")).ok();
+        Ok(Signed { range, ..self.get(key)? })
     }
 
     /// Uploads an object in so many parts, some of them at once.
@@ -304,46 +307,77 @@ impl Connection {
         Ok(Self(sender))
     }
 
-    /// Sends one request and reads its reply to the end; returns the bytes of both bodies.
+    /// Sends one request and reads its reply to the end; returns the bytes of both bodies. Looks at nothing but the status: what
+    /// the client does with a reply counts against the server that it shares the machine with.
     async fn send(&mut self, signed: &Signed) -> Result<u64, Problem> {
-        self.ask(signed).await.map(|answer| answer.bytes)
+        let reply = self.begin(signed).await?;
+        let (status, mut body) = (reply.status(), reply.into_body());
+        if !is_good(status) {
+            return Err(refusal(signed, status, &read(&mut body).await?));
+        }
+        let mut received = 0;
+        while let Some(data) = next_data(&mut body).await? {
+            received += data.len() as u64;
+        }
+        Ok(signed.body_bytes + received)
     }
 
+    /// As [`Self::send`], for a reply that somebody reads.
     async fn ask(&mut self, signed: &Signed) -> Result<Answer, Problem> {
-        let target = signed.uri.path_and_query().map_or("/", |path| path.as_str());
-        let mut request = Request::builder().method(&signed.method).uri(target).header("host", &signed.host);
-        if signed.sse {
-            request = request.header(SSE.0, SSE.1);
-        }
-        if let Some(range) = &signed.range {
-            request = request.header("range", range);
-        }
-        let request = request
-            .body(signed.body.clone().map_or_else(|| Repeat::new(signed.body_bytes), Repeat::once))
-            .map_err(|error| refused("making a request", &error))?;
-        self.0.ready().await.map_err(|error| refused("waiting for the connection", &error))?;
-        let reply =
-            self.0.send_request(request).await.map_err(|error| refused("sending a request", &error))?;
+        let reply = self.begin(signed).await?;
         let status = reply.status();
         let etag = reply.headers().get("etag").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-        let mut body = reply.into_body();
-        let mut received = 0_u64;
-        let mut said = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| refused("reading a reply", &error))?;
-            if let Some(data) = frame.data_ref() {
-                received += data.len() as u64;
-                let room = SAID_LEN_MAX.saturating_sub(said.len());
-                said.extend_from_slice(&data[..room.min(data.len())]);
-            }
+        let text = read(&mut reply.into_body()).await?;
+        if !is_good(status) {
+            return Err(refusal(signed, status, &text));
         }
-        let text = String::from_utf8_lossy(&said).into_owned();
-        if status == StatusCode::OK || status == StatusCode::PARTIAL_CONTENT {
-            return Ok(Answer { etag, text, bytes: signed.body_bytes + received });
-        }
-        let what = format!("{} {} ({status}: {text})", signed.method, signed.uri.path());
-        Err(Problem::Failed { what })
+        Ok(Answer { etag, text })
     }
+
+    async fn begin(&mut self, signed: &Signed) -> Result<Response<Incoming>, Problem> {
+        let body = signed.body.clone().map_or_else(|| Repeat::new(signed.body_bytes), Repeat::once);
+        let mut request = Request::new(body);
+        *request.method_mut() = signed.method.clone();
+        *request.uri_mut() = signed.target.clone();
+        let headers = request.headers_mut();
+        headers.insert(HOST, signed.host.clone());
+        if signed.sse {
+            headers.insert(SSE.0, HeaderValue::from_static(SSE.1));
+        }
+        if let Some(range) = &signed.range {
+            headers.insert(RANGE, range.clone());
+        }
+        self.0.ready().await.map_err(|error| refused("waiting for the connection", &error))?;
+        self.0.send_request(request).await.map_err(|error| refused("sending a request", &error))
+    }
+}
+
+fn is_good(status: StatusCode) -> bool {
+    matches!(status, StatusCode::OK | StatusCode::PARTIAL_CONTENT)
+}
+
+fn refusal(signed: &Signed, status: StatusCode, text: &str) -> Problem {
+    Problem::Failed { what: format!("{} {} ({status}: {text})", signed.method, signed.target.path()) }
+}
+
+async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| refused("reading a reply", &error))?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+/// The beginning of a body as text.
+async fn read(body: &mut Incoming) -> Result<String, Problem> {
+    let mut said = Vec::new();
+    while let Some(data) = next_data(body).await? {
+        let room = SAID_LEN_MAX.saturating_sub(said.len());
+        said.extend_from_slice(&data[..room.min(data.len())]);
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }
 
 fn refused(what: &str, error: &dyn std::error::Error) -> Problem {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream;
 use strongroom_seal::CustomerKey;
+use strongroom_store::Moment;
 use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobReader, ReadFault, WINDOW_LEN};
@@ -13,6 +14,7 @@ use crate::buckets::Bucket;
 use crate::commit::{body, damaged};
 use crate::conditions::{check_read, range_applies};
 use crate::data_keys::DataKeys;
+use crate::hot::HotObject;
 use crate::layers::{ContentKeys, open_all};
 use crate::leases::Lease;
 use crate::measure::counted;
@@ -37,6 +39,14 @@ impl Objects {
 
     async fn get_uncounted(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
         let bucket = self.0.bucket(&request.bucket)?;
+        if let Some(hot) = self.0.find_hot(&bucket, &request) {
+            // Without this a task that reads nothing else keeps its thread for itself.
+            tokio::task::consume_budget().await;
+            let wanted = self.0.wanted(&hot.head, &hot.object, &hot.body, &request)?;
+            let body = ObjectBody::ready(hot.plain.slice(usize_range(&wanted.bytes)));
+            let info = info(&bucket, &hot.head, &hot.object, &hot.body, &wanted, None);
+            return Ok(GetResult { info, range: wanted.range, body });
+        }
         let (inner, group) = (Arc::clone(&self.0), bucket.group);
         let found = self.0.reading(group, move |place| {
             let opened = inner.find_object(bucket, request, Purpose::Content)?;
@@ -90,6 +100,8 @@ pub(crate) struct Opened {
     keys: Option<ContentKeys>,
     /// Keeps the group's key that wraps the object key until that is unwrapped.
     held: Option<WrapHeld>,
+    /// When the entry was read, if it is that of the current version.
+    moment: Option<Moment>,
 }
 
 /// What is read of an object, and from where.
@@ -114,6 +126,28 @@ impl Inner {
         self.reading(group, move |_| inner.find_object(bucket, request, purpose)).await
     }
 
+    /// What is kept of an object, opened. Nothing of it has to be looked up.
+    fn find_hot(&self, bucket: &Bucket, request: &GetRequest) -> Option<Arc<HotObject>> {
+        if request.version.is_some() || request.customer_key.is_some() {
+            return None;
+        }
+        self.hot.find(bucket.group, &request.name, || self.store.keep_open(bucket.group))
+    }
+
+    /// What of an object a request wants, if its conditions hold.
+    fn wanted(
+        &self,
+        head: &Head,
+        object: &ObjectHead,
+        body: &Body,
+        request: &GetRequest,
+    ) -> Result<Wanted, ObjectError> {
+        let GetRequest { part, range, conditions, .. } = request;
+        check_read(conditions, object.etag, head.mtime, head.version, self.options.clock.now())?;
+        let range = range.filter(|_| range_applies(conditions.if_range.as_ref(), object.etag, head.mtime));
+        range::resolve(object, &body.content, *part, range)
+    }
+
     /// [`Self::open_object`] where it may block.
     fn find_object(
         &self,
@@ -126,18 +160,34 @@ impl Inner {
             .then(|| self.leases.take(bucket.group, &rows::head_key(&request.name)));
         let held = self.wraps.hold(bucket.group);
         let reading = self.read(&bucket)?;
-        let GetRequest { bucket: bucket_name, name, version, part, range, conditions, customer_key } =
-            request;
-        let (head, object) = find(&reading, &bucket, &name, version)?;
-        let body = body(&reading, &bucket, &name, head.version, &object)?;
-        let belongs = Belongs { bucket: bucket_name, group: bucket.group, name, content: object.content };
-        body.sse.admits(customer_key.as_ref(), &belongs)?;
-        check_read(&conditions, object.etag, head.mtime, head.version, self.options.clock.now())?;
-        let range = range.filter(|_| range_applies(conditions.if_range.as_ref(), object.etag, head.mtime));
-        let wanted = range::resolve(&object, &body.content, part, range)?;
+        let current = request.version.is_none();
+        let (head, object) = find(&reading, &bucket, &request.name, request.version)?;
+        let body = body(&reading, &bucket, &request.name, head.version, &object)?;
+        let belongs = Belongs {
+            bucket: request.bucket.clone(),
+            group: bucket.group,
+            name: request.name.clone(),
+            content: object.content,
+        };
+        body.sse.admits(request.customer_key.as_ref(), &belongs)?;
+        let wanted = self.wanted(&head, &object, &body, &request)?;
+        let moment = reading.moment().filter(|_| current);
         // Nobody waits for who needs another key than the group's: the KMS may take long to unwrap with it.
         let held = body.sse.is_wrapped_by_group().then_some(held);
-        Ok(Opened { bucket, belongs, head, object, body, wanted, customer_key, lease, keys: None, held })
+        let customer_key = request.customer_key;
+        Ok(Opened {
+            bucket,
+            belongs,
+            head,
+            object,
+            body,
+            wanted,
+            customer_key,
+            lease,
+            keys: None,
+            held,
+            moment,
+        })
     }
 }
 
@@ -187,20 +237,8 @@ impl Opened {
 
     /// What answers say.
     pub(crate) fn info(&self) -> ObjectInfo {
-        ObjectInfo {
-            version: self.shown_version(),
-            size: self.object.size,
-            mtime: self.head.mtime,
-            etag: self.object.etag,
-            meta: self.body.meta.clone(),
-            checksums: self.object.checksums.clone(),
-            sse: self.body.sse.applied(self.customer_key.as_ref()),
-            parts: match &self.body.content {
-                ContentAt::Parts(parts) => u16::try_from(parts.len()).ok(),
-                ContentAt::Inline(_) | ContentAt::Blob(_) => None,
-            },
-            part_checksum: self.wanted.checksum.clone(),
-        }
+        let Self { bucket, head, object, body, wanted, customer_key, .. } = self;
+        info(bucket, head, object, body, wanted, customer_key.as_ref())
     }
 
     /// The bytes that are wanted.
@@ -257,17 +295,24 @@ impl Opened {
     /// Opens the content and its first window: most requests need no other, and an error now is still a clean
     /// answer. Blocks.
     fn start(self, inner: &Arc<Inner>, unwrapper: &Unwrapper) -> Result<Started, ObjectError> {
-        let Self { bucket, belongs, head, object, body, wanted, lease, keys, held, .. } = self;
+        let Self { bucket, belongs, head, object, body, wanted, lease, keys, held, moment, .. } = self;
         let version = head.version;
         let keys = match keys {
             Some(keys) => keys,
             None => unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?,
         };
         drop(held);
-        let parts = match body.content {
+        let (content, sse, meta) = (body.content, body.sse, body.meta);
+        let parts = match content {
             ContentAt::Inline(sealed) => {
                 let plain = open_inline(&sealed, &keys, &bucket, &belongs, version, object.size)?;
-                return Ok(Started::Inline(plain.slice(usize_range(&wanted.bytes))));
+                let started = Started::Inline(plain.slice(usize_range(&wanted.bytes)));
+                if let Some(moment) = moment.filter(|_| sse.is_wrapped_by_group()) {
+                    let body = Body { content: ContentAt::Inline(Vec::new()), sse, meta };
+                    let hot = HotObject { moment, head, object, body, plain };
+                    inner.hot.keep(bucket.group, belongs.name, hot);
+                }
+                return Ok(started);
             }
             ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
             ContentAt::Parts(parts) => parts,
@@ -276,6 +321,30 @@ impl Opened {
         let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
         let window = cursor.next_window()?;
         Ok(Started::Blobs(Box::new(cursor), window))
+    }
+}
+
+fn info(
+    bucket: &Bucket,
+    head: &Head,
+    object: &ObjectHead,
+    body: &Body,
+    wanted: &Wanted,
+    customer_key: Option<&CustomerKey>,
+) -> ObjectInfo {
+    ObjectInfo {
+        version: versions::shown(bucket.settings.versioning, head.version),
+        size: object.size,
+        mtime: head.mtime,
+        etag: object.etag,
+        meta: body.meta.clone(),
+        checksums: object.checksums.clone(),
+        sse: body.sse.applied(customer_key),
+        parts: match &body.content {
+            ContentAt::Parts(parts) => u16::try_from(parts.len()).ok(),
+            ContentAt::Inline(_) | ContentAt::Blob(_) => None,
+        },
+        part_checksum: wanted.checksum.clone(),
     }
 }
 

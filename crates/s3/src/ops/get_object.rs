@@ -47,6 +47,10 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
 /// The content as the library takes it. An error in the middle cuts the connection: the client sees that bytes are
 /// missing, and the operator sees why.
 fn blob(body: ObjectBody, state: RequestState) -> StreamingBlob {
+    let body = match body.into_ready() {
+        Ok(bytes) => return StreamingBlob::from(Body::from(bytes)),
+        Err(body) => body,
+    };
     let frames = body.map(move |piece| match piece {
         Ok(bytes) => Ok(Frame::data(bytes)),
         Err(error) => {

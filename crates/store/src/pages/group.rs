@@ -11,6 +11,7 @@ use strongroom_seal::Random;
 use super::error::PagesError;
 use super::file::{Backend, PageFile, Resealed, Setting};
 use super::keys::PageKeys;
+use super::moment::{Moment, Moments};
 use super::reading::Reading;
 use super::root::RootSeq;
 use crate::disk::Disk;
@@ -52,6 +53,7 @@ pub(crate) struct GroupDb {
     path: PathBuf,
     group: GroupId,
     applied: AtomicU64,
+    moments: Moments,
 }
 
 impl GroupDb {
@@ -112,7 +114,8 @@ impl GroupDb {
             .create_with_backend(Backend(Arc::clone(&file)))
             .map_err(|error| translate(&file, error))?;
         let applied = applied_in(&db, &file)?;
-        Ok(Self { db, file, path: path.into(), group, applied: AtomicU64::new(applied.0) })
+        let moments = Moments::default();
+        Ok(Self { db, file, path: path.into(), group, applied: AtomicU64::new(applied.0), moments })
     }
 
     /// Applies commands in order, in one transaction that becomes visible at once and durable with the next
@@ -143,8 +146,10 @@ impl GroupDb {
             let mut meta = txn.open_table(META).map_err(|error| fail(error.into()))?;
             meta.insert(APPLIED, applied.0).map_err(|error| fail(error.into()))?;
         }
+        let change = self.moments.begin();
         txn.commit().map_err(|error| fail(error.into()))?;
         self.applied.store(applied.0, Ordering::Release);
+        self.moments.end(change);
         Ok(outcomes)
     }
 
@@ -162,8 +167,10 @@ impl GroupDb {
             let mut meta = txn.open_table(META).map_err(|error| fail(error.into()))?;
             meta.insert(APPLIED, applied.0).map_err(|error| fail(error.into()))?;
         }
+        let change = self.moments.begin();
         txn.commit().map_err(|error| fail(error.into()))?;
         self.applied.store(applied.0, Ordering::Release);
+        self.moments.end(change);
         Ok(())
     }
 
@@ -190,12 +197,19 @@ impl GroupDb {
     /// The rows as of now. While it lives, the file stays open and locked, even past [`Self::close`].
     pub(crate) fn read(&self) -> Result<Reading, PagesError> {
         let fail = |error: redb::Error| translate(&self.file, error);
+        let before = self.moments.settled();
         let txn = self.db.begin_read().map_err(|error| fail(error.into()))?;
         let rows = txn.open_table(ROWS).map_err(|error| fail(error.into()))?;
         let meta = txn.open_table(META).map_err(|error| fail(error.into()))?;
         let lsn =
             meta.get(APPLIED).map_err(|error| fail(error.into()))?.map_or(Lsn(0), |lsn| Lsn(lsn.value()));
-        Ok(Reading { rows, lsn, group: self.group, file: Arc::clone(&self.file) })
+        let moment = before.filter(|moment| self.is_at(*moment));
+        Ok(Reading { rows, lsn, moment, group: self.group, file: Arc::clone(&self.file) })
+    }
+
+    /// Whether the rows are what they were at that moment, and no command is about to change them.
+    pub(crate) fn is_at(&self, moment: Moment) -> bool {
+        self.moments.is_at(moment)
     }
 
     /// The last command applied.

@@ -15,6 +15,7 @@
 //! | `gate` | who may touch which pages while some are moved to another key |
 //! | `journal` | what pages were before they are moved, on disk |
 //! | `group` | rows: apply, checkpoint, read |
+//! | `moment` | whether rows changed since they were read |
 
 mod entry;
 mod error;
@@ -27,6 +28,7 @@ mod geometry;
 mod group;
 mod journal;
 mod keys;
+mod moment;
 mod outline;
 mod reading;
 mod root;
@@ -40,6 +42,7 @@ pub(crate) use error::PagesError;
 pub(crate) use file::{Resealed, journal_path};
 pub(crate) use group::{Checkpointed, GroupDb, Verified};
 pub(crate) use keys::PageKeys;
+pub use moment::Moment;
 pub(crate) use outline::outline;
 pub use outline::{PageFileOutline, SlotOutline, SlotState};
 pub(crate) use reading::{Range, Reading, Value};

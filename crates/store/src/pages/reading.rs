@@ -8,6 +8,7 @@ use redb::{OwnedAccessGuard, OwnedRange, ReadOnlyTable};
 
 use super::file::PageFile;
 use super::group::translate;
+use super::moment::Moment;
 use crate::{GroupId, Lsn, ReadError};
 
 type Bytes = &'static [u8];
@@ -17,6 +18,7 @@ type Bytes = &'static [u8];
 pub struct Reading {
     pub(super) rows: ReadOnlyTable<Bytes, Bytes>,
     pub(super) lsn: Lsn,
+    pub(super) moment: Option<Moment>,
     pub(super) group: GroupId,
     pub(super) file: Arc<PageFile>,
 }
@@ -51,6 +53,11 @@ impl Reading {
     /// The last command of this group whose writes are visible.
     pub fn lsn(&self) -> Lsn {
         self.lsn
+    }
+
+    /// When it was made; nothing if a command was just being applied.
+    pub fn moment(&self) -> Option<Moment> {
+        self.moment
     }
 }
 

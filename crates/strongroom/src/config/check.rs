@@ -78,6 +78,7 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
         ("re-sealing", format!("{} groups at once", config.reseal_workers)),
         ("webhooks", webhooks),
         ("index cache", format!("{} MiB", config.index_cache_bytes >> 20)),
+        ("object cache", format!("{} MiB", config.object_cache_bytes >> 20)),
         ("requests may take", format!("{} s to end after a signal", config.shutdown_grace_seconds)),
         ("log", format!("{} as {:?}", config.log_level, config.log_format).to_lowercase()),
     ] {

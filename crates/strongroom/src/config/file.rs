@@ -64,6 +64,7 @@ pub(super) struct Monitoring {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Store {
     pub(super) index_cache_mib: Option<u64>,
+    pub(super) object_cache_mib: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
