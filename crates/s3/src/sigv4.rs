@@ -32,19 +32,20 @@ impl Signed {
             };
             return Some(Self::new(false, part("Credential"), part("SignedHeaders"), None));
         }
-        let part = |name: &str| {
-            query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')).map(|value| {
-                match value.contains('%') {
-                    true => {
-                        value.replace("%2F", "/").replace("%2f", "/").replace("%3B", ";").replace("%3b", ";")
-                    }
-                    false => value.to_owned(),
-                }
-            })
-        };
-        part("X-Amz-Signature")?;
-        let (credential, names) = (part("X-Amz-Credential"), part("X-Amz-SignedHeaders"));
-        let mut signed = Self::new(true, credential, names, part("X-Amz-Expires"));
+        let (mut is_signed, mut credential, mut names, mut expires) = (false, None, None, None);
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            match name {
+                "X-Amz-Signature" => is_signed = true,
+                "X-Amz-Credential" => credential = credential.or_else(|| Some(with_separators(value))),
+                "X-Amz-SignedHeaders" => names = names.or_else(|| Some(with_separators(value))),
+                "X-Amz-Expires" => expires = expires.or_else(|| Some(value.to_owned())),
+                _ => {}
+            }
+        }
+        if !is_signed {
+            return None;
+        }
+        let mut signed = Self::new(true, credential, names, expires);
         // The signature covers the query, and what stands there is in no header beside.
         signed.signed_headers.extend(hoisted::names(query));
         Some(signed)
@@ -138,6 +139,27 @@ impl Signed {
     }
 }
 
+/// A value out of a query with the slashes and semicolons that part what it says, which may be encoded there.
+fn with_separators(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut pieces = value.split('%');
+    out.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let separator = match piece.as_bytes().get(..2) {
+            Some(b"2F" | b"2f") => '/',
+            Some(b"3B" | b"3b") => ';',
+            _ => {
+                out.push('%');
+                out.push_str(piece);
+                continue;
+            }
+        };
+        out.push(separator);
+        out.push_str(&piece[2..]);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -163,6 +185,24 @@ mod tests {
         assert_eq!(signed.service.as_deref(), Some("s3"));
         assert_eq!(signed.signed_headers, ["host", "range"]);
         assert_eq!(Signed::parse("a=b", &HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn separators_are_read_encoded_or_not_and_nothing_else_is_decoded() {
+        for (value, plain) in [
+            ("", ""),
+            ("a/b;c", "a/b;c"),
+            ("a%2Fb%2fc%3Bd%3be", "a/b/c;d;e"),
+            ("%2F%2F", "//"),
+            ("%252F%41%", "%252F%41%"),
+            ("%2", "%2"),
+            ("%é2F", "%é2F"),
+        ] {
+            assert_eq!(with_separators(value), plain, "{value}");
+        }
+        // The first of two counts.
+        let query = "X-Amz-Signature=0&X-Amz-SignedHeaders=host&X-Amz-SignedHeaders=range";
+        assert_eq!(Signed::parse(query, &HeaderMap::new()).unwrap().signed_headers, ["host"]);
     }
 
     #[test]
