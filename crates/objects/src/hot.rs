@@ -16,23 +16,21 @@ use quick_cache::{Equivalent, Weighter};
 use strongroom_store::{GroupId, KeptOpen, Moment, Store};
 use strongroom_telemetry::names;
 
-use crate::ObjectName;
 use crate::rows::{Body, Head, ObjectHead};
+use crate::{ObjectName, meta};
 
-/// What an entry takes beside name and content: rows that were read, and its place in the cache.
+/// What an entry takes beside names, metadata and content: the rest of the rows, and its place in the cache.
 const ENTRY_BYTES: u64 = 768;
 /// For the size of the table when it is made; more or fewer entries do no harm.
 const USUAL_BYTES: u64 = 4096;
 
-/// Opened objects, so many bytes of them.
-#[derive(Debug)]
+/// Opened objects, so many bytes of them. Nothing here can be printed: it is all content and names.
 pub(crate) struct HotObjects {
     /// Nothing if it may hold nothing.
     cache: Option<Cache<Key, Arc<HotObject>, Weight>>,
 }
 
 /// What was read of an object.
-#[derive(Debug)]
 pub(crate) struct HotObject {
     pub(crate) moment: Moment,
     pub(crate) head: Head,
@@ -42,7 +40,7 @@ pub(crate) struct HotObject {
     pub(crate) plain: Bytes,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     group: GroupId,
     name: ObjectName,
@@ -67,12 +65,12 @@ impl Equivalent<Key> for Asked<'_> {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Weight;
 
 impl Weighter<Key, Arc<HotObject>> for Weight {
     fn weight(&self, key: &Key, value: &Arc<HotObject>) -> u64 {
-        ENTRY_BYTES + (key.name.as_str().len() + value.plain.len()) as u64
+        ENTRY_BYTES + (key.name.as_str().len() + meta::len(&value.body.meta) + value.plain.len()) as u64
     }
 }
 
@@ -104,7 +102,8 @@ impl HotObjects {
         }
     }
 
-    /// Lets go of what does not count any more. What was deleted is not kept longer than until the next call.
+    /// Lets go of what does not count any more. What was deleted is not kept longer than until the next call. Looks at every
+    /// entry, so it belongs where it may block.
     pub(crate) fn purge(&self, store: &Store) {
         let Some(cache) = &self.cache else { return };
         let groups = RefCell::new(HashMap::new());

@@ -15,10 +15,28 @@ const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// Refuses what S3 does not take.
 pub(crate) fn check(meta: &ObjectMeta) -> Result<(), ObjectError> {
-    let size = meta.user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let size = pairs_len(&meta.user);
     if size > USER_META_LEN_MAX {
         return Err(ObjectError::MetadataTooLarge { size, most: USER_META_LEN_MAX });
     }
+    let size = system_lens(meta).max().unwrap_or(0);
+    let class = meta.system.storage_class.as_ref().map_or(0, String::len);
+    if size > crate::rows::TEXT_LEN_MAX || class > crate::rows::STORAGE_CLASS_LEN_MAX {
+        return Err(ObjectError::MetadataTooLarge { size: size.max(class), most: crate::rows::TEXT_LEN_MAX });
+    }
+    check_tags(&meta.tags)
+}
+
+/// Bytes of its names and values.
+pub(crate) fn len(meta: &ObjectMeta) -> usize {
+    pairs_len(&meta.user) + pairs_len(&meta.tags) + system_lens(meta).sum::<usize>()
+}
+
+fn pairs_len(pairs: &[(String, String)]) -> usize {
+    pairs.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
+fn system_lens(meta: &ObjectMeta) -> impl Iterator<Item = usize> {
     let system = &meta.system;
     let texts = [
         &system.content_type,
@@ -29,12 +47,7 @@ pub(crate) fn check(meta: &ObjectMeta) -> Result<(), ObjectError> {
         &system.expires,
         &system.website_redirect,
     ];
-    let size = texts.into_iter().flatten().map(String::len).max().unwrap_or(0);
-    let class = system.storage_class.as_ref().map_or(0, String::len);
-    if size > crate::rows::TEXT_LEN_MAX || class > crate::rows::STORAGE_CLASS_LEN_MAX {
-        return Err(ObjectError::MetadataTooLarge { size: size.max(class), most: crate::rows::TEXT_LEN_MAX });
-    }
-    check_tags(&meta.tags)
+    texts.into_iter().flatten().map(String::len)
 }
 
 /// Refuses tags that no object may have.

@@ -168,7 +168,13 @@ async fn purge(inner: Weak<Inner>) {
         match inner.upgrade() {
             Some(inner) => {
                 inner.keys.purge();
-                inner.hot.purge(&inner.store);
+                let purged = blocking(move || {
+                    inner.hot.purge(&inner.store);
+                    Ok(())
+                });
+                if purged.await.is_err() {
+                    return;
+                }
             }
             None => return,
         }

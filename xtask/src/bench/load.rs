@@ -167,8 +167,10 @@ impl Endpoint {
     }
 
     pub(super) fn get_range(&self, key: &str, first: u64, last: u64) -> Result<Signed, Problem> {
-        let range = HeaderValue::from_str(&format!("bytes={first}-{last}")).ok();
-        Ok(Signed { range, ..self.get(key)? })
+        let range = format!("bytes={first}-{last}");
+        let range = HeaderValue::from_str(&range)
+            .map_err(|_| Problem::Unreadable { what: "a range", reason: range.clone() })?;
+        Ok(Signed { range: Some(range), ..self.get(key)? })
     }
 
     /// Uploads an object in so many parts, some of them at once.

@@ -5,7 +5,7 @@ use strongroom_seal::CustomerKey;
 
 use crate::request::{GetRequest, PutRequest, RangeRequest};
 use crate::support::*;
-use crate::{EntityTags, ObjectError, ReadConditions, SseRequest};
+use crate::{EntityTags, ObjectError, ObjectMeta, ReadConditions, SseRequest, SystemMeta};
 
 fn is_kept(fixture: &Fixture, key: &str) -> bool {
     let inner = &fixture.objects.0;
@@ -102,6 +102,17 @@ async fn no_more_is_kept_than_there_is_memory_for() {
     }
     for n in 0..50 {
         assert_eq!(fixture.read(&format!("name {n}")).await.unwrap(), noise(n, 4096));
+    }
+    assert!((1..16).contains(&held(&fixture)), "{}", held(&fixture));
+    // Metadata takes memory too.
+    for n in 0..50 {
+        let user = vec![("name".to_owned(), "x".repeat(2000))];
+        let system = SystemMeta { content_type: Some("y".repeat(2000)), ..SystemMeta::default() };
+        let meta = ObjectMeta { user, system, ..ObjectMeta::default() };
+        fixture.objects.put(PutRequest { meta, ..put(&format!("meta {n}"), "") }).await.unwrap();
+    }
+    for n in 0..50 {
+        fixture.read(&format!("meta {n}")).await.unwrap();
     }
     assert!((1..16).contains(&held(&fixture)), "{}", held(&fixture));
     let dir = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ impl Default for Moments {
 
 impl Moments {
     /// The rows are about to change; what was read before is no more up to date from here on, though the change shows a little
-    /// later. If it fails, [`Self::end`] is never called, and no moment comes any more.
+    /// later. If it fails, [`Self::end`] is not called, and no moment comes before a later change ended.
     pub(super) fn begin(&self) -> u64 {
         let change = next();
         self.begun.store(change, Ordering::SeqCst);

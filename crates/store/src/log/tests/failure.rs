@@ -86,7 +86,7 @@ fn segments_are_given_back_only_when_both_places_of_the_mark_are_under_the_new_k
     // The mark of the last sync in the old segment and the new segment's header pass.
     no_space_after(&disk, 2, true);
     log.keys_changed(&[GroupId::SYSTEM]).unwrap();
-    let expected = append_after_healing(&disk, &mut log);
+    let expected = append_without_space_for_the_mark(&disk, &mut log);
     no_space_after(&disk, 0, true);
     assert!(matches!(log.release_before(log.segment()), Err(WriteError::NotWritten { .. })));
     assert!(disk.files().contains(&segment_file(1)));
@@ -100,7 +100,7 @@ fn segments_are_given_back_only_when_both_places_of_the_mark_are_under_the_new_k
 }
 
 /// Appends durably, with a mark that finds no space.
-fn append_after_healing(disk: &SimDisk, log: &mut Log) -> Vec<Owned> {
+fn append_without_space_for_the_mark(disk: &SimDisk, log: &mut Log) -> Vec<Owned> {
     disk.heal();
     no_space_after(disk, 1, true);
     let appended = append(log, &[(1, b"new")]);
