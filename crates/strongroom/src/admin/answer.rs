@@ -80,6 +80,11 @@ pub(super) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
+/// A number of things of which `one` names one: "1 file", "2 files".
+pub(super) fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Bytes in binary units.
 pub(super) fn bytes(number: u64) -> String {
     indicatif::BinaryBytes(number).to_string()

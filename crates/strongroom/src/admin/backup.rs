@@ -16,7 +16,7 @@ use strongroom_api::admin::{
 use strongroom_store::backup::{self, SnapshotInfo};
 use strongroom_store::disk::{Disk, OsDisk};
 
-use super::answer::{Output, bytes, count};
+use super::answer::{Output, bytes, count, counted};
 use super::connection::Connection;
 use super::error::AdminFailure;
 use super::local_keys::{LocalKeys, UnlockArgs};
@@ -119,11 +119,11 @@ pub(super) fn offline(dir: &Path, output: Output, args: &BackupArgs) -> Result<(
     };
     output.show(&answer, |answer| {
         format!(
-            "snapshot {} is whole: {} rows in {} chunks, {} files\n",
+            "snapshot {} is whole: {} in {}, {}\n",
             answer.snapshot.number,
-            count(answer.snapshot.rows),
-            count(answer.chunks),
-            count(answer.files)
+            counted(answer.snapshot.rows, "row"),
+            counted(answer.chunks, "chunk"),
+            counted(answer.files, "file")
         )
     })
 }
@@ -142,12 +142,12 @@ pub(super) fn bar(output: Output) -> ProgressBar {
 
 pub(super) fn words_of(progress: &BackupProgress) -> String {
     format!(
-        "{}: {} of {} buckets, {} rows, {} files with {}, {} written",
+        "{}: {} of {}, {}, {} with {}, {} written",
         progress.stage,
         count(progress.groups),
-        count(progress.groups_total),
-        count(progress.rows),
-        count(progress.files),
+        counted(progress.groups_total, "bucket"),
+        counted(progress.rows, "row"),
+        counted(progress.files, "file"),
         bytes(progress.file_bytes),
         bytes(progress.written_bytes)
     )
@@ -155,13 +155,13 @@ pub(super) fn words_of(progress: &BackupProgress) -> String {
 
 fn taken(snapshot: &Snapshot) -> String {
     format!(
-        "snapshot {}: {} rows, {} files with {}; {} written, {} new files\n",
+        "snapshot {}: {}, {} with {}; {} written, {}\n",
         snapshot.number,
-        count(snapshot.rows),
-        count(snapshot.files),
+        counted(snapshot.rows, "row"),
+        counted(snapshot.files, "file"),
         bytes(snapshot.file_bytes),
         bytes(snapshot.new_bytes),
-        count(snapshot.new_files)
+        counted(snapshot.new_files, "new file")
     )
 }
 
@@ -172,10 +172,10 @@ fn removed(removed: &RemovedBackups) -> String {
     let numbers: Vec<String> = removed.snapshots.iter().map(u64::to_string).collect();
     let freed = bytes(removed.bytes);
     format!(
-        "removed: snapshots {}, {} chunks, {} files; {freed} freed\n",
+        "removed: snapshots {}, {}, {}; {freed} freed\n",
         numbers.join(", "),
-        count(removed.chunks),
-        count(removed.files)
+        counted(removed.chunks, "chunk"),
+        counted(removed.files, "file")
     )
 }
 

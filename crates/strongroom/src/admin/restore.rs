@@ -10,7 +10,7 @@ use strongroom_store::StoreOptions;
 use strongroom_store::backup::{self, BackupError};
 use strongroom_store::disk::{Disk, OsDisk};
 
-use super::answer::{Output, bytes, count};
+use super::answer::{Output, bytes, counted};
 use super::backup::{backup_progress, backup_snapshot, bar, time, words_of};
 use super::error::AdminFailure;
 use super::local_keys::{LocalKeys, UnlockArgs};
@@ -71,11 +71,11 @@ pub(super) fn run(dir: &Path, output: Output, args: &RestoreArgs) -> Result<(), 
     output.show(&answer, |answer| {
         let Snapshot { number, taken_unix_seconds, lsn, rows, files, file_bytes, .. } = answer.snapshot;
         format!(
-            "restored snapshot {number} of {} (LSN {lsn}): {} rows, {} files with {}\nstart it with `strongroom server \
+            "restored snapshot {number} of {} (LSN {lsn}): {}, {} with {}\nstart it with `strongroom server \
              --data-dir {}`\n",
             time(taken_unix_seconds),
-            count(rows),
-            count(files),
+            counted(rows, "row"),
+            counted(files, "file"),
             bytes(file_bytes),
             answer.data_dir.display()
         )
