@@ -57,8 +57,8 @@ def stable(lines):
         (r"\b(\d+ (ms|s|min|h|d|days) ago|now|never)\b", "WHEN"),
         (r"\b[\d.,]+ (B|KiB|MiB|GiB)(?=[ ;)]|$)", "SIZE"),
         (r"\b\d+ (ms|s|min|h)\b", "AGE"),
-        (r"\b\d+ rows\b", "N rows"),
-        (r"\b\d+ (new )?files\b", "N files"),
+        (r"\b\d+ rows?\b", "N rows"),
+        (r"\b\d+ (new )?files?\b", "N files"),
         (r"\(LSN \d+\)", "(LSN N)"),
         # Counts of seals stand between an age and a size.
         (r"AGE +[\d,]+ +SIZE", "AGE N SIZE"),
