@@ -10,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 use strongroom_store::{GroupId, KeptOpen, Moment, Store};
@@ -28,6 +28,8 @@ const USUAL_BYTES: u64 = 4096;
 pub(crate) struct HotObjects {
     /// Nothing if it may hold nothing.
     cache: Option<Cache<Key, Arc<HotObject>, Weight>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 /// What was read of an object.
@@ -79,7 +81,11 @@ impl HotObjects {
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes as u64;
         let usual = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX).max(1);
-        Self { cache: (bytes > 0).then(|| Cache::with_weighter(usual, bytes, Weight)) }
+        Self {
+            cache: (bytes > 0).then(|| Cache::with_weighter(usual, bytes, Weight)),
+            hits: counter!(names::OBJECT_CACHE_LOOKUPS, "outcome" => "hit"),
+            misses: counter!(names::OBJECT_CACHE_LOOKUPS, "outcome" => "miss"),
+        }
     }
 
     /// The current version of an object, if it is known and nothing in its bucket changed since.
@@ -91,8 +97,7 @@ impl HotObjects {
     ) -> Option<Arc<HotObject>> {
         let found = self.cache.as_ref()?.get(&Asked { group, name });
         let found = found.filter(|found| now().is_some_and(|now| now.is_at(found.moment)));
-        let outcome = if found.is_some() { "hit" } else { "miss" };
-        counter!(names::OBJECT_CACHE_LOOKUPS, "outcome" => outcome).increment(1);
+        if found.is_some() { &self.hits } else { &self.misses }.increment(1);
         found
     }
 

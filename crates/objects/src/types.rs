@@ -51,9 +51,13 @@ pub enum ETag {
 
 impl fmt::Display for ETag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Md5(digest) | Self::Opaque(digest) | Self::Multipart { digest, .. }) = self;
+        let mut digits = [0; 32];
+        hex::encode_to_slice(digest, &mut digits).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)?;
         match self {
-            Self::Md5(digest) | Self::Opaque(digest) => f.write_str(&hex::encode(digest)),
-            Self::Multipart { digest, parts } => write!(f, "{}-{parts}", hex::encode(digest)),
+            Self::Md5(_) | Self::Opaque(_) => Ok(()),
+            Self::Multipart { parts, .. } => write!(f, "-{parts}"),
         }
     }
 }

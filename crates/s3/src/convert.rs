@@ -23,8 +23,9 @@ pub(crate) fn http_date(at: Timestamp) -> String {
 }
 
 fn instant(at: Timestamp) -> OffsetDateTime {
-    let nanos = i128::from(at.0) * 1_000_000;
-    OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    let within = time::Duration::milliseconds((at.0 % 1000).cast_signed());
+    OffsetDateTime::from_unix_timestamp(seconds).map_or(OffsetDateTime::UNIX_EPOCH, |second| second + within)
 }
 
 /// A time in an answer.

@@ -47,6 +47,15 @@ impl Objects {
             let info = info(&bucket, &hot.head, &hot.object, &hot.body, &wanted, None);
             return Ok(GetResult { info, range: wanted.range, body });
         }
+        // What waits for the store or the KMS holds much meanwhile, which is not to be room that every answer has to make.
+        Box::pin(self.get_from_store(bucket, request)).await
+    }
+
+    async fn get_from_store(
+        &self,
+        bucket: Arc<Bucket>,
+        request: GetRequest,
+    ) -> Result<GetResult, ObjectError> {
         let (inner, group) = (Arc::clone(&self.0), bucket.group);
         let found = self.0.reading(group, move |place| {
             let opened = inner.find_object(bucket, request, Purpose::Content)?;

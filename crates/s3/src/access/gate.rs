@@ -15,7 +15,6 @@ use crate::error::ApiError;
 use crate::face::fail;
 use crate::lenient::Verified;
 use crate::request::RequestState;
-use crate::sigv4::Signed;
 
 /// Lets requests through to their operation.
 #[derive(Debug)]
@@ -121,7 +120,7 @@ impl Gate {
     async fn admit(&self, cx: &mut S3AccessContext<'_>, state: &RequestState) -> Result<(), ApiError> {
         let rule = actions::rule_of(cx.s3_op().name());
         state.set_operation(rule.map_or("Other", |rule| rule.operation));
-        let identity = match signed_by(cx)? {
+        let identity = match signed_by(cx, state)? {
             Some(access_key) => {
                 state.claimed(&access_key).ok_or_else(|| ApiError::access_denied("Access Denied"))?
             }
@@ -233,12 +232,12 @@ fn pending(rule: &Rule, cx: &S3AccessContext<'_>, bucket: &str, key: Option<Stri
 }
 
 /// The access key whose signature covers what it has to cover.
-fn signed_by(cx: &mut S3AccessContext<'_>) -> Result<Option<String>, ApiError> {
+fn signed_by(cx: &mut S3AccessContext<'_>, state: &RequestState) -> Result<Option<String>, ApiError> {
     if let Some(verified) = cx.extensions_mut().get::<Verified>() {
         return Ok(Some(verified.access_key.clone()));
     }
     let Some(credentials) = cx.credentials() else { return Ok(None) };
-    match Signed::parse(cx.uri().query().unwrap_or_default(), cx.headers()) {
+    match state.signed() {
         Some(signed) => signed.check_coverage(cx.headers())?,
         // A presigned URL of Signature Version 2, which leaves most of the query unsigned.
         None if OLD_PRESIGNED.contains(&cx.s3_op().name()) => {}

@@ -132,6 +132,9 @@ fn refused(fault: CredentialFault, access_key: &str) -> ApiError {
 #[cfg(feature = "fuzzing")]
 pub(crate) fn try_facts(uri: &http::Uri, headers: &http::HeaderMap) -> bool {
     let state = RequestState::new(strongroom_telemetry::RequestId::from_random([0; 16]), true, None);
+    if let Some(signed) = crate::sigv4::Signed::parse(uri.query().unwrap_or_default(), headers) {
+        state.set_signed(signed);
+    }
     facts::of_request(uri, headers, &state, time::OffsetDateTime::UNIX_EPOCH).is_ok()
 }
 

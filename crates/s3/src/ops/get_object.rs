@@ -19,7 +19,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
     let by_part = input.part_number.is_some();
     let (with_checksums, range, read) = read_headers!(input);
     let request = read.into_request(&call)?;
-    let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
+    let is_current = request.version.is_none();
     let named = (request.bucket.clone(), request.name.clone());
     let mut found = call
         .objects()
@@ -30,7 +30,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
     call.authorise_read(&named.0, &named.1, &found.info.sse)?;
     object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
-    let expiration = expiration(&call, current.as_ref(), &found.info);
+    let expiration = expiration(&call, is_current.then_some(&named), &found.info);
     let headers = further_headers(&found.info, input.response_expires.is_none());
     let mut output = GetObjectOutput {
         content_length: Some(convert::size_out(found.body.length())),

@@ -15,7 +15,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
     let by_part = input.part_number.is_some();
     let (with_checksums, range, read) = read_headers!(input);
     let request = read.into_request(&call)?;
-    let current = request.version.is_none().then(|| (request.bucket.clone(), request.name.clone()));
+    let is_current = request.version.is_none();
     let named = (request.bucket.clone(), request.name.clone());
     let mut found = call
         .objects()
@@ -33,7 +33,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
         headers.insert("x-amz-tagging-count", count.into());
     }
     let mut output = HeadObjectOutput {
-        expiration: expiration(&call, current.as_ref(), &found.info),
+        expiration: expiration(&call, is_current.then_some(&named), &found.info),
         content_length: Some(convert::size_out(found.length)),
         ..HeadObjectOutput::default()
     };

@@ -8,13 +8,13 @@ use crate::options::{Limits, S3Options};
 use crate::sigv4::Signed;
 use crate::sts;
 
-/// Refuses heads that no operation would accept.
+/// Refuses heads that no operation would accept; returns what the others say of their signature.
 pub(crate) fn check(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
     options: &S3Options,
-) -> Result<(), ApiError> {
+) -> Result<Option<Signed>, ApiError> {
     let limits = &options.limits;
     if head_bytes(uri, headers) > limits.head_bytes_max {
         return Err(ApiError::new(
@@ -33,11 +33,12 @@ pub(crate) fn check(
             "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
         ));
     }
-    if let Some(signed) = Signed::parse(query, headers) {
+    let signed = Signed::parse(query, headers);
+    if let Some(signed) = &signed {
         let service = if sts::is_sts(method, uri, headers) { "sts" } else { "s3" };
         signed.check_scope(&options.region, service)?;
     }
-    Ok(())
+    Ok(signed)
 }
 
 fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
@@ -51,7 +52,15 @@ pub(crate) fn session_token(uri: &Uri, headers: &HeaderMap) -> Option<String> {
         return token.to_str().ok().map(str::to_owned);
     }
     let query = uri.query().unwrap_or_default();
-    form_urlencoded::parse(query.as_bytes())
+    // Values are long, and most of them are none of this one's.
+    let name_may_be = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        name.contains('%') || name.eq_ignore_ascii_case("x-amz-security-token")
+    };
+    query
+        .split('&')
+        .filter(name_may_be)
+        .flat_map(|pair| form_urlencoded::parse(pair.as_bytes()))
         .find(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))
         .map(|(_, token)| token.into_owned())
 }
@@ -130,6 +139,25 @@ mod tests {
         let long = "x".repeat(17 << 10);
         let huge = [("x-amz-meta-a", long.as_str())];
         assert_eq!(refused(Method::PUT, "/b/k", &huge).as_deref(), Some("RequestHeaderSectionTooLarge"));
+    }
+
+    #[test]
+    fn a_session_token_is_found_in_a_header_and_in_a_query() {
+        let mut headers = HeaderMap::new();
+        let token = |query: &str, headers: &HeaderMap| {
+            session_token(&format!("/b/k?{query}").parse().unwrap(), headers)
+        };
+        for (query, expected) in [
+            ("", None),
+            ("X-Amz-Security-Token", Some("")),
+            ("a=b&X-Amz-Security-Token=t%2B/=+", Some("t+/= ")),
+            ("x%2Damz-security-token=t&X-Amz-Security-Token=u", Some("t")),
+            ("prefix=X-Amz-Security-Token", None),
+        ] {
+            assert_eq!(token(query, &headers).as_deref(), expected, "{query}");
+        }
+        headers.insert("x-amz-security-token", HeaderValue::from_static("h"));
+        assert_eq!(token("X-Amz-Security-Token=t", &headers).as_deref(), Some("h"));
     }
 
     #[test]

@@ -122,7 +122,12 @@ impl Service {
         let cors = self.0.cors.headers(request.method(), request.uri(), request.headers());
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
         let uri = request.uri().clone();
-        let checked = checked.and_then(|()| hoisted::into_headers(&uri, request.headers_mut()));
+        let checked = checked.and_then(|signed| {
+            if let Some(signed) = signed {
+                state.set_signed(signed);
+            }
+            hoisted::into_headers(&uri, request.headers_mut())
+        });
         let (status, mut headers, source) = match checked {
             Err(error) => failure(error, &state, &record.method),
             Ok(()) if request.method() == Method::OPTIONS => self.preflight(&request, &state),
@@ -177,7 +182,7 @@ impl Service {
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
-        drop_unsigned_range(&parts.method, &parts.uri, &mut parts.headers);
+        drop_unsigned_range(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
         }
