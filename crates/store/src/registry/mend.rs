@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::{GroupError, Known, OpenGroup, REOPEN_ROUND, REOPEN_ROUNDS, Registry, Slot};
 use crate::disk::Disk;
@@ -61,6 +61,13 @@ impl Registry {
         open: &OpenGroup,
         commands: &[(Lsn, &Command)],
     ) -> Option<Vec<Outcome>> {
+        // Whoever makes the group whole must not do so between the rows and the note that they were taken: what is made of the
+        // log would lack them.
+        let _turn = match open.mending.try_lock() {
+            Ok(turn) => turn,
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
         let db = open.db().ok()?;
         match open.apply(&db, commands) {
             Ok(outcomes) => {
@@ -83,6 +90,8 @@ impl Registry {
         open: &OpenGroup,
         commands: &[(Lsn, &Command)],
     ) -> Result<Vec<Outcome>, ApplyError> {
+        // Before the rows: see [`Self::apply_if_whole`].
+        let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(db) = open.db() {
             match open.apply(&db, commands) {
                 Ok(outcomes) => {
@@ -93,7 +102,6 @@ impl Registry {
                 Err(error) => open.break_with(error),
             }
         }
-        let _turn = open.mending.lock().unwrap_or_else(PoisonError::into_inner);
         let apply = |db: Arc<GroupDb>| {
             open.apply(&db, commands).map_err(|error| {
                 open.break_with(error.clone());
@@ -234,7 +242,9 @@ impl Registry {
             let error = open.db().err().unwrap_or(GroupError::Failed { group: open.id });
             return self.make_in_memory(open, error);
         }
-        match self.make_again(open, &self.setting.disk) {
+        // Opening the file on the disk made its newest root durable.
+        let durable = |applied| open.reached(applied);
+        match self.make_again(open, &self.setting.disk, durable) {
             Ok(made) => {
                 let db = Arc::new(made);
                 open.set_whole(Arc::clone(&db));
@@ -256,14 +266,22 @@ impl Registry {
         let taken = Budget::within(&self.memory);
         let overlay = OverlayDisk::over(Arc::clone(&self.setting.disk), Arc::clone(&taken));
         let disk: Arc<dyn Disk> = Arc::new(overlay);
-        let Ok(made) = self.make_again(open, &disk) else { return Err(error) };
+        // The newest root may be one of which a write failed and that is nowhere but in the system's cache; a sync of the overlay
+        // does not change that.
+        let Ok(made) = self.make_again(open, &disk, |_| {}) else { return Err(error) };
         let db = Arc::new(made);
         open.set_in_memory(Arc::clone(&db), taken);
         tracing::warn!(group = %open.id, %error, "what changes in a group's pages stays in log and memory for now");
         Ok(db)
     }
 
-    fn make_again(&self, open: &OpenGroup, disk: &Arc<dyn Disk>) -> Result<GroupDb, GroupError> {
+    /// The rows of the file at its newest root and of the log past it. `opened` is told the last command that the file has.
+    fn make_again(
+        &self,
+        open: &OpenGroup,
+        disk: &Arc<dyn Disk>,
+        opened: impl FnOnce(Lsn),
+    ) -> Result<GroupDb, GroupError> {
         let id = open.id;
         let pages = |error| GroupError::Pages { group: id, error };
         let Some(log) = &self.setting.log else {
@@ -271,7 +289,7 @@ impl Registry {
         };
         let last = open.taken().max(self.setting.logged);
         let db = self.open_db(id, self.known_if_any(id), last, open.cache_bytes, disk)?;
-        open.reached(db.applied());
+        opened(db.applied());
         apply_from_log(log, &db, id, open.whole_at()).inspect_err(|_| db.freeze()).map_err(pages)?;
         Ok(db)
     }

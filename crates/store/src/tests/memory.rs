@@ -1,12 +1,13 @@
 //! Groups whose pages the disk has no space for: they stay readable, and take commands as long as the log has space.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use super::*;
-use crate::sim::SimDisk;
+use crate::sim::{Call, SimDisk, Survival, Trouble};
 use crate::store::block_on;
 use crate::{CommitError, KeyState, StoreError};
 
@@ -156,6 +157,39 @@ fn a_snapshot_is_not_lost_on_the_way_back_to_the_disk() {
     full.store.checkpoint().unwrap();
     assert!(full.store.status().groups_in_memory.is_empty());
     full.check();
+}
+
+#[test]
+fn a_root_that_is_only_in_the_systems_cache_does_not_count_as_durable() {
+    let mut in_memory = 0;
+    for after in 0..24 {
+        let (disk, keys) = (SimDisk::from_seed(1), OneKey::named("root"));
+        let store = Store::create_or_open(simulated(disk.clone(), &keys, 1)).unwrap();
+        let group = make_group(&store, "photos");
+        store.commit_blocking(put(group, "row", "first")).unwrap();
+        store.checkpoint().unwrap();
+        // Because of this the file is not opened again, and what changes in it is in memory.
+        let snapshot = store.read(group).unwrap();
+        store.commit_blocking(put(group, "row", "second")).unwrap();
+        disk.plan(Trouble { call: Some(Call::Write), after, error: io::ErrorKind::Other, lasting: false });
+        // The write that fails may be the root's, and may have happened all the same.
+        let _ = store.checkpoint();
+        disk.heal();
+        if store.status().groups_in_memory == [group] {
+            in_memory += 1;
+            // Whatever comes of these must not give back the log of what is only there.
+            let _ = store.checkpoint();
+        }
+        drop(snapshot);
+        disk.cut_power_keeping(Survival::Nothing);
+        drop(store);
+        let store = Store::create_or_open(simulated(disk, &keys, 2)).unwrap();
+        let row = store.read(group).unwrap();
+        let row = row.get(b"row").unwrap().map(|value| value.to_vec());
+        assert_eq!(row.as_deref(), Some(b"second".as_slice()), "write {after} failed");
+    }
+    // Among them are the writes of both roots of the checkpoint.
+    assert!(in_memory > 8, "{in_memory}");
 }
 
 #[test]
