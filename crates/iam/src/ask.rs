@@ -81,6 +81,13 @@ impl Facts {
         }
     }
 
+    /// No value of a key: what a request says of the whole is not said of the thing that is asked about.
+    pub fn unset(&mut self, key: &'static str) {
+        if let Some(key) = known(key) {
+            self.0.retain(|(other, _)| *other != key);
+        }
+    }
+
     /// One more value of a key that has several, such as `s3:requestobjecttagkeys`.
     pub fn add(&mut self, key: &'static str, value: impl Into<String>) {
         if let Some(key) = known(key) {

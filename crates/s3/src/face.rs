@@ -166,9 +166,26 @@ impl Call {
 
     /// Whether retention in governance mode does not bind this request: it says so, and its sender may.
     pub(crate) fn bypasses_governance(&self, bucket: &str, key: &str) -> bool {
+        self.asks_to_bypass() && self.may("s3:BypassGovernanceRetention", Resource::Object(bucket, key))
+    }
+
+    fn asks_to_bypass(&self) -> bool {
         let asked = self.headers.get("x-amz-bypass-governance-retention");
         asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
-            && self.may("s3:BypassGovernanceRetention", Resource::Object(bucket, key))
+    }
+
+    /// Refuses to delete an object of a batch for those who may not. Tells whether retention in governance mode does not bind it.
+    pub(crate) fn authorise_one_of_batch(
+        &self,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+        if_match: Option<&str>,
+    ) -> Result<bool, ApiError> {
+        let asker = self.asker()?.about(version, if_match);
+        let (authority, object) = (&self.shared.authority, Resource::Object(bucket, key));
+        let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
+        authority.authorise(&asker, action, object)?;
+        Ok(self.asks_to_bypass() && authority.allows(&asker, "s3:BypassGovernanceRetention", object))
     }
 
     /// Refuses content to those who may not use the key that it is encrypted with.

@@ -82,6 +82,19 @@ impl Asker {
         &self.identity
     }
 
+    /// The same one asking about an object of a batch. What the document says of it are its facts, as parameters and headers
+    /// say it of an object that stands alone; those of the batch itself say nothing of any object.
+    pub(crate) fn about(&self, version: Option<&str>, if_match: Option<&str>) -> Self {
+        let mut one = self.clone();
+        for (key, value) in [("s3:versionid", version), ("s3:if-match", if_match)] {
+            match value {
+                Some(value) => one.facts.set(key, value),
+                None => one.facts.unset(key),
+            }
+        }
+        one
+    }
+
     /// Whether nothing has to be decided.
     pub(crate) fn is_root(&self) -> bool {
         self.identity == Identity::Root

@@ -2,12 +2,11 @@
 
 use http::HeaderMap;
 use s3s::S3Response;
-use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error, ObjectIdentifier};
+use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, Error, ObjectIdentifier};
 use strongroom_objects::request::{DeleteItem, DeleteResult};
 use strongroom_objects::{EntityTags, VersionId};
 
 use super::common::delete_conditions;
-use crate::access::Resource;
 use crate::checksum;
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
@@ -75,12 +74,9 @@ fn require_digest(headers: &HeaderMap) -> Result<(), ApiError> {
 type Named = (String, Option<String>);
 
 fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteItem, ApiError> {
-    let action = match object.version_id.as_deref() {
-        Some(version) if !version.is_empty() => "s3:DeleteObjectVersion",
-        _ => "s3:DeleteObject",
-    };
-    call.authorise(action, Resource::Object(bucket, &object.key))?;
-    let bypass = call.bypasses_governance(bucket, &object.key);
+    let named = object.version_id.as_deref().filter(|version| !version.is_empty());
+    let tag = object.e_tag.as_ref().map(ETag::value);
+    let bypass = call.authorise_one_of_batch((bucket, &object.key), named, tag)?;
     let tags = |tag: String| match tag.as_str() {
         "*" => EntityTags::Any,
         _ => EntityTags::Tags(vec![tag]),

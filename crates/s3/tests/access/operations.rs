@@ -198,7 +198,7 @@ impl Row {
     }
 }
 
-fn md5_of(body: &str) -> String {
+pub(super) fn md5_of(body: &str) -> String {
     use base64::Engine;
     use md5::{Digest, Md5};
     base64::engine::general_purpose::STANDARD.encode(Md5::digest(body))
