@@ -15,7 +15,7 @@ use strongroom_objects::request::CopySource;
 use strongroom_objects::{BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, UploadId, events};
 use tracing::instrument::WithSubscriber;
 
-use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets};
+use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets, names_tag};
 use crate::checksum;
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
@@ -174,17 +174,26 @@ impl Call {
         asked.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
     }
 
-    /// Refuses to delete an object of a batch for those who may not. Tells whether retention in governance mode does not bind it.
-    pub(crate) fn authorise_one_of_batch(
+    /// Refuses to delete an object of a batch for those who may not, or who may not know what its conditions tell. Answers whether
+    /// retention in governance mode does not bind it.
+    pub(crate) async fn authorise_one_of_batch(
         &self,
-        (bucket, key): (&str, &str),
-        version: Option<&str>,
-        if_match: Option<&str>,
+        bucket: &str,
+        object: &ObjectIdentifier,
     ) -> Result<bool, ApiError> {
+        let key = &object.key;
+        let version = object.version_id.as_deref().filter(|version| !version.is_empty());
+        let if_match = object.e_tag.as_ref().map(ETag::value);
         let asker = self.asker()?.about(version, if_match);
+        let tells = if_match.is_some_and(|tag| names_tag(tag.as_bytes()))
+            || object.size.is_some()
+            || object.last_modified_time.is_some();
         let (authority, object) = (&self.shared.authority, Resource::Object(bucket, key));
         let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
         authority.authorise(&asker, action, object)?;
+        if tells {
+            authority.authorise_current(&asker, bucket, key).await?;
+        }
         Ok(self.asks_to_bypass() && authority.allows(&asker, "s3:BypassGovernanceRetention", object))
     }
 

@@ -3,6 +3,7 @@
 //! AWS, "Actions, resources, and condition keys for Amazon S3", and the permissions that the page of each operation asks
 //! for. The table has every operation of the face; a test compares the two.
 
+use http::header::IF_MATCH;
 use http::{HeaderMap, HeaderName};
 
 /// When an operation is authorised.
@@ -84,6 +85,24 @@ impl Rule {
         }
         all
     }
+}
+
+/// Whether the answer tells something of the object that is there, which only who may read it is to learn.
+///
+/// AWS, "How to perform conditional deletes": with an entity tag `s3:GetObject` is needed, with `*` it is not. A write with a tag
+/// tells the same: an entity tag under SSE-S3 is the MD5 of the content, so 412 or not answers any guess of it. So does a delete
+/// by size or time.
+pub(crate) fn reads_existing(operation: &str, headers: &HeaderMap) -> bool {
+    const WITH_TAG: [&str; 4] = ["PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"];
+    const OF_DELETE: [&str; 2] = ["x-amz-if-match-size", "x-amz-if-match-last-modified-time"];
+    let tag = || headers.get_all(IF_MATCH).iter().any(|tag| names_tag(tag.as_bytes()));
+    WITH_TAG.contains(&operation) && tag()
+        || operation == "DeleteObject" && OF_DELETE.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether a condition compares the content, and not only asks whether there is something.
+pub(crate) fn names_tag(condition: &[u8]) -> bool {
+    condition != b"*"
 }
 
 /// An action that a header makes necessary.
@@ -294,6 +313,25 @@ mod tests {
             actions("GetObjectAttributes", true, &[]),
             ["s3:GetObjectVersionAttributes", "s3:GetObjectVersion"]
         );
+    }
+
+    #[test]
+    fn conditions_on_what_is_there_are_for_those_who_may_read_it() {
+        let reads = |operation, name, value| {
+            let pair = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            reads_existing(operation, &HeaderMap::from_iter([pair]))
+        };
+        for operation in ["PutObject", "CopyObject", "CompleteMultipartUpload", "DeleteObject"] {
+            assert!(reads(operation, "if-match", "\"x\""), "{operation}");
+            assert!(
+                !reads(operation, "if-match", "*") && !reads(operation, "if-none-match", "*"),
+                "{operation}"
+            );
+        }
+        assert!(!reads("UploadPart", "if-match", "\"x\""));
+        assert!(reads("DeleteObject", "x-amz-if-match-size", "1"));
+        assert!(reads("DeleteObject", "x-amz-if-match-last-modified-time", "x"));
+        assert!(!reads("PutObject", "x-amz-if-match-size", "1"));
     }
 
     #[test]

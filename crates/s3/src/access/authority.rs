@@ -95,6 +95,22 @@ impl Authority {
         self.require(asker, action, Resource::Object(bucket, key), &facts)
     }
 
+    /// Refuses what tells something of the current version of an object to those who may not read it.
+    pub(crate) async fn authorise_current(
+        &self,
+        asker: &Asker,
+        bucket: &str,
+        key: &str,
+    ) -> Result<(), ApiError> {
+        if asker.is_root() {
+            return Ok(());
+        }
+        let mut facts = self.with_existing(asker.facts.clone(), asker, bucket, key, None).await?;
+        // Conditions are about the current version, whichever one a delete names.
+        facts.unset("s3:versionid");
+        self.require(asker, "s3:GetObject", Resource::Object(bucket, key), &facts)
+    }
+
     /// Refuses a copy that takes the tags of its source with it to those who may not read or set tags.
     pub(crate) async fn authorise_copied_tags(
         &self,

@@ -29,6 +29,8 @@ struct Pending {
     key: Option<String>,
     version: Option<String>,
     of_existing: bool,
+    /// Whether the current version has to be readable as well, since the answer tells something of it.
+    reads_existing: bool,
     /// The upload that a part is for, or that is completed.
     upload: Option<String>,
 }
@@ -192,7 +194,22 @@ impl Gate {
         self.settle(&asker, &pending, facts).await.map_err(|error| fail(&state, error))
     }
 
-    async fn settle(&self, asker: &Asker, pending: &Pending, mut facts: Facts) -> Result<(), ApiError> {
+    async fn settle(&self, asker: &Asker, pending: &Pending, facts: Facts) -> Result<(), ApiError> {
+        self.settle_actions(asker, pending, facts).await?;
+        match &pending.key {
+            Some(key) if pending.reads_existing => {
+                self.0.authorise_current(asker, &pending.bucket, key).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn settle_actions(
+        &self,
+        asker: &Asker,
+        pending: &Pending,
+        mut facts: Facts,
+    ) -> Result<(), ApiError> {
         if let Some(key) = pending.key.as_deref().filter(|_| pending.of_existing) {
             facts =
                 self.0.with_existing(facts, asker, &pending.bucket, key, pending.version.as_deref()).await?;
@@ -227,6 +244,7 @@ fn pending(rule: &Rule, cx: &S3AccessContext<'_>, bucket: &str, key: Option<Stri
         key,
         version,
         of_existing: rule.of_existing,
+        reads_existing: actions::reads_existing(rule.operation, cx.headers()),
         upload: rule.of_upload.then(|| facts::upload(cx.uri())).flatten(),
     }
 }

@@ -22,6 +22,7 @@ use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 use strongroom_iam::{Arn, CredentialFault, Facts, Iam, Identity, Secret};
 
+pub(crate) use self::actions::names_tag;
 pub(crate) use self::authority::{Authority, KeyUse};
 pub(crate) use self::facts::of_request as facts_of_request;
 pub(crate) use self::gate::Gate;

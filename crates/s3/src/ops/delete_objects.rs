@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 use s3s::S3Response;
-use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag, Error, ObjectIdentifier};
+use s3s::dto::{DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error, ObjectIdentifier};
 use strongroom_objects::request::{DeleteItem, DeleteResult};
 use strongroom_objects::{EntityTags, VersionId};
 
@@ -27,7 +27,7 @@ pub(crate) async fn run(call: Call, input: DeleteObjectsInput) -> Answer<DeleteO
     let mut items = Vec::with_capacity(asked.len());
     for object in asked {
         let named = (object.key.clone(), object.version_id.clone());
-        match item(&call, &input.bucket, object) {
+        match item(&call, &input.bucket, object).await {
             Ok(item) => {
                 names.push(named);
                 items.push(item);
@@ -73,10 +73,8 @@ fn require_digest(headers: &HeaderMap) -> Result<(), ApiError> {
 /// An object's name and version as the request has them.
 type Named = (String, Option<String>);
 
-fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteItem, ApiError> {
-    let named = object.version_id.as_deref().filter(|version| !version.is_empty());
-    let tag = object.e_tag.as_ref().map(ETag::value);
-    let bypass = call.authorise_one_of_batch((bucket, &object.key), named, tag)?;
+async fn item(call: &Call, bucket: &str, object: ObjectIdentifier) -> Result<DeleteItem, ApiError> {
+    let bypass = call.authorise_one_of_batch(bucket, &object).await?;
     let tags = |tag: String| match tag.as_str() {
         "*" => EntityTags::Any,
         _ => EntityTags::Tags(vec![tag]),

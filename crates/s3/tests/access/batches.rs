@@ -68,3 +68,23 @@ async fn condition_of_an_object_in_a_batch_is_its_own() {
     assert_eq!(deletes(&setup, &user, without().header("if-match", "*")).await, denied());
     assert_eq!(deletes(&setup, &user, batch("<Key>k</Key><ETag>*</ETag>")).await, Ok(()));
 }
+
+#[tokio::test]
+async fn condition_in_a_batch_tells_nothing_to_who_may_not_read_the_object() {
+    let setup = Setup::new().await;
+    let found = setup.root(Call::get("/bkt/k")).await.ok();
+    let right = found.header("etag").unwrap().trim_matches('"').to_owned();
+    let wrong = "0".repeat(32);
+    let delete = statement("Allow", &["s3:DeleteObject"], "*");
+    let user = setup.user("u", &delete).await;
+    let size = |size: &str| batch(&format!("<Key>k</Key><Size>{size}</Size>"));
+    let tag = |tag: &str| batch(&format!("<Key>k</Key><ETag>{tag}</ETag>"));
+    for call in [tag(&right), tag(&wrong), size("7"), size("8")] {
+        assert_eq!(deletes(&setup, &user, call).await, denied());
+    }
+    setup.policy("u", &[delete, statement("Allow", &["s3:GetObject"], "*")].join(",")).await;
+    for call in [tag(&wrong), size("8")] {
+        assert_eq!(deletes(&setup, &user, call).await, Err("PreconditionFailed".to_owned()));
+    }
+    assert_eq!(deletes(&setup, &user, tag(&right)).await, Ok(()));
+}

@@ -189,6 +189,34 @@ async fn tags_of_what_is_there_count() {
 }
 
 #[tokio::test]
+async fn tag_of_an_object_cannot_be_guessed_by_who_may_not_read_it() {
+    let setup = Setup::new().await;
+    setup.root(Call::put("/bkt/secret", "x").header("x-amz-tagging", "class=secret")).await.ok();
+    let user = setup
+        .user(
+            "u",
+            r#"{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject","s3:DeleteObject"],"Resource":"*"},
+               {"Effect":"Deny","Action":"s3:GetObject","Resource":"*",
+                "Condition":{"StringEquals":{"s3:ExistingObjectTag/class":"secret"}}}"#,
+        )
+        .await;
+    let right = setup.root(get("/bkt/secret")).await.ok().header("etag").unwrap().to_owned();
+    let wrong = format!("\"{}\"", "0".repeat(32));
+    for tag in [&right, &wrong] {
+        let delete = Call::new(reqwest::Method::DELETE, "/bkt/secret");
+        let copy = Call::put("/bkt/secret", "").header("x-amz-copy-source", "/bkt/k");
+        for call in [Call::put("/bkt/secret", "y"), delete, copy] {
+            assert!(denied(&setup.by(&user, call.header("if-match", tag)).await), "{tag}");
+        }
+    }
+    // What may be read may be compared.
+    let put = |tag: &str| Call::put("/bkt/k", "y").header("if-match", tag);
+    assert_eq!(setup.by(&user, put(&wrong)).await.error(), (412, "PreconditionFailed"));
+    let tag = setup.root(get("/bkt/k")).await.ok().header("etag").unwrap().to_owned();
+    setup.by(&user, put(&tag)).await.ok();
+}
+
+#[tokio::test]
 async fn variables_stand_for_the_one_who_asks() {
     let setup = Setup::new().await;
     let home = super::statement("Allow", &["s3:PutObject"], "arn:aws:s3:::bkt/home/${aws:username}/*");

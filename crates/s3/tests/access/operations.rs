@@ -24,7 +24,7 @@ const RETENTION: &str =
     "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2033-01-01T00:00:00Z</RetainUntilDate></Retention>";
 const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 
-/// Names in a query that begin with `x-amz-` are headers. Settings get no document that they would take: whether they
+/// Names in a query that begin with `x-amz-` or `if-` are headers. Settings get no document that they would take: whether they
 /// are asked for comes first.
 const ROWS: &[Row] = &[
     Row(PUT, "/bkt", &[], "", &["s3:CreateBucket"]),
@@ -135,7 +135,18 @@ const ROWS: &[Row] = &[
         "",
         &["s3:PutObject", "s3:GetObject", "s3:PutObjectTagging"],
     ),
+    Row(PUT, "/bkt/k", &[("if-match", "\"x\"")], "new", &["s3:PutObject", "s3:GetObject"]),
+    Row(POST, "/bkt/k", &[("uploadId", "x"), ("if-match", "\"x\"")], "x", &["s3:PutObject", "s3:GetObject"]),
     Row(DELETE, "/bkt/gone", &[], "", &["s3:DeleteObject"]),
+    Row(DELETE, "/bkt/k", &[("if-match", "\"x\"")], "", &["s3:DeleteObject", "s3:GetObject"]),
+    Row(
+        DELETE,
+        "/bkt/k",
+        &[("versionId", "null"), ("if-match", "\"x\"")],
+        "",
+        &["s3:DeleteObjectVersion", "s3:GetObject"],
+    ),
+    Row(DELETE, "/bkt/k", &[("x-amz-if-match-size", "1")], "", &["s3:DeleteObject", "s3:GetObject"]),
     Row(DELETE, "/bkt/gone", &[("versionId", "null")], "", &["s3:DeleteObjectVersion"]),
     Row(GET, "/bkt/k", &[("tagging", "")], "", &["s3:GetObjectTagging"]),
     Row(GET, "/bkt/k", &[("tagging", ""), ("versionId", "null")], "", &["s3:GetObjectVersionTagging"]),
@@ -187,8 +198,11 @@ impl Row {
     fn call(&self) -> Call {
         let mut call = Call::new(self.0.clone(), self.1).body(self.3);
         for (name, value) in self.2 {
-            call =
-                if name.starts_with("x-amz-") { call.header(name, value) } else { call.query(name, value) };
+            call = if name.starts_with("x-amz-") || name.starts_with("if-") {
+                call.header(name, value)
+            } else {
+                call.query(name, value)
+            };
         }
         call
     }
