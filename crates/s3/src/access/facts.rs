@@ -114,6 +114,17 @@ pub(crate) fn of_request(
     Ok(facts)
 }
 
+/// Whether an upload's request makes the object or only prepares it, so that a policy can demand `If-None-Match` of those requests
+/// that take it (AWS, "Enforce conditional writes on Amazon S3 buckets"). Other requests have no value.
+pub(crate) fn of_operation(facts: &mut Facts, operation: &str) {
+    let creates = match operation {
+        "PutObject" | "PostObject" | "CopyObject" | "CompleteMultipartUpload" => "true",
+        "CreateMultipartUpload" | "UploadPart" | "UploadPartCopy" => "false",
+        _ => return,
+    };
+    facts.set("s3:objectcreationoperation", creates);
+}
+
 /// The source of a copy as policies write it, `bucket/key`, of the many forms that the header has.
 fn source_name(header: &str) -> Cow<'_, str> {
     match CopySource::parse(header) {

@@ -133,7 +133,9 @@ impl Gate {
         let key = path.get_object_key().map(str::to_owned);
         let bucket = bucket.as_deref();
         let asker = Asker::new(identity, bucket, || {
-            facts::of_request(cx.uri(), cx.headers(), state, OffsetDateTime::now_utc())
+            let mut facts = facts::of_request(cx.uri(), cx.headers(), state, OffsetDateTime::now_utc())?;
+            facts::of_operation(&mut facts, cx.s3_op().name());
+            Ok(facts)
         })?;
         state.set_asker(asker.clone());
         let Some(rule) = rule else {

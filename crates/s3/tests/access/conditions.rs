@@ -188,6 +188,43 @@ async fn tags_of_what_is_there_count() {
     assert!(denied(&setup.by(&user, copy("/bkt/blue")).await));
 }
 
+/// AWS, "Enforce conditional writes on Amazon S3 buckets", Example 1, as a denial.
+#[tokio::test]
+async fn uploads_can_be_held_to_replace_nothing() {
+    let setup = Setup::new().await;
+    let all = super::statement("Allow", &["s3:*"], "*");
+    let user = setup.user("u", &all).await;
+    setup
+        .bucket_policy(
+            "bkt",
+            r#"{"Effect":"Deny","Principal":"*","Action":"s3:PutObject","Resource":"arn:aws:s3:::bkt/*",
+                "Condition":{"Null":{"s3:if-none-match":"true"},"Bool":{"s3:ObjectCreationOperation":"true"}}}"#,
+        )
+        .await;
+    let new = |call: Call| call.header("if-none-match", "*");
+    let put = |key: &str| Call::put(&format!("/bkt/{key}"), "x");
+    let copy = |key: &str| Call::put(&format!("/bkt/{key}"), "").header("x-amz-copy-source", "/bkt/k");
+    assert!(denied(&setup.by(&user, put("one")).await));
+    assert!(denied(&setup.by(&user, copy("two")).await));
+    setup.by(&user, new(put("one"))).await.ok();
+    setup.by(&user, new(copy("two"))).await.ok();
+    assert_eq!(setup.by(&user, new(put("k"))).await.error(), (412, "PreconditionFailed"));
+    // What prepares an object in parts takes no condition, and is let through.
+    let begin = Call::new(reqwest::Method::POST, "/bkt/large").query("uploads", "");
+    let upload = setup.by(&user, begin).await.ok().element("UploadId").to_owned();
+    let of_upload = |call: Call, number: &str| call.query("partNumber", number).query("uploadId", &upload);
+    let part = setup.by(&user, of_upload(put("large"), "1")).await.ok();
+    setup.by(&user, of_upload(copy("large"), "2")).await.ok();
+    let body = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{}</ETag></Part></CompleteMultipartUpload>",
+        part.header("etag").unwrap()
+    );
+    let complete =
+        || Call::new(reqwest::Method::POST, "/bkt/large").query("uploadId", &upload).body(body.clone());
+    assert!(denied(&setup.by(&user, complete()).await));
+    setup.by(&user, new(complete())).await.ok();
+}
+
 #[tokio::test]
 async fn tag_of_an_object_cannot_be_guessed_by_who_may_not_read_it() {
     let setup = Setup::new().await;

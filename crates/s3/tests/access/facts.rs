@@ -39,6 +39,7 @@ fn request_with(key: &str) -> (&'static str, Call) {
         "s3:prefix" => return ("s3:ListBucket", list("prefix", "a")),
         "s3:max-keys" => return ("s3:ListBucket", list("max-keys", "1")),
         "s3:if-match" => get("/bkt/k").header("if-match", "*"),
+        "s3:objectcreationoperation" => return ("s3:PutObject", put(&[])),
         "s3:if-none-match" => return ("s3:PutObject", put(&[("if-none-match", "*")])),
         "s3:locationconstraint" => return ("s3:CreateBucket", Call::put("/new-bucket", TO_CREATE)),
         "s3:x-amz-object-ownership" => {
