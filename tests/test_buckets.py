@@ -84,10 +84,27 @@ def test_every_operation_names_a_missing_bucket(s3, operation, arguments):
         getattr(s3, operation)(Bucket="no-such-bucket", **arguments)
 
 
-def test_tags_of_a_bucket_that_is_made_are_not_dropped(s3):
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_bucket_is_made_with_tags(s3, locked):
     name = fresh_name()
-    for tags in ([{"Key": "team", "Value": "blue"}], []):
-        with refused("NotImplemented", 501):
+    tags = [{"Key": "team", "Value": "blue"}, {"Key": "größe", "Value": ""}]
+    configuration = {"Tags": tags}
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration=configuration, ObjectLockEnabledForBucket=locked)
+    assert s3.get_bucket_tagging(Bucket=name)["TagSet"] == tags
+    s3.delete_bucket(Bucket=name)
+
+
+def test_no_tags_of_a_new_bucket_are_none(s3):
+    name = fresh_name()
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": []})
+    with refused("NoSuchTagSet", 404):
+        s3.get_bucket_tagging(Bucket=name)
+
+
+def test_tags_that_no_bucket_can_have_make_none(s3):
+    name = fresh_name()
+    for tags in ([{"Key": "aws:k", "Value": ""}], [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]):
+        with refused("InvalidTag", 400):
             s3.create_bucket(Bucket=name, CreateBucketConfiguration={"Tags": tags})
     with refused("404", 404):
         s3.head_bucket(Bucket=name)

@@ -11,14 +11,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use strongroom_store::{Check, Command, CommitError, GroupId, Outcome, Reading, Store, Write};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::documents::Documents;
+use crate::documents::{Documents, tagged};
 use crate::events::{self, AuditKind};
 use crate::measure::counted;
 use crate::objects::{Objects, carried_out};
 use crate::request::{BucketListing, CreateBucket};
 use crate::rows::{self, BucketRow, GroupState};
 use crate::{
-    BucketInfo, BucketName, BucketSettings, DefaultEncryption, DocumentKind, ObjectError, Timestamp,
+    BucketInfo, BucketName, BucketSettings, DefaultEncryption, DocumentKind, ObjectError, Tags, Timestamp,
 };
 
 /// Buckets of one answer at most.
@@ -185,10 +185,22 @@ impl Objects {
         name: &BucketName,
         request: CreateBucket,
     ) -> Result<BucketInfo, ObjectError> {
+        self.create_tagged_bucket(name, request, Tags::new()).await
+    }
+
+    /// [`Self::create_bucket`] with tags, which come with the bucket in one command: nobody sees it without them.
+    ///
+    /// # Errors
+    /// Also [`ObjectError::InvalidTags`].
+    pub async fn create_tagged_bucket(
+        &self,
+        name: &BucketName,
+        request: CreateBucket,
+        tags: Tags,
+    ) -> Result<BucketInfo, ObjectError> {
         counted("create_bucket", async {
-            let (this, name) = (self.clone(), name.clone());
-            carried_out(async move { this.create_bucket_now(name, request, Documents::default()).await })
-                .await
+            let (this, name, documents) = (self.clone(), name.clone(), tagged(tags)?);
+            carried_out(async move { this.create_bucket_now(name, request, documents).await }).await
         })
         .await
     }

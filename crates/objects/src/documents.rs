@@ -24,6 +24,7 @@ use crate::rows;
 use crate::{BucketName, Condition, ObjectError};
 
 pub use public_access::PublicAccessBlock;
+pub(crate) use tagging::documents as tagged;
 #[cfg(feature = "fuzzing")]
 pub(crate) use tagging::{read_tags, tag_seeds};
 

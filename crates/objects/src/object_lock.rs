@@ -17,7 +17,7 @@ use crate::request::CreateBucket;
 use crate::rows::Body;
 use crate::{
     BucketInfo, BucketName, DocumentKind, ObjectError, ObjectMeta, ObjectName, Retention, RetentionMode,
-    Timestamp, VersionId, Versioning, WriteConditions,
+    Tags, Timestamp, VersionId, Versioning, WriteConditions,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -125,20 +125,21 @@ fn check_retention(
 }
 
 impl Objects {
-    /// Makes a bucket with object lock, and so with versioning.
+    /// Makes a bucket with object lock, and so with versioning, and with tags.
     ///
     /// # Errors
-    /// As [`Self::create_bucket`].
+    /// As [`Self::create_tagged_bucket`].
     pub async fn create_locked_bucket(
         &self,
         name: &BucketName,
         request: CreateBucket,
+        tags: Tags,
     ) -> Result<BucketInfo, ObjectError> {
         counted("create_bucket", async {
             let (this, name, mut request) = (self.clone(), name.clone(), request);
             request.settings.versioning = Versioning::Enabled;
             let config = crate::documents::to_json(&ObjectLockConfig::default());
-            let mut documents = crate::documents::Documents::default();
+            let mut documents = crate::documents::tagged(tags)?;
             documents.set(DocumentKind::ObjectLock, Some(&config));
             carried_out(async move { this.create_bucket_now(name, request, documents).await }).await
         })

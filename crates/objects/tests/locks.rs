@@ -30,7 +30,7 @@ async fn locked() -> (Fixture, Arc<SetClock>) {
     let fixture = Fixture::with(dir, options).await;
     fixture.objects.delete_bucket(&bucket()).await.unwrap();
     let request = CreateBucket { owner: "me".into(), settings: BucketSettings::default() };
-    let info = fixture.objects.create_locked_bucket(&bucket(), request).await.unwrap();
+    let info = fixture.objects.create_locked_bucket(&bucket(), request, Vec::new()).await.unwrap();
     assert_eq!(info.settings.versioning, Versioning::Enabled);
     (fixture, clock)
 }

@@ -12,7 +12,9 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
 use strongroom_objects::request::CopySource;
-use strongroom_objects::{BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, UploadId, events};
+use strongroom_objects::{
+    BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, Tags, UploadId, events,
+};
 use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets, names_tag};
@@ -20,6 +22,7 @@ use crate::checksum;
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
 use crate::ops;
+use crate::ops::create_bucket::NewTags;
 use crate::options::S3Options;
 use crate::request::RequestState;
 use crate::routes::Routes;
@@ -86,6 +89,8 @@ pub(crate) struct Call {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// What the document of a bucket's encryption says of customers' keys.
     pub(crate) customer_keys_blocked: Option<bool>,
+    /// Tags of a bucket that is to be made.
+    pub(crate) new_tags: Tags,
 }
 
 /// What an operation answers.
@@ -288,6 +293,7 @@ impl Face {
             headers: request.headers,
             trailers: request.trailing_headers.or(trailers),
             customer_keys_blocked,
+            new_tags: request.extensions.remove::<NewTags>().unwrap_or_default().0,
         };
         (call, request.input)
     }

@@ -235,6 +235,11 @@ impl RequestState {
         *self.document() = Some(Vec::new());
     }
 
+    /// What came of the body so far, if it is kept.
+    pub(crate) fn seen_document(&self) -> Option<Vec<u8>> {
+        self.document().as_ref().map(|pieces| pieces.concat())
+    }
+
     /// The body, if it was kept.
     pub(crate) fn take_document(&self) -> Option<Vec<Bytes>> {
         self.document().take()

@@ -1,7 +1,7 @@
 //! Headers and elements that ask for something which is not done here.
 //!
 //! The library passes over headers that it does not know, and over elements at the top of a document. Where they ask
-//! for a lock, tags or a place, nothing of it would hold, and nobody would be told.
+//! for a lock or a place, nothing of it would hold, and nobody would be told.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -17,7 +17,7 @@ const HEADERS: [(&str, &str); 4] = [
 ];
 
 /// Elements of documents, by the library's name of the operation. An element whose name begins so is meant as well.
-const ELEMENTS: [(&str, &str); 2] = [("create_bucket", "Tag"), ("put_object_retention", "EventHold")];
+const ELEMENTS: [(&str, &str); 1] = [("put_object_retention", "EventHold")];
 
 /// Refuses what would be passed over.
 pub(crate) fn check(
@@ -66,10 +66,7 @@ mod tests {
             let pieces = [first, second].map(|piece| Bytes::copy_from_slice(piece.as_bytes()));
             check(operation, &HeaderMap::new(), Some(&pieces)).is_err()
         };
-        for tags in ["<Tags/>", "<Tags><Tag><Key>a</Key></Tag></Tags>", "<s:Tags>"] {
-            assert!(refused("create_bucket", tags), "{tags}");
-        }
-        assert!(!refused("create_bucket", "<LocationConstraint>eu-west-1</LocationConstraint>"));
+        assert!(refused("put_object_retention", "<s:EventHold>ON</s:EventHold>"));
         assert!(refused("put_object_retention", "<EventHold>ON</EventHold>"));
         assert!(refused("put_object_retention", "<EventHoldDuration><Days>1</Days></EventHoldDuration>"));
         assert!(!refused("put_object_retention", "<Mode>GOVERNANCE</Mode>"));

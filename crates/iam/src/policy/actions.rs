@@ -101,6 +101,7 @@ const BUCKET: &[&str] = &[
     "putlifecycleconfiguration",
     "putmetricsconfiguration",
     "putreplicationconfiguration",
+    "tagresource",
 ];
 
 /// The levels of S3's actions that a pattern with `s3:` taken off stands for: of buckets, and of objects.

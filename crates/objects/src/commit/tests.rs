@@ -39,7 +39,7 @@ async fn with_locks() -> Fixture {
     let fixture = Fixture::new().await;
     fixture.objects.delete_bucket(&bucket()).await.unwrap();
     let request = CreateBucket { owner: "me".into(), settings: BucketSettings::default() };
-    fixture.objects.create_locked_bucket(&bucket(), request).await.unwrap();
+    fixture.objects.create_locked_bucket(&bucket(), request, Vec::new()).await.unwrap();
     fixture
 }
 

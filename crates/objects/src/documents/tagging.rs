@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Documents;
 use crate::objects::Objects;
 use crate::{BucketName, DocumentKind, ObjectError, Tags};
 
@@ -27,15 +28,25 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::InvalidTags`], [`ObjectError::NoSuchBucket`].
     pub async fn set_bucket_tags(&self, bucket: &BucketName, tags: Option<Tags>) -> Result<(), ObjectError> {
-        let bytes = match tags {
-            Some(tags) => {
-                crate::meta::check_bucket_tags(&tags)?;
-                Some(super::to_json(&BucketTags { tags }))
-            }
-            None => None,
-        };
+        let bytes = tags.map(document).transpose()?;
         self.set_bucket_document(bucket, DocumentKind::Tagging, bytes).await
     }
+}
+
+/// The document of these tags.
+fn document(tags: Tags) -> Result<Vec<u8>, ObjectError> {
+    crate::meta::check_bucket_tags(&tags)?;
+    Ok(super::to_json(&BucketTags { tags }))
+}
+
+/// What a bucket is made with that has these tags from its first moment on.
+pub(crate) fn documents(tags: Tags) -> Result<Documents, ObjectError> {
+    let mut documents = Documents::default();
+    // No tags are no tag set.
+    if !tags.is_empty() {
+        documents.set(DocumentKind::Tagging, Some(&document(tags)?));
+    }
+    Ok(documents)
 }
 
 #[cfg(feature = "fuzzing")]

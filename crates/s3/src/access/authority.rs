@@ -202,7 +202,11 @@ impl Authority {
 
     /// Whether the bucket is not there: AWS says so to everybody, since names of buckets are no secret there.
     fn is_missing(&self, action: &str, resource: Resource<'_>) -> bool {
-        let Some(bucket) = resource.bucket().filter(|_| action != "s3:CreateBucket") else { return false };
+        // What is asked of who makes a bucket.
+        if matches!(action, "s3:CreateBucket" | "s3:TagResource") {
+            return false;
+        }
+        let Some(bucket) = resource.bucket() else { return false };
         let Ok(name) = BucketName::parse(bucket) else { return false };
         matches!(self.objects.group_of(&name), Err(ObjectError::NoSuchBucket { .. }))
     }

@@ -7,6 +7,7 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Result};
 use strongroom_iam::{Facts, Identity};
+use strongroom_objects::Tags;
 use time::OffsetDateTime;
 
 use super::actions::{self, Rule, When};
@@ -14,6 +15,7 @@ use super::{Asker, Authority, Resource, facts};
 use crate::error::ApiError;
 use crate::face::fail;
 use crate::lenient::Verified;
+use crate::ops::create_bucket::{NewTags, tags_of_document};
 use crate::request::RequestState;
 
 /// Lets requests through to their operation.
@@ -58,6 +60,21 @@ impl S3Access for Gate {
             .as_ref()
             .and_then(|configuration| configuration.location_constraint.as_ref())
             .map(|place| place.as_str().to_owned());
+        let state = state_of(&mut request.extensions);
+        let brings_document = request.input.create_bucket_configuration.is_some();
+        let tags = match brings_document {
+            true => {
+                tags_of_document(state.seen_document().as_deref()).map_err(|error| fail(&state, error))?
+            }
+            false => Tags::new(),
+        };
+        // AWS, "CreateBucketConfiguration": tags need a permission of their own.
+        if !tags.is_empty()
+            && let Some(pending) = request.extensions.get_mut::<Pending>()
+        {
+            pending.actions.push("s3:TagResource");
+        }
+        request.extensions.insert(NewTags(tags));
         self.with_document(request, |facts| {
             if let Some(place) = place {
                 facts.set("s3:locationconstraint", place);

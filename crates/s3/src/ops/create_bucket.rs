@@ -2,16 +2,21 @@
 
 use http::StatusCode;
 use s3s::S3Response;
-use s3s::dto::{CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput};
-use strongroom_objects::BucketSettings;
+use s3s::dto::{
+    BucketInfo, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput, CreateBucketOutput,
+    LocationInfo, Tag,
+};
+use s3s::xml::{DeError, Deserializer};
 use strongroom_objects::request::CreateBucket;
+use strongroom_objects::{BucketSettings, Tags};
 
+use super::bucket_settings::tagging;
 use super::common::grants_something;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
 
-pub(crate) async fn run(call: Call, input: CreateBucketInput) -> Answer<CreateBucketOutput> {
+pub(crate) async fn run(mut call: Call, input: CreateBucketInput) -> Answer<CreateBucketOutput> {
     let name = convert::bucket_name(&input.bucket)?;
     if grants_something(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers) {
         return Err(ApiError::new(
@@ -43,11 +48,47 @@ pub(crate) async fn run(call: Call, input: CreateBucketInput) -> Answer<CreateBu
         ));
     }
     let request = CreateBucket { owner: call.identity()?.to_string(), settings: BucketSettings::default() };
+    let tags = std::mem::take(&mut call.new_tags);
     match input.object_lock_enabled_for_bucket {
-        Some(true) => call.objects().create_locked_bucket(&name, request).await?,
-        _ => call.objects().create_bucket(&name, request).await?,
+        Some(true) => call.objects().create_locked_bucket(&name, request, tags).await?,
+        _ => call.objects().create_tagged_bucket(&name, request, tags).await?,
     };
     Ok(S3Response::new(CreateBucketOutput { location: Some(format!("/{name}")) }))
+}
+
+/// Tags of a bucket that is to be made, which the gate reads before it decides.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct NewTags(pub(crate) Tags);
+
+/// The tags in a `CreateBucketConfiguration`, which the library passes over. `None` is a document that was not kept since it came in
+/// chunks; it is refused, so that no tags are dropped.
+pub(crate) fn tags_of_document(document: Option<&[u8]>) -> Result<Tags, ApiError> {
+    let Some(document) = document else {
+        return Err(ApiError::not_implemented(
+            "A configuration of a new bucket in chunks is not implemented.",
+        ));
+    };
+    let mut reader = Deserializer::new(document);
+    let mut tags = None;
+    // What nobody knows, or knows under another name, must not be passed over.
+    let unknown = || Err(DeError::UnexpectedTagName);
+    let read = reader.named_element("CreateBucketConfiguration", |reader| {
+        reader.for_each_element(|reader, name| match name {
+            b"Tags" if tags.is_none() => {
+                let list = tags.insert(Vec::new());
+                reader.for_each_element(|reader, name| match name {
+                    b"Tag" => reader.content::<Tag>().map(|tag| list.push(tag)),
+                    _ => unknown(),
+                })
+            }
+            b"Bucket" => reader.content::<BucketInfo>().map(drop),
+            b"Location" => reader.content::<LocationInfo>().map(drop),
+            b"LocationConstraint" => reader.content::<BucketLocationConstraint>().map(drop),
+            _ => unknown(),
+        })
+    });
+    read.map_err(|_| ApiError::malformed_xml())?;
+    tagging::tags(tags.unwrap_or_default())
 }
 
 /// What of a configuration would be promised and not done.
@@ -57,4 +98,32 @@ fn refuse_directories(configuration: Option<&CreateBucketConfiguration>) -> Resu
         return Err(ApiError::not_implemented("Directory buckets are not implemented."));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_of_a_new_bucket_are_read_or_refused_and_never_dropped() {
+        let read = |inside: &str| {
+            let text = format!("<CreateBucketConfiguration>{inside}</CreateBucketConfiguration>");
+            tags_of_document(Some(text.as_bytes())).map_err(|error| error.code.into_owned())
+        };
+        let place = "<LocationConstraint>eu-west-1</LocationConstraint>";
+        assert_eq!(read(place), Ok(vec![]));
+        assert_eq!(read("<Tags/>"), Ok(vec![]));
+        let tag = "<Tag><Key>a</Key><Value>b</Value></Tag>";
+        assert_eq!(read(&format!("{place}<Tags>{tag}</Tags>")), Ok(vec![("a".to_owned(), "b".to_owned())]));
+        for bad in [
+            "<Tags><Tag><Key>a</Key></Tag></Tags>",
+            "<Tags/><Tags/>",
+            "<s:Tags/>",
+            "<TagSet/>",
+            "<Tags><Other/></Tags>",
+        ] {
+            assert_eq!(read(bad), Err("MalformedXML".to_owned()), "{bad}");
+        }
+        assert_eq!(tags_of_document(None).unwrap_err().code, "NotImplemented");
+    }
 }

@@ -20,6 +20,7 @@ const POST: Method = Method::POST;
 const PUT: Method = Method::PUT;
 
 const TAGGING: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+const NEW_TAGS: &str = "<CreateBucketConfiguration><Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>";
 const RETENTION: &str =
     "<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2033-01-01T00:00:00Z</RetainUntilDate></Retention>";
 const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
@@ -29,6 +30,7 @@ const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 const ROWS: &[Row] = &[
     Row(PUT, "/bkt", &[], "", &["s3:CreateBucket"]),
     Row(PUT, "/bkt", &[("x-amz-acl", "private")], "", &["s3:CreateBucket", "s3:PutBucketAcl"]),
+    Row(PUT, "/bkt", &[], NEW_TAGS, &["s3:CreateBucket", "s3:TagResource"]),
     Row(HEAD, "/bkt", &[], "", &["s3:ListBucket"]),
     Row(DELETE, "/bkt", &[], "", &["s3:DeleteBucket"]),
     Row(GET, "/bkt", &[("location", "")], "", &["s3:GetBucketLocation"]),

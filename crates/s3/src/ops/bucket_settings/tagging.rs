@@ -32,7 +32,7 @@ pub(crate) async fn delete(call: Call, input: DeleteBucketTaggingInput) -> Answe
 }
 
 /// A tag set as we hold it. Names and values must be there; what they may be, `objects` says.
-pub(super) fn tags(given: TagSet) -> Result<Tags, ApiError> {
+pub(in crate::ops) fn tags(given: TagSet) -> Result<Tags, ApiError> {
     let tags = given.into_iter().map(|tag| Some((tag.key?, tag.value?))).collect::<Option<Tags>>();
     tags.ok_or_else(ApiError::malformed_xml)
 }
