@@ -230,6 +230,20 @@ def test_lifecycle_rules_of_every_shape_come_back_as_they_were_set(s3, bucket):
         s3.get_bucket_lifecycle_configuration(Bucket=bucket)
 
 
+def test_the_smallest_size_of_a_transition_is_kept_and_told(s3, bucket):
+    name = "TransitionDefaultMinimumObjectSize"
+    configuration = {"Bucket": bucket, "LifecycleConfiguration": {"Rules": [rule()]}}
+    for given, told in (
+        ({}, "all_storage_classes_128K"),
+        ({name: "varies_by_storage_class"}, "varies_by_storage_class"),
+        ({name: "all_storage_classes_128K"}, "all_storage_classes_128K"),
+    ):
+        assert s3.put_bucket_lifecycle_configuration(**configuration, **given)[name] == told
+        assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)[name] == told
+    with refused("InvalidArgument", 400):
+        s3.put_bucket_lifecycle_configuration(**configuration, **{name: "none"})
+
+
 def rule(**changes):
     return {"ID": "a", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}} | changes
 

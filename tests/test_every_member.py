@@ -59,7 +59,9 @@ HEEDED = {
     "PutPublicAccessBlock": [*DOCUMENT, "PublicAccessBlockConfiguration"],
     "PutBucketPolicy": [*DOCUMENT, "Policy"],
     "PutBucketCors": [*DOCUMENT, "CORSConfiguration"],
-    "PutBucketLifecycleConfiguration": ["Bucket", "ChecksumAlgorithm", "LifecycleConfiguration"],
+    "PutBucketLifecycleConfiguration": [
+        "Bucket", "ChecksumAlgorithm", "LifecycleConfiguration", "TransitionDefaultMinimumObjectSize",
+    ],
     "PutBucketTagging": [*DOCUMENT, "Tagging"],
     "PutBucketAcl": [*DOCUMENT, *ACL, "GrantWrite", "AccessControlPolicy"],
     "PutObjectAcl": [*DOCUMENT, *VERSION, *ACL, "GrantWrite", "AccessControlPolicy"],

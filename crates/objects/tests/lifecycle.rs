@@ -53,7 +53,7 @@ fn rule(id: &str) -> LifecycleRule {
 }
 
 async fn set(fixture: &Fixture, rules: &[LifecycleRule]) {
-    let config = LifecycleConfig { rules: rules.to_vec() };
+    let config = LifecycleConfig { rules: rules.to_vec(), ..LifecycleConfig::default() };
     assert_eq!(config.check(), Ok(()));
     let bytes = serde_json::to_vec(&config).unwrap();
     fixture.objects.set_bucket_document(&bucket(), DocumentKind::Lifecycle, Some(bytes)).await.unwrap();

@@ -151,7 +151,8 @@ async fn lifecycle_leaves_versions_under_retention_or_legal_hold() {
         noncurrent: Some(NoncurrentExpiration { days: 1, newer: None }),
         abort_uploads_after_days: None,
     };
-    let bytes = serde_json::to_vec(&LifecycleConfig { rules: vec![rule] }).unwrap();
+    let bytes =
+        serde_json::to_vec(&LifecycleConfig { rules: vec![rule], ..LifecycleConfig::default() }).unwrap();
     objects.set_bucket_document(&bucket(), DocumentKind::Lifecycle, Some(bytes)).await.unwrap();
     clock.0.fetch_add(3 * DAY, Ordering::Relaxed);
     let run = objects.run_lifecycle(&bucket()).await.unwrap();

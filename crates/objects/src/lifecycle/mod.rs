@@ -6,6 +6,6 @@ mod worker;
 
 pub use rules::{
     Expiration, LIFECYCLE_RULES_MAX, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule,
-    NEWER_VERSIONS_MAX, NoncurrentExpiration, Subject,
+    NEWER_VERSIONS_MAX, NoncurrentExpiration, Subject, TransitionMinimum,
 };
 pub use worker::{LifecycleRun, run};

@@ -19,6 +19,26 @@ const DAY: u64 = 24 * 60 * 60 * 1000;
 pub struct LifecycleConfig {
     /// The rules, in the client's order.
     pub rules: Vec<LifecycleRule>,
+    /// Which objects are too small for a transition. There are none, so it is kept for those who ask whether it is what they set.
+    #[serde(default, skip_serializing_if = "TransitionMinimum::is_default")]
+    pub transition_minimum: TransitionMinimum,
+}
+
+/// Below which size an object stays in its storage class unless a rule says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TransitionMinimum {
+    /// 128 KiB, whatever the class.
+    #[default]
+    AllClasses,
+    /// 128 KiB, but for the classes of archives.
+    VariesByClass,
+}
+
+impl TransitionMinimum {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What happens to the versions and uploads that a filter means.
@@ -350,7 +370,7 @@ mod tests {
     }
 
     fn config(rules: &[LifecycleRule]) -> LifecycleConfig {
-        LifecycleConfig { rules: rules.to_vec() }
+        LifecycleConfig { rules: rules.to_vec(), ..LifecycleConfig::default() }
     }
 
     fn name(text: &str) -> ObjectName {

@@ -20,7 +20,7 @@ fn rule() -> LifecycleRule {
 }
 
 async fn set(fixture: &Fixture, rules: &[LifecycleRule]) {
-    let config = LifecycleConfig { rules: rules.to_vec() };
+    let config = LifecycleConfig { rules: rules.to_vec(), ..LifecycleConfig::default() };
     let bytes = (!rules.is_empty()).then(|| serde_json::to_vec(&config).unwrap());
     fixture.objects.set_bucket_document(&bucket(), DocumentKind::Lifecycle, bytes).await.unwrap();
 }

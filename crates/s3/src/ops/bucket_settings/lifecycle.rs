@@ -7,7 +7,7 @@ use s3s::S3Response;
 use s3s::dto::*;
 use strongroom_objects::lifecycle::{
     Expiration, LifecycleConfig, LifecycleFault, LifecycleFilter, LifecycleRule as Rule,
-    NoncurrentExpiration, Subject,
+    NoncurrentExpiration, Subject, TransitionMinimum,
 };
 use strongroom_objects::{BucketName as Name, DocumentKind, ObjectName, Tags, UploadId};
 
@@ -63,7 +63,7 @@ pub(crate) async fn get(
     };
     Ok(S3Response::new(GetBucketLifecycleConfigurationOutput {
         rules: Some(config.rules.iter().map(shown).collect()),
-        ..GetBucketLifecycleConfigurationOutput::default()
+        transition_default_minimum_object_size: Some(minimum_out(config.transition_minimum)),
     }))
 }
 
@@ -75,11 +75,14 @@ pub(crate) async fn put(
     call.objects().head_bucket(&bucket).await?;
     let given = input.lifecycle_configuration.ok_or_else(ApiError::malformed_xml)?;
     let rules = given.rules.into_iter().enumerate().map(|(at, rule)| read(at, rule));
-    let config = LifecycleConfig { rules: rules.collect::<Result<_, _>>()? };
+    let transition_minimum = minimum_in(input.transition_default_minimum_object_size.as_ref())?;
+    let config = LifecycleConfig { rules: rules.collect::<Result<_, _>>()?, transition_minimum };
     config.check().map_err(refused)?;
     let bytes = Some(super::json(&config));
     call.objects().set_bucket_document(&bucket, DocumentKind::Lifecycle, bytes).await?;
-    Ok(S3Response::new(PutBucketLifecycleConfigurationOutput::default()))
+    Ok(S3Response::new(PutBucketLifecycleConfigurationOutput {
+        transition_default_minimum_object_size: Some(minimum_out(transition_minimum)),
+    }))
 }
 
 pub(crate) async fn delete(
@@ -89,6 +92,30 @@ pub(crate) async fn delete(
     let bucket = convert::bucket_name(&input.bucket)?;
     call.objects().set_bucket_document(&bucket, DocumentKind::Lifecycle, None).await?;
     Ok(S3Response::new(DeleteBucketLifecycleOutput::default()))
+}
+
+/// AWS's default is the same for every class (AWS S3 API Reference, "PutBucketLifecycleConfiguration").
+fn minimum_in(given: Option<&TransitionDefaultMinimumObjectSize>) -> Result<TransitionMinimum, ApiError> {
+    match given.map(TransitionDefaultMinimumObjectSize::as_str) {
+        None | Some(TransitionDefaultMinimumObjectSize::ALL_STORAGE_CLASSES_128K) => {
+            Ok(TransitionMinimum::AllClasses)
+        }
+        Some(TransitionDefaultMinimumObjectSize::VARIES_BY_STORAGE_CLASS) => {
+            Ok(TransitionMinimum::VariesByClass)
+        }
+        Some(other) => Err(ApiError::invalid_argument(
+            "x-amz-transition-default-minimum-object-size",
+            other,
+            "The minimum is all_storage_classes_128K or varies_by_storage_class.",
+        )),
+    }
+}
+
+fn minimum_out(minimum: TransitionMinimum) -> TransitionDefaultMinimumObjectSize {
+    TransitionDefaultMinimumObjectSize::from_static(match minimum {
+        TransitionMinimum::AllClasses => TransitionDefaultMinimumObjectSize::ALL_STORAGE_CLASSES_128K,
+        TransitionMinimum::VariesByClass => TransitionDefaultMinimumObjectSize::VARIES_BY_STORAGE_CLASS,
+    })
 }
 
 fn refused(fault: LifecycleFault) -> ApiError {
