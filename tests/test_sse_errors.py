@@ -453,7 +453,13 @@ def test_blocked_customer_keys(tls_s3, tls_bucket, wire):
         "ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "a&<key>"},
         "BucketKeyEnabled": True,
     }
-    set_rule(tls_s3, tls_bucket, "AES256", BlockedEncryptionTypes={"EncryptionType": ["NONE"]})
+    nothing = {"BlockedEncryptionTypes": {"EncryptionType": ["NONE"]}}
+    set_rule(tls_s3, tls_bucket, "AES256", **nothing)
+    assert the_rule(tls_s3, tls_bucket) == FRESH | nothing
+    # What was said of it stays said, until the configuration is deleted.
+    set_rule(tls_s3, tls_bucket, "AES256")
+    assert the_rule(tls_s3, tls_bucket) == FRESH | nothing
+    tls_s3.delete_bucket_encryption(Bucket=tls_bucket)
     assert the_rule(tls_s3, tls_bucket) == FRESH
     tls_s3.put_object(Bucket=tls_bucket, Key="new", Body=b"new", **sse_c(KEY))
 

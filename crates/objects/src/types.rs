@@ -313,6 +313,8 @@ pub struct BucketSettings {
     pub encryption: DefaultEncryption,
     /// Whether writes with SSE-C are refused.
     pub customer_keys_blocked: bool,
+    /// Whether it was said that nothing is refused, rather than nothing said. Only answers differ, and nothing if keys are blocked.
+    pub nothing_blocked: bool,
 }
 
 /// A bucket as its owner sees it.

@@ -70,8 +70,8 @@ fn unique(rest: &str) -> bool {
     !rest.contains("<BlockedEncryptionTypes")
 }
 
-/// A configuration of this rule that blocks customers' keys.
-pub(crate) fn document(rule: &ServerSideEncryptionRule) -> String {
+/// A configuration of this rule that blocks customers' keys, or nothing in so many words.
+pub(crate) fn document(rule: &ServerSideEncryptionRule, blocked: bool) -> String {
     let mut out = format!(
         "{DECLARATION}<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>"
     );
@@ -88,7 +88,8 @@ pub(crate) fn document(rule: &ServerSideEncryptionRule) -> String {
     }
     let bucket_key = rule.bucket_key_enabled.unwrap_or(false);
     out.push_str(&format!("<BucketKeyEnabled>{bucket_key}</BucketKeyEnabled>"));
-    out.push_str(&format!("{OPEN}<EncryptionType>SSE-C</EncryptionType>{CLOSE}"));
+    let kind = if blocked { "SSE-C" } else { "NONE" };
+    out.push_str(&format!("{OPEN}<EncryptionType>{kind}</EncryptionType>{CLOSE}"));
     out.push_str("</Rule></ServerSideEncryptionConfiguration>");
     out
 }

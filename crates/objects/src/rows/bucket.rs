@@ -90,7 +90,12 @@ fn write_settings(out: &mut Writer, settings: &BucketSettings) {
         Versioning::Enabled => 1,
         Versioning::Suspended => 2,
     };
-    out.u8(VERSION).u8(versioning).u8(u8::from(settings.customer_keys_blocked));
+    let blocked = match (settings.customer_keys_blocked, settings.nothing_blocked) {
+        (false, false) => 0,
+        (true, _) => 1,
+        (false, true) => 2,
+    };
+    out.u8(VERSION).u8(versioning).u8(blocked);
     match &settings.encryption {
         DefaultEncryption::S3 => drop(out.u8(1)),
         DefaultEncryption::Kms { key_id, bucket_key } => {
@@ -115,7 +120,12 @@ fn read_settings(bytes: &[u8]) -> Result<BucketSettings, RowError> {
         2 => Versioning::Suspended,
         _ => return Err(DecodeError::OutOfRange { field: "versioning" }.into()),
     };
-    let customer_keys_blocked = input.flag("customer keys blocked")?;
+    let (customer_keys_blocked, nothing_blocked) = match input.u8("blocked encryption")? {
+        0 => (false, false),
+        1 => (true, false),
+        2 => (false, true),
+        _ => return Err(DecodeError::OutOfRange { field: "blocked encryption" }.into()),
+    };
     let encryption = match input.u8("default encryption")? {
         1 => DefaultEncryption::S3,
         2 => DefaultEncryption::Kms {
@@ -130,5 +140,5 @@ fn read_settings(bytes: &[u8]) -> Result<BucketSettings, RowError> {
         _ => return Err(DecodeError::OutOfRange { field: "default encryption" }.into()),
     };
     input.finish("bucket settings")?;
-    Ok(BucketSettings { versioning, encryption, customer_keys_blocked })
+    Ok(BucketSettings { versioning, encryption, customer_keys_blocked, nothing_blocked })
 }

@@ -169,11 +169,18 @@ fn bucket_seeds() -> Vec<Vec<u8>> {
         BucketRow { group, state: GroupState::Active, created, owner, settings }.encode()
     };
     let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
-    let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
+    let set = BucketSettings {
+        versioning: Versioning::Suspended,
+        encryption,
+        customer_keys_blocked: true,
+        nothing_blocked: false,
+    };
+    let nothing = BucketSettings { nothing_blocked: true, ..BucketSettings::default() };
     let with = |encryption| row(BucketSettings { encryption, ..BucketSettings::default() });
     vec![
         row(BucketSettings::default()),
         row(set),
+        row(nothing),
         with(DefaultEncryption::Dsse { key_id: None, bucket_key: true }),
         with(DefaultEncryption::S3Set { bucket_key: false }),
     ]

@@ -119,8 +119,14 @@ fn buckets() -> Vec<BucketRow> {
         settings,
     };
     let encryption = DefaultEncryption::Kms { key_id: Some("key".into()), bucket_key: true };
-    let set = BucketSettings { versioning: Versioning::Suspended, encryption, customer_keys_blocked: true };
-    vec![row(BucketSettings::default()), row(set)]
+    let set = BucketSettings {
+        versioning: Versioning::Suspended,
+        encryption,
+        customer_keys_blocked: true,
+        nothing_blocked: false,
+    };
+    let nothing = BucketSettings { nothing_blocked: true, ..BucketSettings::default() };
+    vec![row(BucketSettings::default()), row(set), row(nothing)]
 }
 
 /// A kind of row, its bytes, and whether bytes decode to a row that encodes to the same bytes.

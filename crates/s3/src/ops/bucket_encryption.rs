@@ -24,9 +24,14 @@ pub(crate) async fn get(call: Call, input: GetBucketEncryptionInput) -> Answer<G
             rules: vec![rule.clone()],
         }),
     });
-    if settings.customer_keys_blocked {
+    let blocked = match (settings.customer_keys_blocked, settings.nothing_blocked) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    if let Some(blocked) = blocked {
         // The library does not know this element.
-        response.extensions.insert(OwnDocument(document(&rule).into()));
+        response.extensions.insert(OwnDocument(document(&rule, blocked).into()));
     }
     Ok(response)
 }
@@ -40,7 +45,9 @@ pub(crate) async fn put(call: Call, input: PutBucketEncryptionInput) -> Answer<P
     let change = move |settings: &mut BucketSettings| {
         settings.encryption = encryption;
         // A client that does not know of it leaves it as it is.
-        settings.customer_keys_blocked = blocked.unwrap_or(settings.customer_keys_blocked);
+        if let Some(blocked) = blocked {
+            (settings.customer_keys_blocked, settings.nothing_blocked) = (blocked, !blocked);
+        }
     };
     call.objects().set_bucket_settings(&bucket, change).await?;
     Ok(S3Response::new(PutBucketEncryptionOutput {}))
@@ -53,7 +60,7 @@ pub(crate) async fn delete(
     let bucket = convert::bucket_name(&input.bucket)?;
     let change = |settings: &mut BucketSettings| {
         settings.encryption = DefaultEncryption::default();
-        settings.customer_keys_blocked = false;
+        (settings.customer_keys_blocked, settings.nothing_blocked) = (false, false);
     };
     call.objects().set_bucket_settings(&bucket, change).await?;
     Ok(S3Response::with_status(DeleteBucketEncryptionOutput {}, StatusCode::NO_CONTENT))
