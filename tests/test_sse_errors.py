@@ -10,7 +10,7 @@ import pytest
 
 import sigv4
 from conftest import fresh_name
-from content import MIB, data, md5, read
+from content import MIB, data, md5, read, refused
 from sigv4 import key_md5, sse_c
 
 KEY = bytes(range(32))
@@ -487,6 +487,22 @@ def test_a_key_by_its_arn_is_the_key(s3, bucket):
     for key_id in ("default", "arn:aws:kms:::key/default", "arn:aws:kms:us-east-1:000000000000:key/default"):
         put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key_id)
         assert put["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
+
+
+@pytest.mark.ours
+def test_the_alias_of_awss_own_key_is_the_default_key(s3, bucket):
+    arn = "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"
+    for key_id in ("alias/aws/s3", arn, arn.replace("arn:aws:", "arn:aws-us-gov:")):
+        put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key_id)
+        assert put["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
+        set_rule(s3, bucket, "aws:kms", key_id)
+        # It is told as it was set, which is what Terraform compares.
+        told = the_rule(s3, bucket)["ApplyServerSideEncryptionByDefault"]
+        assert told == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key_id}
+        assert s3.put_object(Bucket=bucket, Key="k", Body=b"x")["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
+    with refused("KMS.NotFoundException", 400):
+        other = arn.replace("us-east-1", "eu-west-1")
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=other)
 
 
 @pytest.mark.ours

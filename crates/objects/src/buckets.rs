@@ -319,7 +319,8 @@ impl Objects {
         if let DefaultEncryption::Kms { key_id: Some(key_id), .. }
         | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = encryption
         {
-            self.0.keys.kms().describe(crate::kms_key_id(key_id)).await?;
+            let kms = self.0.keys.kms();
+            kms.describe(crate::sse::key_meant(Some(key_id), kms.default_key())).await?;
         }
         Ok(())
     }

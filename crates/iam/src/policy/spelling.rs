@@ -23,7 +23,7 @@ fn of_kms_key(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("arn:aws:kms:::key/{}", text.strip_prefix("key/").unwrap_or(text)))
 }
 
-/// An ARN. There is one KMS, so region and account of its keys say nothing, in policies as in requests; others stay as they are.
+/// An ARN. There is one KMS, so partition, region and account of its keys say nothing, in policies as in requests; others stay as they are.
 pub(super) fn of_arn(text: &str) -> Cow<'_, str> {
     let mut parts = text.splitn(6, ':');
     let parts = [(); 6].map(|()| parts.next());
@@ -31,6 +31,7 @@ pub(super) fn of_arn(text: &str) -> Cow<'_, str> {
         [Some("arn"), Some(partition), Some("kms"), Some(region), Some(account), Some(resource)]
             if !region.contains('$') && !account.contains('$') =>
         {
+            let partition = if partition.starts_with("aws-") { "aws" } else { partition };
             Cow::Owned(format!("arn:{partition}:kms:::{resource}"))
         }
         _ => Cow::Borrowed(text),
@@ -44,9 +45,14 @@ mod tests {
     #[test]
     fn all_spellings_of_a_key_are_one() {
         let one = "arn:aws:kms:::key/k1";
-        for spelling in
-            ["k1", "key/k1", one, "arn:aws:kms:us-east-1:111122223333:key/k1", "arn:aws:kms:*:*:key/k1"]
-        {
+        for spelling in [
+            "k1",
+            "key/k1",
+            one,
+            "arn:aws:kms:us-east-1:111122223333:key/k1",
+            "arn:aws:kms:*:*:key/k1",
+            "arn:aws-us-gov:kms:us-gov-west-1:111122223333:key/k1",
+        ] {
             assert_eq!(of_value(&Key::SSE_KMS_KEY_ID, spelling), one, "{spelling}");
         }
         for (pattern, spelled) in [
