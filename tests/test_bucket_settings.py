@@ -348,3 +348,47 @@ def test_a_document_that_is_not_the_one_its_header_says_is_refused(server, bucke
     )
     assert reply.status == 400 and b"BadDigest" in reply.body
     assert b"NoSuchTagSet" in sigv4.request(server.s3_url, "GET", f"/{bucket}", query=query).body
+
+
+OFF = {
+    "put_bucket_accelerate_configuration": {"AccelerateConfiguration": {"Status": "Suspended"}},
+    "put_bucket_request_payment": {"RequestPaymentConfiguration": {"Payer": "BucketOwner"}},
+    "put_bucket_logging": {"BucketLoggingStatus": {}},
+    "delete_bucket_website": {},
+    "delete_bucket_replication": {},
+}
+ON = {
+    "put_bucket_accelerate_configuration": {"AccelerateConfiguration": {"Status": "Enabled"}},
+    "put_bucket_request_payment": {"RequestPaymentConfiguration": {"Payer": "Requester"}},
+    "put_bucket_logging": {"BucketLoggingStatus": {"LoggingEnabled": {"TargetBucket": "b", "TargetPrefix": "p"}}},
+}
+LISTS = {
+    "list_bucket_analytics_configurations": "AnalyticsConfigurationList",
+    "list_bucket_intelligent_tiering_configurations": "IntelligentTieringConfigurationList",
+    "list_bucket_inventory_configurations": "InventoryConfigurationList",
+    "list_bucket_metrics_configurations": "MetricsConfigurationList",
+}
+
+
+@pytest.mark.parametrize("method", OFF)
+def test_what_no_bucket_has_can_be_switched_off(s3, bucket, method):
+    getattr(s3, method)(Bucket=bucket, **OFF[method])
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+    with refused("NoSuchBucket", 404):
+        getattr(s3, method)(Bucket=fresh_name(), **OFF[method])
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("method", ON)
+def test_what_no_bucket_has_cannot_be_switched_on(s3, bucket, method):
+    with refused("NotImplemented", 501):
+        getattr(s3, method)(Bucket=bucket, **ON[method])
+
+
+@pytest.mark.parametrize("method", LISTS)
+def test_configurations_that_no_bucket_has_are_an_empty_list(s3, bucket, method):
+    found = getattr(s3, method)(Bucket=bucket)
+    assert LISTS[method] not in found and found["IsTruncated"] is False
+    with refused("NoSuchBucket", 404):
+        getattr(s3, method)(Bucket=fresh_name())

@@ -62,6 +62,13 @@ HEEDED = {
     "PutBucketLifecycleConfiguration": [
         "Bucket", "ChecksumAlgorithm", "LifecycleConfiguration", "TransitionDefaultMinimumObjectSize",
     ],
+    "PutBucketAccelerateConfiguration": ["Bucket", "AccelerateConfiguration", "ChecksumAlgorithm"],
+    "PutBucketLogging": [*DOCUMENT, "BucketLoggingStatus"],
+    "PutBucketRequestPayment": [*DOCUMENT, "RequestPaymentConfiguration"],
+    "ListBucketAnalyticsConfigurations": ["Bucket", "ContinuationToken"],
+    "ListBucketIntelligentTieringConfigurations": ["Bucket", "ContinuationToken"],
+    "ListBucketInventoryConfigurations": ["Bucket", "ContinuationToken"],
+    "ListBucketMetricsConfigurations": ["Bucket", "ContinuationToken"],
     "PutBucketTagging": [*DOCUMENT, "Tagging"],
     "PutBucketAcl": [*DOCUMENT, *ACL, "GrantWrite", "AccessControlPolicy"],
     "PutObjectAcl": [*DOCUMENT, *VERSION, *ACL, "GrantWrite", "AccessControlPolicy"],

@@ -387,6 +387,23 @@ operations! {
     get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = ops::bucket_settings::website;
     get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput
         = ops::bucket_settings::replication;
+    delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput
+        = ops::bucket_settings::nothing::website;
+    delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput
+        = ops::bucket_settings::nothing::replication;
+    put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput)
+        -> PutBucketAccelerateConfigurationOutput = ops::bucket_settings::nothing::accelerate;
+    put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput
+        = ops::bucket_settings::nothing::request_payment;
+    put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = ops::bucket_settings::nothing::logging;
+    list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput)
+        -> ListBucketAnalyticsConfigurationsOutput = ops::bucket_settings::nothing::analytics;
+    list_bucket_intelligent_tiering_configurations(ListBucketIntelligentTieringConfigurationsInput)
+        -> ListBucketIntelligentTieringConfigurationsOutput = ops::bucket_settings::nothing::tiering;
+    list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput)
+        -> ListBucketInventoryConfigurationsOutput = ops::bucket_settings::nothing::inventory;
+    list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput)
+        -> ListBucketMetricsConfigurationsOutput = ops::bucket_settings::nothing::metrics;
     get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput
         = ops::object_lock::get_configuration;
     put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput

@@ -161,7 +161,7 @@ const fn rule(operation: &'static str, action: &'static str) -> Rule {
 }
 
 /// Every operation of the face.
-pub(crate) static RULES: [Rule; 77] = [
+pub(crate) static RULES: [Rule; 81] = [
     // The service and its buckets.
     rule("ListBuckets", "s3:ListAllMyBuckets").when(When::Itself),
     rule("CreateBucket", "s3:CreateBucket").when(When::Document),
@@ -207,6 +207,10 @@ pub(crate) static RULES: [Rule; 77] = [
     rule("GetBucketReplication", "s3:GetReplicationConfiguration"),
     rule("PutBucketReplication", "s3:PutReplicationConfiguration"),
     rule("DeleteBucketReplication", "s3:PutReplicationConfiguration"),
+    rule("ListBucketAnalyticsConfigurations", "s3:GetAnalyticsConfiguration"),
+    rule("ListBucketIntelligentTieringConfigurations", "s3:GetIntelligentTieringConfiguration"),
+    rule("ListBucketInventoryConfigurations", "s3:GetInventoryConfiguration"),
+    rule("ListBucketMetricsConfigurations", "s3:GetMetricsConfiguration"),
     rule("GetObjectLockConfiguration", "s3:GetBucketObjectLockConfiguration"),
     rule("PutObjectLockConfiguration", "s3:PutBucketObjectLockConfiguration"),
     rule("GetBucketAcl", "s3:GetBucketAcl"),

@@ -3,6 +3,7 @@
 
 pub(crate) mod cors;
 pub(crate) mod lifecycle;
+pub(crate) mod nothing;
 pub(crate) mod notification;
 pub(crate) mod ownership;
 pub(crate) mod policy;

@@ -87,7 +87,8 @@ pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> 
 }
 
 /// Query parameters of requests whose body is a document: a list of objects to delete, or a setting.
-const DOCUMENTS: [&str; 16] = [
+const DOCUMENTS: [&str; 18] = [
+    "accelerate",
     "acl",
     "cors",
     "delete",
@@ -99,6 +100,7 @@ const DOCUMENTS: [&str; 16] = [
     "ownershipControls",
     "policy",
     "publicAccessBlock",
+    "requestPayment",
     "retention",
     "tagging",
     "versioning",
