@@ -1,7 +1,7 @@
 //! What several operations share.
 
 use http::header::EXPIRES;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_iam::Identity;
 use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
@@ -169,6 +169,7 @@ pub(super) fn storage_class(asked: Option<StorageClass>) -> Result<Option<String
         | StorageClass::REDUCED_REDUNDANCY
         | StorageClass::STANDARD_IA
         | StorageClass::ONEZONE_IA
+        | StorageClass::GLACIER_IR
         | StorageClass::INTELLIGENT_TIERING => Ok(Some(class.as_str().to_owned())),
         // Reading those would need a restore first.
         other => Err(ApiError::new(
@@ -194,8 +195,22 @@ pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<()
 
 /// Whether an access control list gives something to others than the owner.
 pub(super) fn grants_something(canned: Option<&str>, headers: &HeaderMap) -> bool {
-    !matches!(canned, None | Some("private" | "bucket-owner-full-control"))
-        || headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"))
+    let given = |(name, value): (&HeaderName, &HeaderValue)| match name.as_str().strip_prefix("x-amz-grant-")
+    {
+        Some("full-control") => !names_only_the_owner(value),
+        Some(_) => true,
+        None => false,
+    };
+    !matches!(canned, None | Some("private" | "bucket-owner-full-control")) || headers.iter().any(given)
+}
+
+/// Whether a list of grantees, `id="…", …`, has the owner and nobody else, who has full control anyway.
+fn names_only_the_owner(grantees: &HeaderValue) -> bool {
+    let is_owner = |grantee: &str| {
+        let id = grantee.trim().strip_prefix("id=");
+        id.is_some_and(|id| id.trim_matches('"') == ROOT_ID)
+    };
+    grantees.to_str().is_ok_and(|list| list.split(',').all(is_owner))
 }
 
 /// `x-amz-copy-source` and the conditions that come with it.
@@ -309,6 +324,17 @@ mod tests {
         let mut grant = HeaderMap::new();
         grant.insert("x-amz-grant-read", HeaderValue::from_static("uri=all"));
         assert_eq!(refuse_acl(None, &grant).unwrap_err().code, "AccessControlListNotSupported");
+        let owner = format!("id=\"{ROOT_ID}\"");
+        for (name, value, harmless) in [
+            ("x-amz-grant-full-control", owner.clone(), true),
+            ("x-amz-grant-full-control", format!("id={ROOT_ID},{owner}"), true),
+            ("x-amz-grant-full-control", format!("{owner}, id=\"somebody\""), false),
+            ("x-amz-grant-full-control", String::new(), false),
+            ("x-amz-grant-read", owner, false),
+        ] {
+            let pair = (HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
+            assert_eq!(refuse_acl(None, &HeaderMap::from_iter([pair])).is_ok(), harmless, "{name}: {value}");
+        }
     }
 
     #[test]
@@ -323,7 +349,10 @@ mod tests {
     #[test]
     fn classes_that_need_a_restore_are_refused() {
         let class = |name: &str| storage_class(Some(StorageClass::from(name.to_owned())));
-        assert_eq!(class("STANDARD_IA").unwrap().as_deref(), Some("STANDARD_IA"));
+        for instant in ["STANDARD_IA", "GLACIER_IR"] {
+            assert_eq!(class(instant).unwrap().as_deref(), Some(instant));
+        }
+        assert_eq!(class("DEEP_ARCHIVE").unwrap_err().code, "InvalidStorageClass");
         assert_eq!(class("GLACIER").unwrap_err().code, "InvalidStorageClass");
         assert_eq!(storage_class(None).unwrap(), None);
     }
