@@ -464,6 +464,39 @@ def test_blocked_customer_keys(tls_s3, tls_bucket, wire):
     tls_s3.put_object(Bucket=tls_bucket, Key="new", Body=b"new", **sse_c(KEY))
 
 
+@pytest.mark.ours
+def test_a_presigned_configuration_says_what_is_blocked(s3, bucket, server):
+    blocked = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"
+    rest = rule("AES256", rest=blocked)
+
+    def send(document):
+        signer = sigv4.Signer()
+        pairs = [
+            ("encryption", ""),
+            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
+            ("X-Amz-Credential", f"{signer.access_key}/{signer.scope}"),
+            ("X-Amz-Date", signer.date),
+            ("X-Amz-Expires", "60"),
+            ("X-Amz-SignedHeaders", "host"),
+        ]
+        path, host = f"/{bucket}", server.s3_url.split("://")[1]
+        pairs.append(("X-Amz-Signature", signer.presign("PUT", host, path, pairs)))
+        return sigv4.request(server.s3_url, "PUT", path, query=pairs, body=document.encode(), sign=False)
+
+    root = "ServerSideEncryptionConfiguration"
+    reply = send(f"<{root}>{rest}</{root}>")
+    assert reply.status == 200, reply.body
+    assert the_rule(s3, bucket)["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+    # Names with a prefix are other names to the parser: refused as a whole, and nothing of it is done.
+    prefixed = rest.replace("</", "<//").replace("<", "<s:").replace("<s://", "</s:")
+    inside = rest.replace("</Blocked", "</s:Blocked").replace("<Blocked", "<s:Blocked")
+    space = 'xmlns:s="http://s3.amazonaws.com/doc/2006-03-01/"'
+    for document in (f"<s:{root} {space}>{prefixed}</s:{root}>", f"<{root} {space}>{inside}</{root}>"):
+        reply = send(document.replace("SSE-C", "NONE"))
+        assert (reply.status, field(reply.body, "Code")) == (400, "MalformedXML"), reply.body
+    assert the_rule(s3, bucket)["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
 def wire_url(client):
     return client.meta.endpoint_url
 

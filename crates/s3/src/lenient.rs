@@ -55,15 +55,28 @@ pub(crate) fn drop_unsigned_range(method: &Method, signed: Option<&Signed>, head
     }
 }
 
+/// The address without the signature of a presigned URL, which was checked with the headers that are gone now. The rest of it stays:
+/// conditions may ask for its date.
+fn without_signature(uri: Uri) -> Uri {
+    let Some(query) = uri.query() else { return uri };
+    let is_other = |pair: &&str| {
+        form_urlencoded::parse(pair.as_bytes()).next().is_none_or(|(name, _)| name != "X-Amz-Signature")
+    };
+    let rest: Vec<_> = query.split('&').filter(is_other).collect();
+    let target = format!("{}?{}", uri.path(), rest.join("&"));
+    let mut parts = uri.into_parts();
+    parts.path_and_query = Some(target.try_into().expect("pieces of a target are one"));
+    Uri::from_parts(parts).expect("only the query is another one")
+}
+
 /// Sends requests with such a header through the library again.
 pub(crate) struct Again(pub(crate) S3Service);
 
 #[async_trait::async_trait]
 impl S3Route for Again {
     fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
-        // A presigned URL would be checked a second time, and anonymous requests are for the gate to refuse.
-        headers.contains_key(AUTHORIZATION)
-            && extensions.get::<RequestState>().is_some_and(|state| state.signed().is_some())
+        // Requests without a signature are for the gate to refuse.
+        extensions.get::<RequestState>().is_some_and(|state| state.signed().is_some())
             && (unreadable(method, headers).is_some() || encryption_document::is_brought_by(method, uri))
     }
 
@@ -98,7 +111,7 @@ impl S3Route for Again {
         });
         let mut again = Request::new(request.input);
         *again.method_mut() = request.method;
-        *again.uri_mut() = request.uri;
+        *again.uri_mut() = without_signature(request.uri);
         *again.headers_mut() = request.headers;
         *again.extensions_mut() = request.extensions;
         debug_assert!(again.headers().contains_key(HOST), "the library adds it for HTTP/2");
@@ -135,6 +148,19 @@ mod tests {
         assert!(ignored(Method::PUT, EXPIRES, "0"));
         assert!(!ignored(Method::PUT, EXPIRES, "Sun, 06 Nov 1994 08:49:37 GMT"));
         assert!(!ignored(Method::GET, EXPIRES, "tomorrow"));
+    }
+
+    #[test]
+    fn only_the_signature_is_taken_out_of_an_address() {
+        for (with, without) in [
+            ("/b?encryption&X-Amz-Date=1&X-Amz-Signature=00", "/b?encryption&X-Amz-Date=1"),
+            ("/b?X%2DAmz-Signature=00&encryption=", "/b?encryption="),
+            ("http://h:1/b/%2F?X-Amz-Signature=00&a=%20+&", "http://h:1/b/%2F?a=%20+&"),
+            ("/b?X-Amz-Signature-2=1", "/b?X-Amz-Signature-2=1"),
+            ("/b", "/b"),
+        ] {
+            assert_eq!(without_signature(with.parse().unwrap()), without, "{with}");
+        }
     }
 
     #[test]
