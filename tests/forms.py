@@ -6,8 +6,8 @@ import urllib.parse
 import uuid
 
 
-def send(form, body, *, name="file.bin", extra=(), drop=()):
-    """Status, headers and text of what a browser would send."""
+def send(form, body, *, name="file.bin", extra=(), drop=(), tls=None):
+    """Status, headers and text of what a browser would send; `tls` is the context for https."""
     boundary = uuid.uuid4().hex
     fields = [(key, value) for key, value in form["fields"].items() if key not in drop] + list(extra)
     parts = b"".join(
@@ -20,7 +20,10 @@ def send(form, body, *, name="file.bin", extra=(), drop=()):
     )
     content = parts + head.encode() + body + f"\r\n--{boundary}--\r\n".encode()
     url = urllib.parse.urlsplit(form["url"])
-    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    if tls:
+        connection = http.client.HTTPSConnection(url.netloc, timeout=60, context=tls)
+    else:
+        connection = http.client.HTTPConnection(url.netloc, timeout=60)
     try:
         connection.request(
             "POST", url.path or "/", content, {"Content-Type": f"multipart/form-data; boundary={boundary}"}

@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 
+import sigv4
 from content import KIB, MIB, data, etag_of_parts, md5, read, refused
 
 PART = 5 * MIB
@@ -295,3 +296,27 @@ def test_a_part_that_is_not_the_one_that_is_meant_is_named(s3, bucket):
     error = failed.response["Error"]
     assert (error["UploadId"], error["PartNumber"]) == (upload.id, "1")
     assert error["ETag"] == "00112233445566778899aabbccddeeff"
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_more_than_five_gib_are_refused_before_they_come(server, s3, bucket, part):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]
+    query = [("partNumber", "1"), ("uploadId", upload)] if part else []
+    headers = {"content-length": str(5 * 1024**3 + 1)}
+    reply = sigv4.request(
+        server.s3_url, "PUT", f"/{bucket}/k", query=query, headers=headers, payload="UNSIGNED-PAYLOAD"
+    )
+    assert reply.status == 400 and b"<Code>EntityTooLarge</Code>" in reply.body, reply.body
+    assert "Parts" not in s3.list_parts(Bucket=bucket, Key="k", UploadId=upload)
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+
+
+def test_a_completion_names_ten_thousand_parts_at_most(s3, bucket):
+    upload = {"Bucket": bucket, "Key": "k", "UploadId": s3.create_multipart_upload(Bucket=bucket, Key="k")["UploadId"]}
+    etag = s3.upload_part(PartNumber=1, Body=b"x", **upload)["ETag"]
+    parts = [{"PartNumber": number, "ETag": etag} for number in range(1, 10_002)]
+    with refused("MalformedXML", 400):
+        s3.complete_multipart_upload(MultipartUpload={"Parts": parts}, **upload)
+    assert [part["PartNumber"] for part in s3.list_parts(**upload)["Parts"]] == [1]
+    with refused("InvalidPart", 400):
+        s3.complete_multipart_upload(MultipartUpload={"Parts": parts[:-1]}, **upload)

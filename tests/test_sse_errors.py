@@ -8,6 +8,7 @@ import types
 
 import pytest
 
+import forms
 import sigv4
 from conftest import fresh_name
 from content import MIB, data, md5, read, refused
@@ -434,6 +435,7 @@ def test_a_hot_bucket_asks_the_kms_once(s3, bucket, server):
 def test_blocked_customer_keys(tls_s3, tls_bucket, wire):
     blocked = {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
     tls_s3.put_object(Bucket=tls_bucket, Key="old", Body=b"old", **sse_c(KEY))
+    begun = tls_s3.create_multipart_upload(Bucket=tls_bucket, Key="begun", **sse_c(KEY))["UploadId"]
     set_rule(tls_s3, tls_bucket, "AES256", **blocked)
     assert the_rule(tls_s3, tls_bucket) == FRESH | blocked
     nonsense = {f"{CUSTOMER}-algorithm": "nonsense"}
@@ -446,6 +448,16 @@ def test_blocked_customer_keys(tls_s3, tls_bucket, wire):
         wire_url(tls_s3), "POST", path, query=[("uploads", "")], headers=key_headers(), tls=context(tls_s3)
     )
     assert (reply.status, field(reply.body, "Code")) == (403, "AccessDenied"), reply.body
+    # Nor does an upload that was begun before take parts, written or copied.
+    of_part = [("partNumber", "1"), ("uploadId", begun)]
+    for headers in (key_headers(), key_headers() | source):
+        reply = sigv4.request(
+            wire_url(tls_s3), "PUT", f"/{tls_bucket}/begun", query=of_part, headers=headers, tls=context(tls_s3)
+        )
+        assert (reply.status, field(reply.body, "Code")) == (403, "AccessDenied"), reply.body
+    fields = key_headers()
+    form = tls_s3.generate_presigned_post(tls_bucket, "new", Fields=dict(fields), Conditions=[{k: v} for k, v in fields.items()])
+    assert forms.code(forms.send(form, b"x", tls=context(tls_s3))) == (403, "AccessDenied")
     assert read(tls_s3.get_object(Bucket=tls_bucket, Key="old", **sse_c(KEY))) == b"old"
     # A client that does not know of it leaves it as it is; one that does can unblock.
     set_rule(tls_s3, tls_bucket, "aws:kms", "a&<key>", BucketKeyEnabled=True)
@@ -513,6 +525,27 @@ def test_a_context_is_bound_and_answered(s3, bucket):
         put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", BucketKeyEnabled=bucket_key, **sse)
         assert base64.b64decode(put["SSEKMSEncryptionContext"]) == b'{"team":"blue"}'
         assert read(s3.get_object(Bucket=bucket, Key="k")) == b"x"
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("algorithm", ["aws:kms", "aws:kms:dsse"])
+def test_copies_and_uploads_answer_the_context_too(s3, bucket, algorithm):
+    context = base64.b64encode(b'{"team": "blue"}').decode()
+    target = {"Bucket": bucket, "Key": "to"}
+    sse = {"ServerSideEncryption": algorithm, "SSEKMSEncryptionContext": context}
+    told = lambda reply: (reply["ServerSideEncryption"], base64.b64decode(reply["SSEKMSEncryptionContext"]))
+    s3.put_object(Bucket=bucket, Key="from", Body=b"x")
+    assert told(s3.put_object(Bucket=bucket, Key="k", Body=b"x", **sse)) == (algorithm, b'{"team":"blue"}')
+    copied = s3.copy_object(CopySource={"Bucket": bucket, "Key": "from"}, **target, **sse)
+    assert told(copied) == (algorithm, b'{"team":"blue"}')
+    assert read(s3.get_object(**target)) == b"x"
+    upload = s3.create_multipart_upload(**target, **sse)
+    assert told(upload) == (algorithm, b'{"team":"blue"}')
+    of_upload = {"UploadId": upload["UploadId"]}
+    part = s3.upload_part(PartNumber=1, Body=b"part", **target, **of_upload)
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    s3.complete_multipart_upload(MultipartUpload=parts, **target, **of_upload)
+    assert read(s3.get_object(**target)) == b"part"
 
 
 @pytest.mark.ours

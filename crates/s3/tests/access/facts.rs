@@ -127,12 +127,14 @@ fn all_but(condition: &str) -> String {
 }
 
 #[tokio::test]
-async fn version_of_tls_and_account_can_be_asked_for() {
+async fn transport_version_of_tls_and_account_can_be_asked_for() {
     let setup = Setup::secure().await;
     let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
     for (condition, allowed) in [
         (r#"{"NumericLessThan":{"s3:TlsVersion":"1.2"}}"#, true),
         (r#"{"NumericLessThan":{"s3:TlsVersion":"1.4"}}"#, false),
+        (r#"{"Bool":{"aws:SecureTransport":"false"}}"#, true),
+        (r#"{"Bool":{"aws:SecureTransport":"true"}}"#, false),
         (r#"{"StringNotEquals":{"s3:ResourceAccount":"strongroom"}}"#, true),
         (r#"{"StringNotEquals":{"s3:ResourceAccount":"111122223333"}}"#, false),
     ] {

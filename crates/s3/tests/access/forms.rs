@@ -10,7 +10,7 @@ use super::support::client::hmac;
 use super::{Answer, Call, Keys, Setup, denied, get, statement};
 
 /// A form in the making.
-struct Form {
+pub(super) struct Form {
     fields: Vec<(String, String)>,
     conditions: Vec<String>,
     expires: Duration,
@@ -18,7 +18,7 @@ struct Form {
 }
 
 impl Form {
-    fn new(key: &str) -> Self {
+    pub(super) fn new(key: &str) -> Self {
         let mut form = Self {
             fields: Vec::new(),
             conditions: vec![r#"{"bucket":"bkt"}"#.to_owned()],
@@ -30,7 +30,7 @@ impl Form {
     }
 
     /// A field, and the condition that it is as it is.
-    fn field(mut self, name: &str, value: &str) -> Self {
+    pub(super) fn field(mut self, name: &str, value: &str) -> Self {
         self.conditions.push(format!("[\"eq\", \"${name}\", {}]", serde_json(value)));
         self.without_condition(name, value)
     }
@@ -50,7 +50,7 @@ impl Form {
         self
     }
 
-    fn signed(mut self, keys: &Keys) -> Self {
+    pub(super) fn signed(mut self, keys: &Keys) -> Self {
         let now = OffsetDateTime::now_utc();
         let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
         let stamp = now.format(format).unwrap();
@@ -74,7 +74,7 @@ impl Form {
         self.without_condition("policy", &policy).without_condition("x-amz-signature", &signature)
     }
 
-    async fn send(&self, setup: &Setup) -> Answer {
+    pub(super) async fn send(&self, setup: &Setup) -> Answer {
         let mut body = Vec::new();
         for (name, value) in &self.fields {
             body.extend_from_slice(
@@ -101,7 +101,7 @@ fn serde_json(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-fn root() -> Keys {
+pub(super) fn root() -> Keys {
     Keys {
         access_key: super::support::ACCESS_KEY.to_owned(),
         secret: super::support::SECRET.to_owned(),

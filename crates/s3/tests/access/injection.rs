@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 
+use super::forms::{Form, root};
 use super::{Call, Setup, get};
 
 /// Names that other stores use inside, that replication uses, and that could be mistaken for ours.
@@ -91,6 +92,24 @@ async fn odd_headers_change_nothing_and_make_nothing_unreadable() {
                 assert_eq!(read.header(name), Some(*value), "{way} {own}");
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn odd_fields_of_a_form_change_nothing_and_make_nothing_unreadable() {
+    let setup = Setup::new().await;
+    for (at, (name, value)) in ODD.iter().enumerate() {
+        let key = format!("form/{at}");
+        let form = Form::new(&key).field(name, value).signed(&root());
+        let answer = form.send(&setup).await;
+        assert_eq!(answer.status, 204, "{name}: {}", answer.text());
+        let read = setup.root(get(&format!("/bkt/{key}"))).await.ok();
+        assert_eq!(read.body, b"from a form", "{name}");
+        assert_eq!(read.header("x-amz-server-side-encryption"), Some("AES256"), "{name}");
+        let own = name.starts_with("x-amz-meta-");
+        assert!(!own || read.header(name) == Some(*value), "{name}");
+        let internal = name.contains("internal") || name.contains("replication") || name.contains("source");
+        assert!(own || !internal || read.header(name).is_none(), "{name}");
     }
 }
 
