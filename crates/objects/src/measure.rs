@@ -5,12 +5,31 @@ use metrics::counter;
 use strongroom_telemetry::names;
 
 use crate::ObjectError;
+use crate::request::NotCopied;
+
+/// How an operation fails.
+pub(crate) trait Failure {
+    /// Whether the store failed, and not the request or its client.
+    fn is_ours(&self) -> bool;
+}
+
+impl Failure for ObjectError {
+    fn is_ours(&self) -> bool {
+        self.is_ours()
+    }
+}
+
+impl<E> Failure for NotCopied<E> {
+    fn is_ours(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.is_ours())
+    }
+}
 
 /// Counts an operation by how it ended. Not an `async fn`: that would have room for `work` twice.
-pub(crate) fn counted<T>(
+pub(crate) fn counted<T, E: Failure>(
     operation: &'static str,
-    work: impl Future<Output = Result<T, ObjectError>>,
-) -> impl Future<Output = Result<T, ObjectError>> {
+    work: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
     work.inspect(move |result| {
         let outcome = match result {
             Ok(_) => "ok",

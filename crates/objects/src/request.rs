@@ -1,11 +1,13 @@
 //! What operations are asked, and what they answer.
 
+use std::convert::Infallible;
+
 use strongroom_seal::CustomerKey;
 
 use crate::{
     BucketName, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, Content,
-    DeleteConditions, ETag, ObjectBody, ObjectMeta, ObjectName, PartNumber, ReadConditions, SseApplied,
-    SseRequest, Tags, Timestamp, UploadId, VersionId, WriteConditions,
+    DeleteConditions, ETag, KmsUse, ObjectBody, ObjectError, ObjectMeta, ObjectName, PartNumber,
+    ReadConditions, SseApplied, SseRequest, Tags, Timestamp, UploadId, VersionId, WriteConditions,
 };
 
 /// A new bucket.
@@ -255,6 +257,43 @@ pub struct CopyRequest {
     pub conditions: WriteConditions,
     /// A checksum for the target; `None` keeps the source's algorithm.
     pub checksum: Option<ChecksumAlgorithm>,
+}
+
+/// What a copy would take, for who says whether it may.
+#[derive(Debug)]
+pub struct ToCopy<'a> {
+    /// How the source that was opened is encrypted.
+    pub sse: SseApplied,
+    /// Its tags.
+    pub tags: &'a Tags,
+    /// The key of the KMS that the copy would be sealed with; `None` if the KMS has no part in it, and of a part, whose key is
+    /// that of its upload.
+    pub sealed_with: Option<KmsUse>,
+}
+
+/// Why nothing was copied.
+#[derive(Debug)]
+pub enum NotCopied<E> {
+    /// Who was asked refused it.
+    Refused(E),
+    /// It failed.
+    Failed(ObjectError),
+}
+
+impl<E> From<ObjectError> for NotCopied<E> {
+    fn from(error: ObjectError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl NotCopied<Infallible> {
+    /// Where nobody was asked, nobody refused.
+    pub(crate) fn of_nobody(self) -> ObjectError {
+        match self {
+            Self::Refused(never) => match never {},
+            Self::Failed(error) => error,
+        }
+    }
 }
 
 /// A copy that was made.

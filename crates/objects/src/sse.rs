@@ -122,21 +122,26 @@ pub(crate) enum Wrapper {
     Customer(CustomerKey),
 }
 
-/// The key of the KMS that [`Wrapper::choose`] takes, without the KMS being asked for anything.
-pub(crate) fn key_for<'a>(
-    request: &'a SseRequest,
-    settings: &'a BucketSettings,
-    default: &'a str,
-) -> Option<&'a str> {
-    let named = match request {
-        SseRequest::S3 | SseRequest::Customer(_) => return None,
-        SseRequest::Kms { key_id, .. } | SseRequest::Dsse { key_id, .. } => key_id,
-        SseRequest::Default => match &settings.encryption {
-            DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => return None,
-            DefaultEncryption::Kms { key_id, .. } | DefaultEncryption::Dsse { key_id, .. } => key_id,
-        },
-    };
-    Some(key_meant(named.as_deref(), default))
+impl SseRequest {
+    /// The same with all that [`Wrapper::choose`] would take from a bucket's settings or the provider's, named.
+    pub(crate) fn settled(self, settings: &BucketSettings, default_key: &str) -> Self {
+        let named = |key_id: Option<String>| Some(key_meant(key_id.as_deref(), default_key).to_owned());
+        match self {
+            Self::Default => match settings.encryption.clone() {
+                DefaultEncryption::S3 | DefaultEncryption::S3Set { .. } => Self::S3,
+                DefaultEncryption::Kms { key_id, bucket_key } => {
+                    Self::Kms { key_id: named(key_id), context: None, bucket_key: Some(bucket_key) }
+                }
+                DefaultEncryption::Dsse { key_id, .. } => Self::Dsse { key_id: named(key_id), context: None },
+            },
+            Self::Kms { key_id, context, bucket_key } => {
+                let bucket_key = bucket_key.unwrap_or_else(|| settings.encryption.bucket_key());
+                Self::Kms { key_id: named(key_id), context, bucket_key: Some(bucket_key) }
+            }
+            Self::Dsse { key_id, context } => Self::Dsse { key_id: named(key_id), context },
+            settled @ (Self::S3 | Self::Customer(_)) => settled,
+        }
+    }
 }
 
 /// Which encryption by a KMS.

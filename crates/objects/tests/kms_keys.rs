@@ -360,3 +360,125 @@ async fn the_stores_own_root_key_seals_no_object() {
     let error = fixture.objects.put(request).await.unwrap_err();
     assert!(matches!(error, ObjectError::Kms(KmsError::Protected { .. })));
 }
+
+/// A copy of the object `from` to `to` as its bucket has it.
+fn copy() -> CopyRequest {
+    let conditions = ReadConditions::default();
+    CopyRequest {
+        source: CopySource {
+            bucket: bucket(),
+            name: name("from"),
+            version: None,
+            conditions,
+            customer_key: None,
+        },
+        bucket: bucket(),
+        name: name("to"),
+        meta: ObjectMeta::default(),
+        metadata: Directive::Copy,
+        tagging: Directive::Copy,
+        sse: SseRequest::Default,
+        conditions: WriteConditions::default(),
+        checksum: None,
+    }
+}
+
+/// Does it while this thread waits.
+fn meanwhile<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::spawn(move || runtime().block_on(work())).join().unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_takes_what_it_was_allowed_to_take_whatever_is_written_meanwhile() {
+    let (fixture, kms, _) = with_counting().await;
+    for large in [100, 100_000] {
+        fixture.objects.set_default_encryption(&bucket(), DefaultEncryption::S3).await.unwrap();
+        let mut request = put("from", noise(large));
+        request.sse = SseRequest::S3;
+        request.meta.tags = vec![("colour".to_owned(), "red".to_owned())];
+        fixture.objects.put(request).await.unwrap();
+        let unwrapped = kms.calls().1;
+        let objects = fixture.objects.clone();
+        let allowed = fixture.objects.copy_if(copy(), |taken| {
+            assert_eq!((&taken.sse, taken.sealed_with), (&SseApplied::S3, None));
+            assert_eq!(taken.tags[0].1, "red");
+            meanwhile(|| async move {
+                let encryption = DefaultEncryption::Kms { key_id: None, bucket_key: false };
+                objects.set_default_encryption(&bucket(), encryption).await.unwrap();
+                let secret = PutRequest { sse: single(), ..put("from", "a secret of the KMS") };
+                objects.put(secret).await.unwrap();
+            });
+            Ok::<_, ()>(())
+        });
+        let copied = allowed.await.unwrap().put;
+        assert_eq!(copied.sse, SseApplied::S3);
+        assert_eq!(kms.calls().1, unwrapped, "no key was asked for that was not allowed");
+        assert!(fixture.read("to").await.unwrap() == noise(large));
+        let to = fixture.objects.head(get("to")).await.unwrap().info;
+        assert_eq!(to.meta.tags[0].1, "red");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_unwraps_nothing_and_writes_nothing() {
+    let (fixture, kms, _) = with_counting().await;
+    store(&fixture, "from", single(), noise(100_000)).await;
+    let encryption = DefaultEncryption::Kms { key_id: None, bucket_key: true };
+    fixture.objects.set_default_encryption(&bucket(), encryption).await.unwrap();
+    let calls = kms.calls();
+    let refuse = |taken: ToCopy<'_>| {
+        let used = KmsUse::of(&taken.sse).unwrap();
+        assert_eq!((used.key_id.as_str(), used.context.as_deref()), ("default", Some("{\"a\":\"b\"}")));
+        Err(taken.sealed_with.map(|used| (used.key_id, used.bucket_key)))
+    };
+    let told = fixture.objects.copy_if(copy(), refuse).await.unwrap_err();
+    assert!(matches!(told, NotCopied::Refused(Some((key, true))) if key == "default"));
+    let id = upload(&fixture.objects, "parts", SseRequest::S3).await;
+    let part = CopyPart {
+        source: copy().source,
+        range: None,
+        bucket: bucket(),
+        name: name("parts"),
+        upload: id,
+        part: PartNumber::new(1).unwrap(),
+        customer_key: None,
+    };
+    let told = fixture.objects.copy_part_if(part, refuse).await.unwrap_err();
+    assert!(matches!(told, NotCopied::Refused(None)));
+    assert_eq!(kms.calls(), calls);
+    assert!(matches!(fixture.read("to").await, Err(ObjectError::NoSuchKey { .. })));
+}
+
+#[tokio::test]
+async fn a_write_that_was_settled_is_not_moved_by_another_default() {
+    let (fixture, ..) = with_counting().await;
+    let objects = &fixture.objects;
+    let defaults = [
+        DefaultEncryption::S3,
+        DefaultEncryption::Kms { key_id: None, bucket_key: true },
+        DefaultEncryption::Kms { key_id: None, bucket_key: false },
+        DefaultEncryption::Dsse { key_id: None, bucket_key: false },
+    ];
+    let asked = [
+        SseRequest::Default,
+        SseRequest::S3,
+        SseRequest::Kms { key_id: None, context: None, bucket_key: None },
+        SseRequest::Dsse { key_id: Some("other".into()), context: None },
+    ];
+    for decided in &defaults {
+        for sse in &asked {
+            objects.set_default_encryption(&bucket(), decided.clone()).await.unwrap();
+            let plainly = PutRequest { sse: sse.clone(), ..put("k", "x") };
+            let expected = objects.put(plainly).await.unwrap().sse;
+            let used = objects.kms_use_for(&bucket(), sse).unwrap();
+            assert_eq!(used, KmsUse::of(&expected), "{sse:?} in {decided:?}");
+            let settled = objects.settled_sse(&bucket(), sse.clone()).unwrap();
+            for since in &defaults {
+                objects.set_default_encryption(&bucket(), since.clone()).await.unwrap();
+                let write = PutRequest { sse: settled.clone(), ..put("k", "x") };
+                assert_eq!(objects.put(write).await.unwrap().sse, expected, "{sse:?} in {since:?}");
+            }
+        }
+    }
+}

@@ -11,9 +11,9 @@ use s3s::host::MultiDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
-use strongroom_objects::request::CopySource;
+use strongroom_objects::request::{CopySource, ToCopy};
 use strongroom_objects::{
-    BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, Tags, UploadId, events,
+    BucketName, KmsUse, ObjectName, Objects, SseApplied, SseRequest, Tags, UploadId, VersionId, events,
 };
 use tracing::instrument::WithSubscriber;
 
@@ -93,6 +93,19 @@ pub(crate) struct Call {
     pub(crate) new_tags: Tags,
 }
 
+/// Which source a copy names.
+pub(crate) struct SourceName {
+    bucket: BucketName,
+    name: ObjectName,
+    version: Option<VersionId>,
+}
+
+impl SourceName {
+    pub(crate) fn of(source: &CopySource) -> Self {
+        Self { bucket: source.bucket.clone(), name: source.name.clone(), version: source.version }
+    }
+}
+
 /// What an operation answers.
 pub(crate) type Answer<T> = Result<S3Response<T>, ApiError>;
 
@@ -154,14 +167,12 @@ impl Call {
         self.shared.authority.authorise_existing(self.asker()?, action, (bucket, key), version).await
     }
 
-    /// Refuses a copy that takes the tags of its source with it to those who may not read or set tags.
-    pub(crate) async fn authorise_copied_tags(
-        &self,
-        source: (&str, &str),
-        version: Option<&str>,
-        target: (&str, &str),
-    ) -> Result<(), ApiError> {
-        self.shared.authority.authorise_copied_tags(self.asker()?, source, version, target).await
+    /// Decides again by the tags of what an operation found, if those that were decided by are not its tags any more.
+    pub(crate) fn authorise_found(&self, tags: &Tags) -> Result<(), ApiError> {
+        match self.state.decided() {
+            Some(decided) => self.shared.authority.decide_again(self.asker()?, decided, tags),
+            None => Ok(()),
+        }
     }
 
     /// Whether the one who is asking may do it, for operations that do less otherwise.
@@ -212,26 +223,46 @@ impl Call {
         self.authorise_key(KeyUse::Decrypt, KmsUse::of(applied), (bucket, name))
     }
 
-    /// Refuses a write whose key the one who is asking may not use, whether it is named or the bucket's own.
+    /// Refuses a write whose key the one who is asking may not use, whether it is named or the bucket's own. What is
+    /// returned asks for that key whatever becomes of the bucket's default.
     pub(crate) fn authorise_write(
         &self,
         bucket: &BucketName,
         name: &ObjectName,
-        request: &SseRequest,
-    ) -> Result<(), ApiError> {
+        request: SseRequest,
+    ) -> Result<SseRequest, ApiError> {
         if self.asker()?.is_root() {
-            return Ok(());
+            return Ok(request);
         }
-        self.authorise_key(KeyUse::Encrypt, self.objects().kms_use_for(bucket, request)?, (bucket, name))
+        let settled = self.objects().settled_sse(bucket, request)?;
+        let used = self.objects().kms_use_for(bucket, &settled)?;
+        self.authorise_key(KeyUse::Encrypt, used, (bucket, name))?;
+        Ok(settled)
     }
 
-    /// Refuses the source of a copy to those who may not use the key that it is encrypted with.
-    pub(crate) async fn authorise_source(&self, source: &CopySource) -> Result<(), ApiError> {
-        if self.asker()?.is_root() {
+    /// What is asked before something is copied to `target`: whether the one who is asking may read the very source that was
+    /// opened, with the tags that it has now, and use the keys that it and its copy are encrypted with.
+    pub(crate) fn authorise_copy(
+        &self,
+        source: &SourceName,
+        target: (&BucketName, &ObjectName),
+        taken: ToCopy<'_>,
+        tags_too: bool,
+    ) -> Result<(), ApiError> {
+        let asker = self.asker()?;
+        if asker.is_root() {
             return Ok(());
         }
-        let applied = self.objects().sse_of(&source.bucket, &source.name, source.version).await?;
-        self.authorise_read(&source.bucket, &source.name, &applied)
+        let version = source.version.map(|version| version.to_string());
+        let of_source = (source.bucket.as_str(), source.name.as_str());
+        let of_target = (target.0.as_str(), target.1.as_str());
+        let authority = &self.shared.authority;
+        authority.authorise_opened(asker, of_source, version.as_deref(), taken.tags)?;
+        if tags_too {
+            authority.authorise_copied_tags(asker, of_source, version.is_some(), of_target, taken.tags)?;
+        }
+        self.authorise_read(&source.bucket, &source.name, &taken.sse)?;
+        self.authorise_key(KeyUse::Encrypt, taken.sealed_with, target)
     }
 
     /// Refuses parts to those who may not use the key of their upload.

@@ -14,7 +14,7 @@ use strongroom_objects::events::{Cause, Origin};
 use strongroom_telemetry::RequestId;
 use tracing::{Dispatch, Span, dispatcher};
 
-use crate::access::Asker;
+use crate::access::{Asker, Decided};
 use crate::error::ApiError;
 use crate::sigv4::Signed;
 
@@ -51,6 +51,8 @@ struct Inner {
     /// Who an access key belongs to whose signature is checked next.
     claim: OnceLock<(String, Identity)>,
     asker: OnceLock<Asker>,
+    /// What was decided by tags, if anything was.
+    decided: OnceLock<Decided>,
     session_token: OnceLock<String>,
     /// What the request said of its signature, where it does not say so any more.
     signed: OnceLock<Signed>,
@@ -79,6 +81,7 @@ impl RequestState {
             operation: OnceLock::new(),
             claim: OnceLock::new(),
             asker: OnceLock::new(),
+            decided: OnceLock::new(),
             session_token: OnceLock::new(),
             signed: OnceLock::new(),
             source_bucket: OnceLock::new(),
@@ -154,6 +157,15 @@ impl RequestState {
 
     pub(crate) fn set_asker(&self, asker: Asker) {
         let _ = self.0.asker.set(asker);
+    }
+
+    /// What was decided by the tags that an object had then.
+    pub(crate) fn decided(&self) -> Option<&Decided> {
+        self.0.decided.get()
+    }
+
+    pub(crate) fn set_decided(&self, decided: Decided) {
+        let _ = self.0.decided.set(decided);
     }
 
     /// The token that comes with temporary credentials.

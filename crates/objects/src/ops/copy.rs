@@ -6,9 +6,10 @@ use crate::conditions::check_source;
 use crate::measure::counted;
 use crate::objects::Objects;
 use crate::ops::get::{Opened, Purpose, whole};
+use crate::ops::keys_of::KmsUse;
 use crate::ops::put::PUT_LEN_MAX;
 use crate::ops::rewrap_copy::Onto;
-use crate::request::{CopyRequest, CopyResult, CopySource, Directive, PutRequest};
+use crate::request::{CopyRequest, CopyResult, CopySource, Directive, NotCopied, PutRequest, ToCopy};
 use crate::rows::SseRow;
 use crate::{
     ChecksumRequest, Content, ContentError, DefaultEncryption, ObjectBody, ObjectError, ObjectMeta,
@@ -25,19 +26,37 @@ impl Objects {
     /// # Errors
     /// Those of reading the source and writing the target; [`ObjectError::CopyOntoItself`] if nothing would change.
     pub async fn copy(&self, request: CopyRequest) -> Result<CopyResult, ObjectError> {
+        self.copy_if(request, |_| Ok(())).await.map_err(NotCopied::of_nobody)
+    }
+
+    /// [`Self::copy`], if `allow` has nothing against it. It is asked once, about the very version that would be copied and
+    /// the key that its copy would be sealed with, before any key is unwrapped: what was true of the names a moment ago need
+    /// not be true of what is opened under them.
+    ///
+    /// # Errors
+    /// Those of [`Self::copy`], and what `allow` says.
+    pub async fn copy_if<E: Send>(
+        &self,
+        request: CopyRequest,
+        allow: impl FnOnce(ToCopy<'_>) -> Result<(), E> + Send,
+    ) -> Result<CopyResult, NotCopied<E>> {
         counted("copy", async {
             let CopyRequest { source, bucket, name, mut meta, metadata, tagging, sse, conditions, checksum } =
                 request;
             let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
             let target = self.0.bucket(&bucket)?;
-            let mut opened = self.open_source(source).await?;
+            let named = sse != SseRequest::Default;
+            // The bucket's default may change as well: what is asked about is what is done.
+            let sse = sse.settled(&target.settings, self.0.keys.kms().default_key());
+            let sealed_with = KmsUse::of_settled(&sse);
+            let mut opened = self.open_source(source, sealed_with, allow).await?;
             let size = opened.object.size;
             if size > PUT_LEN_MAX {
-                return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX });
+                return Err(ObjectError::CopySourceTooLarge { most: PUT_LEN_MAX }.into());
             }
             // To name something is to ask for it, also where it is what the object has already (AWS).
             let changes = metadata == Directive::Replace
-                || sse != SseRequest::Default
+                || named
                 || meta.system.website_redirect.is_some()
                 || meta.system.storage_class.is_some()
                 || target.settings.encryption != DefaultEncryption::S3
@@ -46,7 +65,7 @@ impl Objects {
             // The usual class is stored as none.
             meta.system.storage_class = meta.system.storage_class.filter(|class| class != STANDARD);
             if onto_itself && !changes {
-                return Err(ObjectError::CopyOntoItself);
+                return Err(ObjectError::CopyOntoItself.into());
             }
             let meta = target_meta(&opened, meta, metadata, tagging);
             let source_version = opened.shown_version();
@@ -69,11 +88,18 @@ impl Objects {
         .await
     }
 
-    /// The source of a copy, if it is as the client wants it.
-    pub(crate) async fn open_source(&self, source: CopySource) -> Result<Opened, ObjectError> {
+    /// The source of a copy, if it may be copied and is as the client wants it.
+    pub(crate) async fn open_source<E>(
+        &self,
+        source: CopySource,
+        sealed_with: Option<KmsUse>,
+        allow: impl FnOnce(ToCopy<'_>) -> Result<(), E>,
+    ) -> Result<Opened, NotCopied<E>> {
         let mut request = whole(source.bucket, source.name, source.version);
         request.customer_key = source.customer_key;
         let opened = self.0.open_object(request, Purpose::Content).await?;
+        let (sse, tags) = (opened.body.sse.applied(None), &opened.body.meta.tags);
+        allow(ToCopy { sse, tags, sealed_with }).map_err(NotCopied::Refused)?;
         let (head, now) = (&opened.head, self.0.options.clock.now());
         check_source(&source.conditions, opened.object.etag, head.mtime, head.version, now)?;
         Ok(opened)

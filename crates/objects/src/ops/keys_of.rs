@@ -2,14 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::commit::body;
 use crate::objects::{Objects, blocking};
-use crate::ops::get::find;
-use crate::sse::key_for;
-use crate::{
-    BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest, UploadId,
-    VersionId, uploads,
-};
+use crate::{BucketName, ObjectError, ObjectName, SseApplied, SseRequest, UploadId, kms_key_id, uploads};
 
 /// A key of the KMS, and what it is used with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +17,7 @@ pub struct KmsUse {
 }
 
 impl KmsUse {
-    /// `None` if the KMS has no part in it.
+    /// What an object is encrypted with; `None` if the KMS has no part in it.
     pub fn of(applied: &SseApplied) -> Option<Self> {
         match applied.clone() {
             SseApplied::Kms { key_id, context, bucket_key } => Some(Self { key_id, context, bucket_key }),
@@ -32,16 +26,14 @@ impl KmsUse {
         }
     }
 
-    fn of_write(request: &SseRequest, settings: &BucketSettings, default_key: &str) -> Option<Self> {
-        let key_id = key_for(request, settings, default_key)?.to_owned();
-        let (context, bucket_key) = match request {
-            SseRequest::Kms { context, bucket_key, .. } => {
-                (context.clone(), bucket_key.unwrap_or_else(|| settings.encryption.bucket_key()))
-            }
-            SseRequest::Dsse { context, .. } => (context.clone(), false),
-            _ => (None, matches!(settings.encryption, DefaultEncryption::Kms { bucket_key: true, .. })),
+    /// The same of a write whose request is [`SseRequest::settled`].
+    pub(crate) fn of_settled(request: &SseRequest) -> Option<Self> {
+        let (key_id, context, bucket_key) = match request.clone() {
+            SseRequest::Kms { key_id, context, bucket_key } => (key_id?, context, bucket_key == Some(true)),
+            SseRequest::Dsse { key_id, context } => (key_id?, context, false),
+            SseRequest::Default | SseRequest::S3 | SseRequest::Customer(_) => return None,
         };
-        Some(Self { key_id, context, bucket_key })
+        Some(Self { key_id: kms_key_id(&key_id).to_owned(), context, bucket_key })
     }
 }
 
@@ -55,29 +47,17 @@ impl Objects {
         bucket: &BucketName,
         request: &SseRequest,
     ) -> Result<Option<KmsUse>, ObjectError> {
-        let bucket = self.0.bucket(bucket)?;
-        Ok(KmsUse::of_write(request, &bucket.settings, self.0.keys.kms().default_key()))
+        Ok(KmsUse::of_settled(&self.settled_sse(bucket, request.clone())?))
     }
 
-    /// How an object is encrypted.
+    /// What a write asks for in a bucket as it is now, so that it stays what was decided about should the bucket's default
+    /// change before the write looks at it. Reads nothing.
     ///
     /// # Errors
-    /// [`ObjectError::NoSuchKey`], [`ObjectError::NoSuchVersion`].
-    pub async fn sse_of(
-        &self,
-        bucket: &BucketName,
-        name: &ObjectName,
-        version: Option<VersionId>,
-    ) -> Result<SseApplied, ObjectError> {
+    /// [`ObjectError::NoSuchBucket`].
+    pub fn settled_sse(&self, bucket: &BucketName, request: SseRequest) -> Result<SseRequest, ObjectError> {
         let bucket = self.0.bucket(bucket)?;
-        let (inner, name) = (Arc::clone(&self.0), name.clone());
-        blocking(move || {
-            let reading = inner.read(&bucket)?;
-            let (head, object) = find(&reading, &bucket, &name, version)?;
-            let row = body(&reading, &bucket, &name, head.version, &object)?;
-            Ok(row.sse.applied(None))
-        })
-        .await
+        Ok(request.settled(&bucket.settings, self.0.keys.kms().default_key()))
     }
 
     /// How the parts of an upload are encrypted.

@@ -7,6 +7,7 @@ use strongroom_objects::{
     BucketName, DocumentKind, KmsUse, ObjectError, ObjectName, Objects, SseApplied, Tags,
 };
 
+use super::gate::Decided;
 use super::{Asker, Resource, facts};
 use crate::convert;
 use crate::error::ApiError;
@@ -87,11 +88,8 @@ impl Authority {
         if asker.is_root() {
             return Ok(());
         }
-        let mut facts = self.with_existing(asker.facts.clone(), asker, bucket, key, version).await?;
-        // Of what is asked about, which need not be what the address names.
-        if let Some(version) = version {
-            facts.set("s3:versionid", version);
-        }
+        let tags = self.existing_tags(asker, bucket, key, version).await?.unwrap_or_default();
+        let facts = of_object(asker, version, &tags);
         self.require(asker, action, Resource::Object(bucket, key), &facts)
     }
 
@@ -105,25 +103,36 @@ impl Authority {
         if asker.is_root() {
             return Ok(());
         }
-        let mut facts = self.with_existing(asker.facts.clone(), asker, bucket, key, None).await?;
+        let tags = self.existing_tags(asker, bucket, key, None).await?.unwrap_or_default();
+        let mut facts = of_object(asker, None, &tags);
         // Conditions are about the current version, whichever one a delete names.
         facts.unset("s3:versionid");
         self.require(asker, "s3:GetObject", Resource::Object(bucket, key), &facts)
     }
 
+    /// Refuses to copy a source that was opened to those who may not read it with the tags that it has. It was decided before,
+    /// so that nobody learns of what is not theirs to know, by what then were its tags.
+    pub(crate) fn authorise_opened(
+        &self,
+        asker: &Asker,
+        (bucket, key): (&str, &str),
+        version: Option<&str>,
+        tags: &Tags,
+    ) -> Result<(), ApiError> {
+        let facts = of_object(asker, version, tags);
+        self.require(asker, read_action(version), Resource::Object(bucket, key), &facts)
+    }
+
     /// Refuses a copy that takes the tags of its source with it to those who may not read or set tags.
-    pub(crate) async fn authorise_copied_tags(
+    pub(crate) fn authorise_copied_tags(
         &self,
         asker: &Asker,
         (source_bucket, source_key): (&str, &str),
-        version: Option<&str>,
+        names_version: bool,
         (bucket, key): (&str, &str),
+        tags: &Tags,
     ) -> Result<(), ApiError> {
-        if asker.is_root() {
-            return Ok(());
-        }
-        let tags = self.tags_of(source_bucket, source_key, version).await?;
-        if tags.is_empty() {
+        if asker.is_root() || tags.is_empty() {
             return Ok(());
         }
         let tags = || tags.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -131,7 +140,7 @@ impl Authority {
         for (name, value) in tags() {
             of_source.set_tag(EXISTING_TAG, name, value);
         }
-        let read = if version.is_some() { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
+        let read = if names_version { "s3:GetObjectVersionTagging" } else { "s3:GetObjectTagging" };
         self.require(asker, read, Resource::Object(source_bucket, source_key), &of_source)?;
         let mut of_target = asker.facts.clone();
         facts::of_tags(&mut of_target, tags());
@@ -216,22 +225,33 @@ impl Authority {
         Ok(self.policy_for(&Identity::Anonymous, bucket)?.is_some())
     }
 
-    /// The facts with the tags of the object that is there.
-    pub(super) async fn with_existing(
+    /// The tags of the object that is there, if a policy may ask for them.
+    pub(super) async fn existing_tags(
         &self,
-        mut facts: Facts,
         asker: &Asker,
         bucket: &str,
         key: &str,
         version: Option<&str>,
-    ) -> Result<Facts, ApiError> {
+    ) -> Result<Option<Tags>, ApiError> {
         if asker.is_root() || !self.asks_for_tags(asker, bucket)? {
-            return Ok(facts);
+            return Ok(None);
         }
-        for (name, value) in self.tags_of(bucket, key, version).await? {
-            facts.set_tag(EXISTING_TAG, &name, value);
+        self.tags_of(bucket, key, version).await.map(Some)
+    }
+
+    /// Refuses what the gate let through by tags that the object does not have, now that it was read, if it may not be done to
+    /// one with those it has.
+    pub(crate) fn decide_again(&self, asker: &Asker, decided: &Decided, tags: &Tags) -> Result<(), ApiError> {
+        if decided.tags == *tags {
+            return Ok(());
         }
-        Ok(facts)
+        let mut facts = asker.facts.clone();
+        with_existing(&mut facts, tags);
+        decided
+            .pending
+            .actions
+            .iter()
+            .try_for_each(|action| self.require(asker, action, decided.pending.resource(), &facts))
     }
 
     /// Whether a policy that has a say may ask for tags of what is there. Most do not, and then nobody reads them.
@@ -317,6 +337,28 @@ impl Authority {
         ApiError::access_denied(format!(
             "User: {identity} is not authorized to perform: {action} on resource: \"{resource}\" {because}"
         ))
+    }
+}
+
+/// The action of reading an object, or a version of it that is named.
+pub(crate) fn read_action(version: Option<&str>) -> &'static str {
+    if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" }
+}
+
+/// The facts of a request about an object with these tags, which need not be the one that its address names.
+fn of_object(asker: &Asker, version: Option<&str>, tags: &Tags) -> Facts {
+    let mut facts = asker.facts.clone();
+    with_existing(&mut facts, tags);
+    if let Some(version) = version {
+        facts.set("s3:versionid", version);
+    }
+    facts
+}
+
+/// Adds the tags of an object that is there.
+pub(super) fn with_existing(facts: &mut Facts, tags: &Tags) {
+    for (name, value) in tags {
+        facts.set_tag(EXISTING_TAG, name, value);
     }
 }
 

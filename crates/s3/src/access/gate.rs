@@ -11,7 +11,7 @@ use strongroom_objects::Tags;
 use time::OffsetDateTime;
 
 use super::actions::{self, Rule, When};
-use super::{Asker, Authority, Resource, facts};
+use super::{Asker, Authority, Resource, authority, facts};
 use crate::error::ApiError;
 use crate::face::fail;
 use crate::lenient::Verified;
@@ -22,10 +22,16 @@ use crate::request::RequestState;
 #[derive(Debug)]
 pub(crate) struct Gate(pub(crate) Authority);
 
+/// What was decided by the tags of an object, which may be another one when the operation reads it.
+pub(crate) struct Decided {
+    pub(super) pending: Pending,
+    pub(super) tags: Tags,
+}
+
 /// What the gate knows of a request whose document has to be read before it can be decided.
 #[derive(Clone)]
-struct Pending {
-    actions: Vec<&'static str>,
+pub(super) struct Pending {
+    pub(super) actions: Vec<&'static str>,
     bucket: String,
     /// Nothing for a bucket itself.
     key: Option<String>,
@@ -38,7 +44,7 @@ struct Pending {
 }
 
 impl Pending {
-    fn resource(&self) -> Resource<'_> {
+    pub(super) fn resource(&self) -> Resource<'_> {
         match &self.key {
             Some(key) => Resource::Object(&self.bucket, key),
             None => Resource::Bucket(&self.bucket),
@@ -186,7 +192,7 @@ impl Gate {
             cx.extensions_mut().insert(pending);
             return Ok(());
         }
-        self.settle(&asker, &pending, asker.facts.clone()).await
+        self.settle(&asker, pending, asker.facts.clone(), state).await
     }
 
     /// Decides what had to wait for the document. `add` puts into the facts what the document says.
@@ -210,11 +216,17 @@ impl Gate {
         };
         let mut facts = asker.facts.clone();
         add(&mut facts);
-        self.settle(&asker, &pending, facts).await.map_err(|error| fail(&state, error))
+        self.settle(&asker, pending, facts, &state).await.map_err(|error| fail(&state, error))
     }
 
-    async fn settle(&self, asker: &Asker, pending: &Pending, facts: Facts) -> Result<(), ApiError> {
-        self.settle_actions(asker, pending, facts).await?;
+    async fn settle(
+        &self,
+        asker: &Asker,
+        pending: Pending,
+        facts: Facts,
+        state: &RequestState,
+    ) -> Result<(), ApiError> {
+        self.settle_actions(asker, &pending, facts, state).await?;
         match &pending.key {
             Some(key) if pending.reads_existing => {
                 self.0.authorise_current(asker, &pending.bucket, key).await
@@ -228,10 +240,14 @@ impl Gate {
         asker: &Asker,
         pending: &Pending,
         mut facts: Facts,
+        state: &RequestState,
     ) -> Result<(), ApiError> {
         if let Some(key) = pending.key.as_deref().filter(|_| pending.of_existing) {
-            facts =
-                self.0.with_existing(facts, asker, &pending.bucket, key, pending.version.as_deref()).await?;
+            let version = pending.version.as_deref();
+            if let Some(tags) = self.0.existing_tags(asker, &pending.bucket, key, version).await? {
+                authority::with_existing(&mut facts, &tags);
+                state.set_decided(Decided { pending: pending.clone(), tags });
+            }
         }
         let denied = match self.require_all(asker, pending, &facts) {
             Ok(()) => return Ok(()),

@@ -23,9 +23,9 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use strongroom_iam::{Arn, CredentialFault, Facts, Iam, Identity, Secret};
 
 pub(crate) use self::actions::names_tag;
-pub(crate) use self::authority::{Authority, KeyUse};
+pub(crate) use self::authority::{Authority, KeyUse, read_action};
 pub(crate) use self::facts::of_request as facts_of_request;
-pub(crate) use self::gate::Gate;
+pub(crate) use self::gate::{Decided, Gate};
 use crate::error::ApiError;
 use crate::request::{self, RequestState};
 

@@ -8,6 +8,7 @@ use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, 
 use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName, ReadConditions};
 
 use super::bucket_settings::lifecycle::expiration as expiration_of;
+use crate::access::read_action;
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::Call;
@@ -233,8 +234,7 @@ impl Source {
         };
         call.state().set_source_bucket(&bucket);
         let version = version_id.as_deref();
-        let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
-        call.authorise_existing(action, (&bucket, &key), version).await?;
+        call.authorise_existing(read_action(version), (&bucket, &key), version).await?;
         Ok(request::CopySource {
             bucket: convert::bucket_name(&bucket)?,
             name: convert::object_name(key.into())?,

@@ -1,10 +1,8 @@
 //! `CopyObject`.
 
 use s3s::S3Response;
-use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, MetadataDirective, TaggingDirective,
-};
-use strongroom_objects::request::{CopyRequest, Directive};
+use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective};
+use strongroom_objects::request::{CopyRequest, Directive, NotCopied};
 
 use super::common::refuse_acl;
 use super::object_lock;
@@ -12,7 +10,7 @@ use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
-use crate::face::{Answer, Call};
+use crate::face::{Answer, Call, SourceName};
 use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObjectOutput> {
@@ -34,12 +32,6 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let class = meta.storage_class.clone();
     let named = input.checksum_algorithm.as_ref();
     let key = input.key.clone();
-    if tagging == Directive::Copy
-        && let CopySource::Bucket { bucket, key: from, version_id } = &source.source
-    {
-        let target = (input.bucket.as_str(), key.as_str());
-        call.authorise_copied_tags((bucket, from), version_id.as_deref(), target).await?;
-    }
     let mut meta = convert::object_meta(meta, locks, &call.headers)?;
     meta.system.storage_class = class;
     let request = CopyRequest {
@@ -56,12 +48,14 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
             .map(|algorithm| checksum::algorithm("x-amz-checksum-algorithm", algorithm.as_str()))
             .transpose()?,
     };
-    call.authorise_source(&request.source).await?;
-    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
-    let copied =
-        call.objects().copy(request).await.map_err(|error| {
-            source_error(answer(&error, Subject { key: Some(&key), ..Subject::default() }))
-        })?;
+    let (from, to) = (SourceName::of(&request.source), (request.bucket.clone(), request.name.clone()));
+    let copied = call
+        .objects()
+        .copy_if(request, |taken| {
+            call.authorise_copy(&from, (&to.0, &to.1), taken, tagging == Directive::Copy)
+        })
+        .await
+        .map_err(|error| not_copied(error, Subject { key: Some(&key), ..Subject::default() }))?;
     let stored = copied.put;
     let mut result = CopyObjectResult {
         checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
@@ -80,8 +74,12 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     Ok(S3Response::new(output))
 }
 
-/// What is wrong with the source, where a copy is told otherwise than a read.
-pub(super) fn source_error(error: ApiError) -> ApiError {
+/// Why nothing was copied; what is wrong with the source is told otherwise than of a read.
+pub(super) fn not_copied(error: NotCopied<ApiError>, subject: Subject<'_>) -> ApiError {
+    let error = match error {
+        NotCopied::Refused(error) => error,
+        NotCopied::Failed(error) => answer(&error, subject),
+    };
     if error.code == "MethodNotAllowed" {
         return ApiError::invalid_request(
             "The source of a copy request may not specifically refer to a delete marker by version id.",

@@ -33,14 +33,14 @@ pub(crate) async fn run(
             "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm header.",
         ));
     }
-    let request = CreateUpload {
+    let mut request = CreateUpload {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,
         meta: convert::object_meta(meta, locks, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,
         checksum: algorithm.map(|algorithm| (algorithm, kind)),
     };
-    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
+    request.sse = call.authorise_write(&request.bucket, &request.name, request.sse)?;
     let (bucket, name) = (request.bucket.clone(), request.name.clone());
     let begun = call.objects().create_upload(request).await?;
     let (abort_date, abort_rule_id) = abortion(&call, &bucket, &name, begun.upload).unzip();

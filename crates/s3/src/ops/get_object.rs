@@ -27,6 +27,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
     // Nothing has been sent yet.
+    call.authorise_found(&found.info.meta.tags)?;
     call.authorise_read(&named.0, &named.1, &found.info.sse)?;
     object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };

@@ -33,6 +33,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
     let named = (request.bucket.clone(), request.name.clone());
     let found = call.objects().attributes(request).await?;
     let info = found.info;
+    call.authorise_found(&info.meta.tags)?;
     let has = |name: &str| asked.contains(name);
     let composite = info.checksums.first().is_some_and(|checksum| checksum.kind == ChecksumKind::Composite);
     // Checksums say something of the content, so they are for those alone who may read it.

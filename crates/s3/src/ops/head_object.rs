@@ -22,6 +22,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
         .head(request)
         .await
         .map_err(|error| answer(&error, Subject { range: range.as_deref(), ..Subject::default() }))?;
+    call.authorise_found(&found.info.meta.tags)?;
     // A checksum says something of the content, so it is for those alone who may read it.
     if with_checksums {
         call.authorise_read(&named.0, &named.1, &found.info.sse)?;

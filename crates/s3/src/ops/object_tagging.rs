@@ -12,6 +12,7 @@ pub(crate) async fn get(call: Call, input: GetObjectTaggingInput) -> Answer<GetO
     let (bucket, name) = (convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
     let version = convert::version_in(input.version_id.as_deref())?;
     let found = call.objects().object_tags(&bucket, &name, version).await?;
+    call.authorise_found(&found.tags)?;
     let tag_set =
         found.tags.into_iter().map(|(key, value)| Tag { key: Some(key), value: Some(value) }).collect();
     Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id: convert::version_out(found.version) }))

@@ -27,7 +27,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
     let sse = write_headers!(input);
     let meta = meta_headers!(input);
     let key = input.key.clone();
-    let request = PutRequest {
+    let mut request = PutRequest {
         bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
         content: match call.state().is_form() {
@@ -40,7 +40,7 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
     };
-    call.authorise_write(&request.bucket, &request.name, &request.sse)?;
+    request.sse = call.authorise_write(&request.bucket, &request.name, request.sse)?;
     let (bucket, name, tags) = (request.bucket.clone(), request.name.clone(), request.meta.tags.clone());
     let stored = call
         .objects()

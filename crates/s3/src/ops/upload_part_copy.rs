@@ -4,12 +4,12 @@ use s3s::S3Response;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::request::CopyPart;
 
-use super::copy_object::source_error;
+use super::copy_object::not_copied;
 use super::take::{copy_source, customer_headers};
 use crate::checksum::{answer_checksums, value_out};
 use crate::convert;
-use crate::error::{ApiError, Subject, answer};
-use crate::face::{Answer, Call};
+use crate::error::{ApiError, Subject};
+use crate::face::{Answer, Call, SourceName};
 use crate::sse::{self, answer_sse};
 
 pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<UploadPartCopyOutput> {
@@ -26,11 +26,14 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         part: convert::part_number(input.part_number)?,
         customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
-    call.authorise_source(&request.source).await?;
     call.authorise_parts(&request.bucket, &request.name, request.upload).await?;
     let subject = Subject { range: range.as_deref(), ..Subject::default() };
-    let stored =
-        call.objects().copy_part(request).await.map_err(|error| source_error(answer(&error, subject)))?;
+    let (from, to) = (SourceName::of(&request.source), (request.bucket.clone(), request.name.clone()));
+    let stored = call
+        .objects()
+        .copy_part_if(request, |taken| call.authorise_copy(&from, (&to.0, &to.1), taken, false))
+        .await
+        .map_err(|error| not_copied(error, subject))?;
     let mut result = CopyPartResult {
         e_tag: Some(convert::etag_out(&stored.etag)),
         last_modified: Some(convert::time_out(stored.mtime)),
@@ -47,7 +50,7 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
 }
 
 /// `x-amz-copy-source-range`: `bytes=first-last`, nothing left out.
-fn range_in(text: &str) -> Result<(u64, u64), ApiError> {
+pub(crate) fn range_in(text: &str) -> Result<(u64, u64), ApiError> {
     let parse = || {
         let (first, last) = text.strip_prefix("bytes=")?.split_once('-')?;
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);

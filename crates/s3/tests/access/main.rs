@@ -5,6 +5,7 @@
 mod support;
 
 mod batches;
+mod between;
 mod conditions;
 mod facts;
 mod forms;

@@ -84,6 +84,7 @@ impl Answer {
 }
 
 /// A request that is not signed yet.
+#[derive(Clone)]
 pub struct Call {
     pub method: Method,
     pub path: String,
