@@ -255,5 +255,19 @@ pub(crate) fn damaged_row(
     }
 }
 
+/// Passes over a row that cannot be read, for those who look at many and whom one must not keep from the others. What is wrong
+/// with more than one row is an error still.
+pub(crate) fn pass_over(error: ObjectError) -> Result<(), ObjectError> {
+    match error {
+        // Counted when it was found.
+        ObjectError::Damaged(_) => Ok(()),
+        ObjectError::DamagedRow { .. } | ObjectError::TooNew { .. } => {
+            metrics::counter!(strongroom_telemetry::names::STORE_DAMAGE, "what" => "entry").increment(1);
+            Ok(())
+        }
+        other => Err(other),
+    }
+}
+
 #[cfg(test)]
 mod tests;

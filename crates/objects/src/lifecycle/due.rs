@@ -6,7 +6,7 @@ use strongroom_store::Reading;
 
 use super::{LifecycleConfig, Subject};
 use crate::buckets::Bucket;
-use crate::commit::{body, damaged_row};
+use crate::commit::{body, damaged_row, pass_over};
 use crate::rows::{self, Head, HeadKind, end_of_prefix, table};
 use crate::{ObjectError, ObjectName, Tags, Timestamp, UploadId, VersionId, versions};
 
@@ -33,6 +33,8 @@ pub(super) enum Due {
 pub(super) struct Batch {
     pub(super) due: Vec<Due>,
     pub(super) seen: u64,
+    /// Names and uploads of which a row cannot be read.
+    pub(super) damaged: u64,
     pub(super) next: Option<Vec<u8>>,
 }
 
@@ -66,7 +68,8 @@ pub(super) struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// The objects and versions that are due among the names after `after`. Blocks.
+    /// The objects and versions that are due among the names after `after`. A name with a row that cannot be read is passed
+    /// over from that row on: what is not known is not deleted, and others do not wait for it. Blocks.
     pub(super) fn objects(&self, after: Option<&[u8]>) -> Result<Batch, ObjectError> {
         let (from, to) = (vec![table::HEAD], vec![table::HEAD + 1]);
         let from = after.map_or(Bound::Included(from), |key| Bound::Excluded(key.to_vec()));
@@ -74,12 +77,10 @@ impl Look<'_> {
         let mut batch = Batch::default();
         for row in range.map_err(|error| self.bucket.read_error(error))? {
             let (key, value) = row.map_err(|error| self.bucket.read_error(error))?;
-            let name = key.get(1..).and_then(|name| String::from_utf8(name.to_vec()).ok());
-            let name = name.and_then(|name| ObjectName::parse(name).ok());
-            let name = name.ok_or(ObjectError::DamagedRow { table: "heads" })?;
-            let head = Head::decode(&value)
-                .map_err(|error| damaged_row(error, self.bucket, &name, VersionId::Null))?;
-            self.name(&name, &head, &mut batch.due)?;
+            if let Err(error) = self.head(&key, &value, &mut batch.due) {
+                pass_over(error)?;
+                batch.damaged += 1;
+            }
             batch.seen += 1;
             if batch.seen >= HEADS as u64 || batch.due.len() >= FOUND_MAX {
                 batch.next = Some(key);
@@ -87,6 +88,15 @@ impl Look<'_> {
             }
         }
         Ok(batch)
+    }
+
+    fn head(&self, key: &[u8], value: &[u8], due: &mut Vec<Due>) -> Result<(), ObjectError> {
+        let name = key.get(1..).and_then(|name| String::from_utf8(name.to_vec()).ok());
+        let name = name.and_then(|name| ObjectName::parse(name).ok());
+        let name = name.ok_or(ObjectError::DamagedRow { table: "heads" })?;
+        let head =
+            Head::decode(value).map_err(|error| damaged_row(error, self.bucket, &name, VersionId::Null))?;
+        self.name(&name, &head, due)
     }
 
     fn name(&self, name: &ObjectName, head: &Head, due: &mut Vec<Due>) -> Result<(), ObjectError> {
@@ -191,7 +201,7 @@ impl Look<'_> {
         }
     }
 
-    /// The uploads that are due among those after `after`. Blocks.
+    /// The uploads that are due among those after `after`; one whose row cannot be read is passed over. Blocks.
     pub(super) fn uploads(&self, after: Option<&[u8]>) -> Result<Batch, ObjectError> {
         let (from, to) = (vec![table::UPLOAD], vec![table::UPLOAD + 1]);
         let from = after.map_or(Bound::Included(from), |key| Bound::Excluded(key.to_vec()));
@@ -199,11 +209,16 @@ impl Look<'_> {
         let mut batch = Batch::default();
         for row in range.map_err(|error| self.bucket.read_error(error))? {
             let (key, value) = row.map_err(|error| self.bucket.read_error(error))?;
-            let (name, upload) =
-                rows::upload_of_key(&key).ok_or(ObjectError::DamagedRow { table: "uploads" })?;
-            let row = rows::UploadRow::decode(&value).map_err(|error| error.of("upload"))?;
-            if self.config.upload_expires(&name, row.begun).is_some_and(|(at, _)| at <= self.now) {
-                batch.due.push(Due::Upload(name, upload, row.begun));
+            match rows::upload_row(&key, &value) {
+                Ok((name, upload, row)) => {
+                    if self.config.upload_expires(&name, row.begun).is_some_and(|(at, _)| at <= self.now) {
+                        batch.due.push(Due::Upload(name, upload, row.begun));
+                    }
+                }
+                Err(error) => {
+                    pass_over(error)?;
+                    batch.damaged += 1;
+                }
             }
             batch.seen += 1;
             if batch.seen >= HEADS as u64 {

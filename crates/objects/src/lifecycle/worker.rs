@@ -23,6 +23,7 @@ const TICK: Duration = Duration::from_secs(5);
 const PACE: Duration = Duration::from_millis(20);
 /// How long a bucket that failed is left alone.
 const PATIENCE: Timestamp = Timestamp(10 * 60 * 1000);
+const PASSED_OVER: &str = "lifecycle rules passed over names and uploads whose rows cannot be read: `strongroom inspect verify` says which";
 const DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// What one run over a bucket did.
@@ -42,6 +43,8 @@ pub struct LifecycleRun {
     pub locked: u64,
     /// What could not be deleted for another reason.
     pub failed: u64,
+    /// Names and uploads that were passed over because a row of theirs cannot be read. Another run soon would find the same.
+    pub damaged: u64,
 }
 
 /// When a bucket's rules were carried out, so that nothing is looked at twice.
@@ -83,7 +86,13 @@ async fn tick(objects: &Objects, done: &mut HashMap<GroupId, Done>, pace: Durati
         let again_at = (!good).then_some(Timestamp(now.0.saturating_add(PATIENCE.0)));
         // No name of a bucket: logs rest in the clear.
         match result {
-            Ok(run) => tracing::info!(group = %bucket.group, ?run, "lifecycle rules were carried out"),
+            Ok(run) => {
+                tracing::info!(group = %bucket.group, ?run, "lifecycle rules were carried out");
+                if run.damaged > 0 {
+                    let rows = run.damaged;
+                    tracing::error!(group = %bucket.group, rows, "{PASSED_OVER}");
+                }
+            }
             Err(ObjectError::NoSuchBucket { .. }) => {}
             Err(error) => {
                 tracing::warn!(group = %bucket.group, %error, "lifecycle rules were not carried out")
@@ -125,8 +134,9 @@ impl Objects {
                     if uploads { look.uploads(after.as_deref()) } else { look.objects(after.as_deref()) }
                 })
                 .await?;
-                let Batch { due, seen, next } = batch;
+                let Batch { due, seen, damaged, next } = batch;
                 run.seen += seen;
+                run.damaged += damaged;
                 // The oldest versions of a name first: how long one is not current is known by the next newer one.
                 for due in due.into_iter().rev() {
                     self.delete_due(bucket, now, due, &mut run).await?;

@@ -1,20 +1,23 @@
 //! Listing the uploads of a bucket.
 
+use std::cell::Cell;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use strongroom_store::Reading;
 
 use crate::ObjectError;
+use crate::buckets::Bucket;
+use crate::commit::pass_over;
 use crate::measure::counted;
 use crate::objects::{Objects, blocking};
 use crate::ops::list::PAGE_MAX;
 use crate::request::{ListUploads, ListedUpload, UploadListing};
-use crate::rows::{self, Prefix, UploadRow, end_of_prefix, table};
+use crate::rows::{self, Prefix, end_of_prefix, table};
 use crate::scan::{Found, Scan};
 
 impl Objects {
-    /// A page of the uploads that have begun and not ended, by name and age.
+    /// A page of the uploads that have begun and not ended, by name and age. One whose row cannot be read is left out.
     ///
     /// # Errors
     /// [`ObjectError::NoSuchBucket`].
@@ -22,13 +25,13 @@ impl Objects {
         counted("list_uploads", async {
             let bucket = self.0.bucket(&request.bucket)?;
             let inner = Arc::clone(&self.0);
-            blocking(move || list(&inner.read(&bucket)?, &request)).await
+            blocking(move || list(&inner.read(&bucket)?, &bucket, &request)).await
         })
         .await
     }
 }
 
-fn list(reading: &Reading, request: &ListUploads) -> Result<UploadListing, ObjectError> {
+fn list(reading: &Reading, bucket: &Bucket, request: &ListUploads) -> Result<UploadListing, ObjectError> {
     let mut scan = Scan {
         table: Prefix::Shifted(table::UPLOAD),
         prefix: &request.prefix,
@@ -37,9 +40,17 @@ fn list(reading: &Reading, request: &ListUploads) -> Result<UploadListing, Objec
         max: request.max.min(PAGE_MAX) as usize,
     };
     scan.from = from(&scan, request);
+    let damaged = Cell::new(0_u64);
     let page = scan.run(reading, |key, value| {
-        let (name, upload) = rows::upload_of_key(key).ok_or(ObjectError::DamagedRow { table: "upload" })?;
-        let row = UploadRow::decode(value).map_err(|error| error.of("upload"))?;
+        let (name, upload, row) = match rows::upload_row(key, value) {
+            Ok(row) => row,
+            // One such row does not keep others from being listed.
+            Err(error) => {
+                pass_over(error)?;
+                damaged.set(damaged.get() + 1);
+                return Ok(None);
+            }
+        };
         let listed = ListedUpload {
             name,
             upload,
@@ -49,6 +60,10 @@ fn list(reading: &Reading, request: &ListUploads) -> Result<UploadListing, Objec
         };
         Ok(Some((listed.name.as_str().to_owned(), listed)))
     })?;
+    if damaged.get() > 0 {
+        let rows = damaged.get();
+        tracing::error!(group = %bucket.group, rows, "a listing of uploads passed over rows that cannot be read");
+    }
     let mut listing = UploadListing { truncated: page.truncated, ..UploadListing::default() };
     match page.found.last().filter(|_| page.truncated) {
         Some(Found::Row(upload)) => {

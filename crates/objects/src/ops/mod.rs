@@ -21,3 +21,6 @@ pub(crate) mod tags;
 mod versioning;
 
 pub(crate) use get::find;
+
+#[cfg(test)]
+mod tests;

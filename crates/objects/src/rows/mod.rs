@@ -26,7 +26,7 @@ pub(crate) use key::{
     versions_of,
 };
 pub(crate) use key::{BlobId, ContentId, Prefix, bucket as bucket_key};
-pub(crate) use upload::{PartRow, UploadRow};
+pub(crate) use upload::{PartRow, UploadRow, of_key_and_value as upload_row};
 
 use crate::ObjectError;
 

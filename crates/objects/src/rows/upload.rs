@@ -4,8 +4,22 @@ use super::body::{read_group_key_id, read_meta, read_sse, write_meta, write_sse}
 use super::head::{
     STORAGE_CLASS_LEN_MAX, kind_number, read_algorithm, read_etag, read_kind, read_value, write_etag,
 };
-use super::{BlobId, ContentId, RowError, SseRow, read_opt_text, versioned, write_opt_text, writer};
-use crate::{ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectMeta, Timestamp};
+use super::{
+    BlobId, ContentId, RowError, SseRow, read_opt_text, upload_of_key, versioned, write_opt_text, writer,
+};
+use crate::{
+    ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectError, ObjectMeta, ObjectName, Timestamp,
+    UploadId,
+};
+
+/// A row of the table of uploads: the name, the upload's id, and what is known of it.
+pub(crate) fn of_key_and_value(
+    key: &[u8],
+    value: &[u8],
+) -> Result<(ObjectName, UploadId, UploadRow), ObjectError> {
+    let (name, upload) = upload_of_key(key).ok_or(ObjectError::DamagedRow { table: "upload" })?;
+    Ok((name, upload, UploadRow::decode(value).map_err(|error| error.of("upload"))?))
+}
 
 /// An upload that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]

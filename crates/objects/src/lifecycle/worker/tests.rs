@@ -4,7 +4,8 @@ use crate::support::*;
 
 use super::super::{Expiration, LifecycleFilter, LifecycleRule, NoncurrentExpiration};
 use super::*;
-use crate::{Timestamp, Versioning};
+use crate::{Timestamp, Versioning, rows};
+use strongroom_store::{Command, Write};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000 + 100 * DAY);
 
@@ -93,4 +94,33 @@ async fn newer_versions_that_a_client_deletes_meanwhile_are_not_counted() {
     }
     let found = found.into_iter().filter(|due| matches!(due, Due::Noncurrent(..))).collect();
     assert_eq!(delete(&fixture, found).await, LifecycleRun::default());
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_read_are_passed_over_and_the_rest_is_carried_out() {
+    let fixture = Fixture::new().await;
+    for name in ["a", "b", "c"] {
+        fixture.put(name, "x").await;
+    }
+    let mut begun = Vec::new();
+    for name in ["a", "b", "c"] {
+        begun.push(upload(&fixture.objects, name, crate::SseRequest::Default).await);
+    }
+    let at = fixture.objects.0.bucket(&bucket()).unwrap();
+    let keys = [rows::head_key(&name("b")), rows::upload_key(&name("b"), &begun[1])];
+    // One is no row, the other one is of a version to come.
+    let writes = keys.into_iter().zip([vec![1, 0xff, 0xff], vec![0xff]]);
+    let writes = writes.map(|(key, value)| Write::Put { key, value }).collect();
+    fixture.store.commit_blocking(Command { group: at.group, checks: Vec::new(), writes }).unwrap();
+    set(&fixture, &[rule()]).await;
+    let at = fixture.objects.0.bucket(&bucket()).unwrap();
+    let run = fixture.objects.expire(&at, NOW, Duration::ZERO).await.unwrap();
+    let expected = LifecycleRun { seen: 6, current: 2, uploads: 2, damaged: 2, ..LifecycleRun::default() };
+    assert_eq!(run, expected);
+    assert!(matches!(fixture.read("a").await, Err(ObjectError::NoSuchKey { .. })));
+    assert!(matches!(fixture.read("b").await, Err(ObjectError::Damaged(_))));
+    // It stays as it is, so there is no use in trying again before the next day.
+    let mut done = HashMap::new();
+    tick(&fixture.objects, &mut done, Duration::ZERO).await;
+    assert_eq!(done[&at.group].again_at, None);
 }
