@@ -66,6 +66,7 @@ impl Bucket {
         match error {
             CommitError::NoSuchGroup { group } if group == self.group => self.gone(),
             CommitError::NoSpace => ObjectError::NoSpace,
+            CommitError::KeyringFull { .. } | CommitError::GroupsExhausted => ObjectError::TooManyBuckets,
             other => ObjectError::Commit(other),
         }
     }

@@ -377,6 +377,9 @@ pub enum ObjectError {
         /// The version found.
         version: u8,
     },
+    /// The store has as many buckets as it may have. Nothing became visible.
+    #[error("the store has as many buckets as it may have; remove some, or put this one into another store")]
+    TooManyBuckets,
     /// No room on the disk. Nothing became visible.
     #[error("no room on the disk")]
     NoSpace,

@@ -14,16 +14,21 @@ use crate::commit::{Rotated, ToApply, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
-use crate::keyring::LogFloor;
+use crate::keyring::{GROUPS_MADE_MAX, LogFloor};
 use crate::log::Pin;
 use crate::pages::{PagesError, RootSeq};
 use crate::registry::{FlushError, GroupError, Known, OpenGroup};
-use crate::{Cause, GroupId, Lsn, StoreError};
+use crate::{COMMAND_LEN_MAX, Cause, GroupId, Lsn, StoreError};
 
 const VERSION: u8 = 1;
 /// How often it is tried to make groups whole whose pages failed, and looked whether the cache is well shared.
 const REGULARLY: Duration = Duration::from_secs(10);
 const ENTRY_LEN: usize = 4 + 8 + 8;
+const HEAD_LEN: usize = 1 + 8 + 8 + 4 + 4;
+const _: () = assert!(
+    HEAD_LEN + GROUPS_MADE_MAX * ENTRY_LEN <= COMMAND_LEN_MAX / 4 * 3,
+    "a record of all groups that are made fits into the log"
+);
 
 /// What a checkpoint record says.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -36,6 +36,11 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
+    /// How many groups are on their way into the keyring, or about to be: each has its hand on the lock.
+    pub(crate) fn groups_being_made(&self) -> usize {
+        Arc::strong_count(&self.making) - 1
+    }
+
     /// Refuses a command of the system group while earlier ones wait for space: it would have to wait behind them.
     pub(crate) fn check_system(&self) -> Result<(), CommitError> {
         match self.system_waits.load(Ordering::Acquire) {

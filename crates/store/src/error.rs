@@ -293,6 +293,16 @@ pub enum CommitError {
         /// How many.
         needed: usize,
     },
+    /// The keyring has no room for what the command adds to it. Nothing was written.
+    #[error(
+        "the keyring has {groups} groups in {bytes} bytes and no room for more; remove groups that are not needed, or use another store as well"
+    )]
+    KeyringFull {
+        /// How many groups it has.
+        groups: usize,
+        /// How long it is.
+        bytes: usize,
+    },
     /// Every group id was given out.
     #[error("all group ids are used up")]
     GroupsExhausted,
@@ -324,6 +334,11 @@ pub enum RootKeyChangeError {
     /// No space is left for the new keyring. The old one counts.
     #[error("no space is left on the disk")]
     NoSpace,
+    /// The new root key wraps the keys in longer envelopes, for all of which the keyring has no room. Nothing was changed.
+    #[error(
+        "the keyring has no room for all keys as this root key wraps them; remove groups that are not needed first"
+    )]
+    KeyringFull,
     /// The store takes no writes.
     #[error("the store stopped taking writes: {cause}")]
     Poisoned {

@@ -2,7 +2,7 @@
 
 use strongroom_seal::Envelope;
 
-use crate::keyring::{Contents, GroupKeys, KeyEntry};
+use crate::keyring::{Contents, GROUP_LEN_MIN, GroupKeys, Growth, KEY_LEN_MIN, KeyEntry};
 use crate::{Command, GroupId, Lsn, Outcome, Write};
 
 /// A group or key that comes or goes.
@@ -19,9 +19,16 @@ enum Kind<'a> {
     Drop { group: GroupId },
 }
 
-/// Whether the command, if it applies, changes the keyring.
-pub(crate) fn touches_keyring(command: &Command) -> bool {
-    of(Lsn(0), command).next().is_some()
+/// What the command, if it applies, adds to the keyring; nothing if it does not change it.
+pub(crate) fn growth(command: &Command) -> Option<Growth> {
+    let changes = of(Lsn(0), command).map(|change| match change.kind {
+        Kind::Create { wrapped_key, .. } => {
+            Growth { groups: 1, bytes: GROUP_LEN_MIN + KEY_LEN_MIN + wrapped_key.len() }
+        }
+        Kind::Rotate { wrapped_key, .. } => Growth { groups: 0, bytes: KEY_LEN_MIN + wrapped_key.len() },
+        Kind::Drop { .. } => Growth::default(),
+    });
+    changes.reduce(|sum, one| Growth { groups: sum.groups + one.groups, bytes: sum.bytes + one.bytes })
 }
 
 /// The changes in those of these commands that were applied.

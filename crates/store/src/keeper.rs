@@ -15,6 +15,7 @@ use crate::checkpoint::ToCheckpoint;
 use crate::commit::{Entrance, ToLog};
 use crate::directory::is_no_space;
 use crate::engine::Engine;
+use crate::keyring::is_too_long;
 use crate::keys::{RootKeyChange, RootKeyName};
 use crate::store::block_on;
 use crate::{
@@ -106,11 +107,7 @@ impl Keeper {
         let write = Write::RotateKey { group, key_id, at, wrapped_key: fresh.wrapped.encode() };
         let command = Command { group: GroupId::SYSTEM, checks: Vec::new(), writes: vec![write] };
         let payload = encode::encode(&command)?;
-        match keyring.prepare(payload.len()) {
-            Err(error) if is_no_space(&error) => return Err(CommitError::NoSpace),
-            // Whatever else failed fails again, where it counts.
-            _ => {}
-        }
+        keyring.prepare(payload.len(), crate::groups::growth(&command).unwrap_or_default())?;
         // In memory before anyone can ask for it, and kept there until those who use the group have it: none of them waits
         // for the provider.
         let _pin = keyring.pin(group);
@@ -201,6 +198,9 @@ impl Keeper {
         replaced.map_err(|error| {
             if is_no_space(&error) {
                 return RootKeyChangeError::NoSpace;
+            }
+            if is_too_long(&error) {
+                return RootKeyChangeError::KeyringFull;
             }
             let cause = self.engine.poison.set(Cause::Keyring { error: error.to_string() });
             RootKeyChangeError::Poisoned { cause }

@@ -112,6 +112,9 @@ pub struct StoreOptions {
     /// The key thread looks after the keys only when a test asks it to, so that two lives of one seed do the same.
     #[cfg(test)]
     pub(crate) keys_wait: bool,
+    /// How large the keyring may become.
+    #[cfg(test)]
+    pub(crate) keyring_room: crate::keyring::Room,
 }
 
 impl StoreOptions {
@@ -131,6 +134,8 @@ impl StoreOptions {
             key_limits: KeyLimits::default(),
             #[cfg(test)]
             keys_wait: false,
+            #[cfg(test)]
+            keyring_room: Default::default(),
         }
     }
 }

@@ -10,6 +10,8 @@ use strongroom_telemetry::names;
 
 use crate::checkpoint::Record;
 use crate::directory::{Directory, Found, Lock, StoreId};
+#[cfg(not(test))]
+use crate::keyring::Room;
 use crate::keyring::{Keyring, LogFloor, Means};
 use crate::log::{Kind, LOG_AHEAD, Log, LogOptions, Record as Logged, Scanned, Surroundings};
 use crate::log_keys::KeySource;
@@ -241,6 +243,10 @@ impl Opening<'_> {
             root_keys: Arc::clone(&self.options.root_keys),
             clock: Arc::clone(&self.options.clock),
             key_limits: self.options.key_limits,
+            #[cfg(test)]
+            room: self.options.keyring_room,
+            #[cfg(not(test))]
+            room: Room::default(),
         }
     }
 

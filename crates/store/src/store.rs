@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::{Checkpointer, ToCheckpoint};
 use crate::commit::{Applier, ApplyThread, Entrance, Logger, Making, SharedApplier, ToApply, ToLog};
-use crate::directory::{Directory, io_error, is_no_space};
+use crate::directory::{Directory, io_error};
 use crate::disk::OsDisk;
 use crate::engine::{Engine, Figures};
 #[cfg(test)]
@@ -210,19 +210,15 @@ impl Store {
         entrance.submit(command, payload, group, permit, making).await
     }
 
-    /// Refuses, before it is logged, a command of the system group for which the keyring has no space.
+    /// Refuses, before it is logged, a command of the system group for which the keyring has no room or no space.
     async fn check_space(&self, command: &Command, bytes: usize) -> Result<(), CommitError> {
         self.0.engine.check_system()?;
-        if !crate::groups::touches_keyring(command) {
-            return Ok(());
-        }
+        let Some(growth) = crate::groups::growth(command) else { return Ok(()) };
         let engine = Arc::clone(&self.0.engine);
-        let prepared = self.0.workers.run(move || engine.keyring.prepare(bytes)).await;
-        match prepared.map_err(|_| self.0.entrance.gone())? {
-            Err(error) if is_no_space(&error) => Err(CommitError::NoSpace),
-            // Whatever else failed fails again, where it counts.
-            _ => Ok(()),
-        }
+        // Others were told that there is room, and their groups are not in the keyring yet.
+        let growth = growth.times(engine.groups_being_made().max(1));
+        let prepared = self.0.workers.run(move || engine.keyring.prepare(bytes, growth)).await;
+        prepared.map_err(|_| self.0.entrance.gone())?
     }
 
     /// The open group; opened on a worker thread if it is not. A group that cannot be opened refuses its commands

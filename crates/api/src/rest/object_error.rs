@@ -75,6 +75,7 @@ fn told(error: &ObjectError) -> Refusal {
         E::CustomerKeyWrong | E::CustomerKeysBlocked => denied(text),
         E::Kms(error) => kms(error),
 
+        E::TooManyBuckets => bad("TooManyBuckets", text),
         E::NoSpace => Refusal::new(
             StatusCode::INSUFFICIENT_STORAGE,
             "NoSpace",

@@ -249,6 +249,11 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
 
         E::Kms(error) => kms_error(error),
 
+        // <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>, as for an account's quota of buckets.
+        E::TooManyBuckets => ApiError::bad_request(
+            "TooManyBuckets",
+            "You have attempted to create more buckets than are allowed.",
+        ),
         E::NoSpace => no_space(),
         E::Stopping => unavailable("The server is stopping. Please try again."),
         E::Damaged(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", DAMAGED),
@@ -476,6 +481,7 @@ mod tests {
             (ObjectError::Kms(KmsError::NotFound { key_id: "k".into() }), 400, "KMS.NotFoundException", ""),
             (ObjectError::Kms(KmsError::Disabled { key_id: "k".into() }), 400, "KMS.DisabledException", ""),
             (ObjectError::Content(ContentError::TimedOut), 400, "RequestTimeout", ""),
+            (ObjectError::TooManyBuckets, 400, "TooManyBuckets", ""),
             (ObjectError::NoSpace, 507, "InsufficientStorage", ""),
             (ObjectError::Stopping, 503, "ServiceUnavailable", ""),
         ];

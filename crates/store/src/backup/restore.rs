@@ -14,7 +14,7 @@ use super::{Attachments, BackupError, BackupProgress, BackupStage};
 use crate::checkpoint::Record;
 use crate::directory::{Directory, Lock};
 use crate::disk::{Disk, OsDisk};
-use crate::keyring::{Contents, Keyring, LogFloor, Means, contents_of};
+use crate::keyring::{Contents, Keyring, LogFloor, Means, Room, contents_of};
 use crate::log::{Log, LogOptions, SegmentId, Surroundings};
 use crate::log_keys::KeySource;
 use crate::pages::RootSeq;
@@ -393,6 +393,7 @@ impl Restoring<'_> {
             root_keys: Arc::clone(root_keys),
             clock: Arc::clone(clock),
             key_limits: *key_limits,
+            room: Room::default(),
         }
     }
 }

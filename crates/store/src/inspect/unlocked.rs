@@ -11,7 +11,7 @@ use super::{InspectError, Offline, OverlayDisk};
 use crate::checkpoint::Record as CheckpointRecord;
 use crate::directory::{Directory, Lock, StoreId, take_lock};
 use crate::disk::Disk;
-use crate::keyring::{KeyError, Keyring, Means};
+use crate::keyring::{KeyError, Keyring, Means, Room};
 use crate::log::{Kind, Payloads, Sight, Surroundings, Surveyed, survey};
 use crate::log_keys::KeySource;
 use crate::pages::{self, GroupDb, PageKeys, PagesError, RootSeq, Survey, Surveying};
@@ -219,6 +219,7 @@ fn means(disk: &Arc<dyn Disk>, root_keys: &Arc<dyn RootKeys>) -> Means {
         root_keys: Arc::clone(root_keys),
         clock: Arc::new(SystemClock),
         key_limits: crate::KeyLimits::default(),
+        room: Room::default(),
     }
 }
 

@@ -12,10 +12,12 @@ use crate::{GroupId, Lsn};
 
 const GROUPS_MAX: usize = 1 << 20;
 const KEYS_MAX: usize = 1024;
+/// So many retired keys of a group keep their entry, the newest ones: they are there for reports alone.
+pub(crate) const KEPT_RETIRED: usize = 16;
 /// An encoded envelope: the longest that `docs/spec/envelope.md` allows fits.
 pub(super) const ENVELOPE_LEN_MAX: usize = 20_000;
-const GROUP_LEN_MIN: usize = 4 + 8 + 4 + 4;
-const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 8 + 8 + 8 + 4;
+pub(crate) const GROUP_LEN_MIN: usize = 4 + 8 + 4 + 4;
+pub(crate) const KEY_LEN_MIN: usize = 4 + 1 + 8 + 8 + 8 + 8 + 8 + 8 + 4;
 /// *Until segment* of a key that frames of the newest segments may still be under.
 pub(crate) const UNTIL_UNKNOWN: u64 = u64::MAX;
 
@@ -110,11 +112,9 @@ impl GroupKeys {
     /// Another key seals from now on (§8). One whose id was used already changes nothing.
     pub(crate) fn rotate(&mut self, next: KeyEntry) {
         let Some(after) = next.id.checked_add(1).filter(|_| next.id >= self.next_key) else { return };
+        self.drop_old_retired();
         if self.keys.len() >= KEYS_MAX {
-            let Some(oldest) = self.keys.iter().position(|key| key.state == KeyState::Retired) else {
-                return;
-            };
-            self.keys.remove(oldest);
+            return;
         }
         for key in self.keys.iter_mut().filter(|key| key.state == KeyState::Active) {
             key.state = KeyState::Readable;
@@ -122,6 +122,17 @@ impl GroupKeys {
         }
         self.next_key = after;
         self.keys.push(next);
+    }
+
+    /// Only the newest retired keys keep their entry. No id comes back: what the next one is stands for itself.
+    pub(super) fn drop_old_retired(&mut self) {
+        let retired = self.keys.iter().filter(|key| key.state == KeyState::Retired).count();
+        let mut old = retired.saturating_sub(KEPT_RETIRED);
+        self.keys.retain(|key| {
+            let goes = old > 0 && key.state == KeyState::Retired;
+            old -= usize::from(goes);
+            !goes
+        });
     }
 
     pub(crate) fn usable(&self, id: u32) -> Option<&KeyEntry> {

@@ -7,6 +7,7 @@ mod file;
 pub(crate) mod fuzzing;
 mod outline;
 mod restore;
+mod room;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,19 +19,21 @@ use strongroom_seal::{Context, Envelope, GroupKey, KeyringKey, Label, Random};
 
 use self::cache::{Cache, Pin};
 use self::file::Header;
+use self::room::TooLong;
 use crate::directory::{Directory, StoreId};
 use crate::disk::{Disk, DiskFile};
 use crate::keys::{KeyState, ResealSettings, RootKeyName};
 use crate::uses::{Ahead, KeyUses};
-use crate::{Clock, Damage, GroupId, KeyLimits, Lsn, OpenError, Place, RootKeyError, RootKeys};
+use crate::{Clock, CommitError, Damage, GroupId, KeyLimits, Lsn, OpenError, Place, RootKeyError, RootKeys};
 
 pub(crate) use self::cache::Pin as KeysPin;
+pub(crate) use self::contents::{Contents, GROUP_LEN_MIN, GroupKeys, KEY_LEN_MIN, KeyEntry, LogFloor};
 #[cfg(test)]
-pub(crate) use self::contents::UNTIL_UNKNOWN;
-pub(crate) use self::contents::{Contents, GroupKeys, KeyEntry, LogFloor};
+pub(crate) use self::contents::{KEPT_RETIRED, UNTIL_UNKNOWN};
 pub use self::outline::KeyringHeader;
 pub(crate) use self::outline::outline;
 pub(crate) use self::restore::contents_of;
+pub(crate) use self::room::{GROUPS_MADE_MAX, Growth, Room, is_too_long};
 
 /// Space for a replacement is taken in steps of this many bytes.
 const PREPARED_STEP: usize = 8 << 10;
@@ -51,6 +54,7 @@ pub(crate) struct Keyring {
     turn: Mutex<u64>,
     /// How many bytes of `keyring.new` have their place on the disk. Looked at by whoever has the turn.
     prepared: Mutex<usize>,
+    room: Room,
     unwrapped: Arc<Mutex<Cache>>,
     /// The system group's key is needed at any moment.
     _system: Pin,
@@ -92,6 +96,7 @@ pub(crate) struct Means {
     pub(crate) root_keys: Arc<dyn RootKeys>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) key_limits: KeyLimits,
+    pub(crate) room: Room,
 }
 
 impl Keyring {
@@ -159,7 +164,7 @@ impl Keyring {
         key: KeyringKey,
         contents: Contents,
     ) -> Self {
-        let Means { disk, random, root_keys, clock, key_limits } = means.clone();
+        let Means { disk, random, root_keys, clock, key_limits, room } = means.clone();
         let uses = Arc::new(KeyUses::new(&contents, clock, key_limits));
         let unwrapped = Arc::default();
         Self {
@@ -173,6 +178,7 @@ impl Keyring {
             key,
             turn: Mutex::new(contents.generation),
             prepared: Mutex::new(0),
+            room,
             contents: RwLock::new(Arc::new(contents)),
             _system: Pin::new(&unwrapped, GroupId::SYSTEM),
             unwrapped,
@@ -203,12 +209,25 @@ impl Keyring {
         self.store
     }
 
-    /// Takes the space that the next replacement needs if it adds up to `more` bytes, so that it does not fail for lack of
-    /// it (§4).
-    pub(crate) fn prepare(&self, more: usize) -> io::Result<()> {
+    /// Refuses a command that would make a keyring which is never opened again (§2), or for which the disk has no space.
+    /// For one that it takes the space is there, so that the replacement does not fail for lack of it (§4). `more` bytes at
+    /// most are added by the command itself; `growth` is what it adds together with those that are on their way already.
+    pub(crate) fn prepare(&self, more: usize, growth: Growth) -> Result<(), CommitError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let contents = self.contents();
+        let len = file::len(&self.header(), &contents);
+        self.room.check(contents.groups.len(), len, growth)?;
+        match self.take_space(len + more) {
+            Err(error) if crate::directory::is_no_space(&error) => Err(CommitError::NoSpace),
+            // Whatever else failed fails again, where it counts.
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `keyring.new` so long, at least. For whoever has the turn.
+    fn take_space(&self, len: usize) -> io::Result<()> {
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
-        let need = (file::len(&self.header(), &self.contents()) + more).next_multiple_of(PREPARED_STEP);
+        let need = len.next_multiple_of(PREPARED_STEP);
         if *prepared >= need {
             return Ok(());
         }
@@ -267,6 +286,9 @@ impl Keyring {
             None => self.header(),
         };
         let bytes = file::seal(&self.key, &header, &next, &*self.random);
+        if bytes.len() > self.room.bytes {
+            return Err(TooLong { len: bytes.len(), most: self.room.bytes }.into());
+        }
         let new = self.path.with_extension("new");
         let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
         let had = std::mem::take(&mut *prepared);
@@ -287,7 +309,7 @@ impl Keyring {
     }
 
     /// Nothing needs this key any more: its wrapped form leaves the keyring, durably, and the key leaves memory. The
-    /// entry stays for reports. A key that is active, or not there, stays as it is.
+    /// entry stays for reports, until others took its place. A key that is active, or not there, stays as it is.
     pub(crate) fn retire(&self, group: GroupId, key_id: u32) -> io::Result<()> {
         self.replace(|contents| {
             let keys = contents.groups.get_mut(&group).map(|keys| &mut keys.keys);
@@ -295,6 +317,9 @@ impl Keyring {
             if let Some(key) = key.filter(|key| key.state == KeyState::Readable) {
                 key.state = KeyState::Retired;
                 key.wrapped = None;
+            }
+            if let Some(keys) = contents.groups.get_mut(&group) {
+                keys.drop_old_retired();
             }
         })?;
         self.forget_key(group, key_id);

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::*;
+use crate::keyring::Growth;
 use crate::sim::{Call, SimDisk, Trouble};
 use crate::store::block_on;
 use crate::{CommitError, RootKeyChangeError, StoreError};
@@ -35,7 +36,7 @@ impl Waiting {
             store.commit_blocking(put(group, "row", "value")).unwrap();
         }
         // What is asked for before the command is logged is there; what the replacement then needs is not.
-        store.engine().keyring.prepare(1 << 20).unwrap();
+        store.engine().keyring.prepare(1 << 20, Growth::default()).unwrap();
         for call in [Call::SetLen, Call::Create] {
             let error = io::ErrorKind::StorageFull;
             disk.plan(Trouble { call: Some(call), after: 0, error, lasting: true });

@@ -155,6 +155,7 @@ fn commit_failed(error: CommitError) -> AdminError {
         CommitError::KeysExhausted { .. } => {
             AdminError::new(Fault::Conflict, "KeysExhausted", error.to_string())
         }
+        CommitError::KeyringFull { .. } => AdminError::new(Fault::Conflict, "KeyringFull", error.to_string()),
         CommitError::RootKey(error) => root_key_failed(&error, error.to_string()),
         CommitError::Closed => stopping(),
         other => store_failed(other),
@@ -178,6 +179,7 @@ fn root_change_failed(error: RootKeyChangeError) -> AdminError {
         RootKeyChangeError::NewKey { source } | RootKeyChangeError::Key { source, .. } => {
             root_key_failed(source, message)
         }
+        RootKeyChangeError::KeyringFull => AdminError::new(Fault::Conflict, "KeyringFull", message),
         RootKeyChangeError::Closed => stopping(),
         _ => store_failed(message),
     }

@@ -3,6 +3,7 @@
 mod counting;
 mod issuing;
 mod memory;
+mod room;
 mod root;
 mod rotation;
 
