@@ -97,6 +97,20 @@ impl Fixture {
         names.filter(|path| path.extension().is_some_and(|it| it == "log")).max().unwrap()
     }
 
+    /// Changes so many data pages of a page file, of those that have something in them. Which ones.
+    fn flip_pages(&self, path: &Path, most: usize) -> Vec<u64> {
+        let bytes = fs::read(path).unwrap();
+        // Data pages lie behind two root slots, two upper and two lower tag pages.
+        let first = 2 * 262_144 + 4 * 4096;
+        let pages = (0_u64..).zip(bytes[first..].chunks_exact(4096));
+        let in_use = pages.filter(|(_, page)| page.iter().any(|byte| *byte != 0));
+        let used: Vec<u64> = in_use.map(|(page, _)| page).take(most).collect();
+        for page in &used {
+            self.flip(path, first as u64 + page * 4096 + 17);
+        }
+        used
+    }
+
     fn flip(&self, path: &Path, at: u64) {
         let mut bytes = fs::read(path).unwrap();
         bytes[usize::try_from(at).unwrap()] ^= 0x20;
@@ -332,6 +346,22 @@ fn damage_in_the_log_is_named_and_what_follows_is_read() {
     let (verified, seen) = fixture.verify();
     assert_eq!(seen.damage.lock().unwrap().len(), 1, "{seen:?}");
     assert!(!verified.image.unwrap().complete());
+    // It was the checkpoint that says which page files there are, and they are checked all the same.
+    let Counts { page_files, data_pages, .. } = verified.counts;
+    assert!(page_files >= 2 && data_pages > 20, "{:?}", verified.counts);
+    let path = fixture.path(&format!("pages/{}.pages", fixture.group));
+    let pages = fixture.flip_pages(&path, usize::MAX);
+    assert_pages_named(&fixture.damage(), &path, &pages);
+}
+
+fn assert_pages_named(damage: &[OpenError], path: &Path, pages: &[u64]) {
+    for page in pages {
+        let named = |error: &OpenError| {
+            matches!(error, OpenError::Damage(Damage { file, at: Place::Page(at), .. })
+                if at == page && *file == path)
+        };
+        assert!(damage.iter().any(named), "page {page}: {damage:?}");
+    }
 }
 
 #[test]
@@ -339,28 +369,10 @@ fn each_damaged_page_is_named() {
     for clean in [true, false] {
         let fixture = Fixture::new(clean);
         let path = fixture.path(&format!("pages/{}.pages", fixture.group));
-        let len = fs::metadata(&path).unwrap().len();
-        // Data pages lie behind two root slots, two upper and two lower tag pages.
-        let first = 2 * 262_144 + 4 * 4096;
-        let pages: Vec<u64> = (0..(len - first) / 4096).collect();
-        let in_use = |page: &u64| {
-            let at = usize::try_from(first + page * 4096).unwrap();
-            fs::read(&path).unwrap()[at..at + 4096].iter().any(|byte| *byte != 0)
-        };
         // After a kill a page that nothing refers to is no loss, so there all of them are changed.
         let most = if clean { 2 } else { usize::MAX };
-        let used: Vec<u64> = pages.into_iter().filter(in_use).take(most).collect();
-        for page in &used {
-            fixture.flip(&path, first + page * 4096 + 17);
-        }
-        let damage = fixture.damage();
-        for page in &used {
-            let named = |error: &OpenError| {
-                matches!(error, OpenError::Damage(Damage { file, at: Place::Page(at), .. })
-                    if at == page && *file == path)
-            };
-            assert!(damage.iter().any(named), "clean {clean} page {page}: {damage:?}");
-        }
+        let used = fixture.flip_pages(&path, most);
+        assert_pages_named(&fixture.damage(), &path, &used);
     }
 }
 

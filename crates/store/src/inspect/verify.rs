@@ -119,11 +119,12 @@ impl Unlocked {
         let record = self.checkpoint_record(&surveyed, watch);
         self.compare(&surveyed, &record, watch);
         let mut known = record.known();
-        let check = Check { of: self, threads, watch, clean: surveyed.mark.is_some_and(|mark| mark.clean) };
-        check.page_files(&known, &mut counts);
+        // Before the page files are looked at: with the newest checkpoint gone, none would be known to be there.
         if surveyed.damaged_from.is_some() {
             known_from_files(self, &mut known);
         }
+        let check = Check { of: self, threads, watch, clean: surveyed.mark.is_some_and(|mark| mark.clean) };
+        check.page_files(&known, &mut counts);
         let from = Lsn(record.reached.0.saturating_add(1));
         let image = match Image::build(self, &surveyed, known, from, watch) {
             Ok(image) => Some(image),
