@@ -11,7 +11,7 @@ use strongroom_seal::codec::{DecodeError, Reader, Writer};
 use strongroom_telemetry::names;
 
 use crate::commit::{Rotated, ToApply, ToLog};
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
 use crate::keyring::{GROUPS_MADE_MAX, LogFloor};

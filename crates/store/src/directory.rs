@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strongroom_seal::Random;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, is_no_space};
 use crate::{Damage, GroupId, OpenError, Place};
 
 /// The newest format of the directory that this program reads, and the one it writes (§3).
@@ -426,10 +426,6 @@ pub(crate) fn io_error(path: &Path, error: io::Error) -> OpenError {
         return OpenError::NoSpace { path: path.to_owned() };
     }
     OpenError::Io { path: path.to_owned(), source: Arc::new(error) }
-}
-
-pub(crate) fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

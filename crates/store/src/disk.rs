@@ -64,6 +64,12 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     }
 }
 
+/// Whether a file system answered that it has no space: it is full, or what its user may take of it is. Both pass, and
+/// what needs no more space goes on meanwhile.
+pub fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// The operating system's file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::checkpoint::ToCheckpoint;
 use crate::commit::{Entrance, ToLog};
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::engine::Engine;
 use crate::keyring::is_too_long;
 use crate::keys::{RootKeyChange, RootKeyName};

@@ -219,6 +219,12 @@ impl SimDisk {
         world.full = Some(world.changes + from..world.changes + to);
     }
 
+    /// Lets calls that find no space say that their user's quota is used up, or that the disk is full, as it is at first.
+    pub fn by_quota(&self, quota: bool) {
+        let kind = if quota { io::ErrorKind::QuotaExceeded } else { io::ErrorKind::StorageFull };
+        self.world().no_space = kind;
+    }
+
     /// Lets `calls` more calls that change something succeed, and none after them, until [`Self::cut_power`].
     pub fn cut_power_after(&self, calls: u64) {
         self.world().power_left = Some(calls);

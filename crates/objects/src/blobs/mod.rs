@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::counter;
 use strongroom_seal::Random;
 use strongroom_store::GroupId;
-use strongroom_store::disk::Disk;
+use strongroom_store::disk::{Disk, is_no_space};
 use strongroom_telemetry::names;
 
 use crate::ObjectError;
@@ -227,10 +227,7 @@ fn hex32(name: &str) -> Option<u32> {
 
 /// What an error of the file system means to a write.
 pub(crate) fn fault(doing: &'static str, source: io::Error) -> ObjectError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ObjectError::NoSpace,
-        _ => ObjectError::Io { doing, source },
-    }
+    if is_no_space(&source) { ObjectError::NoSpace } else { ObjectError::Io { doing, source } }
 }
 
 #[cfg(test)]

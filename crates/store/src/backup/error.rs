@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::directory::{RestorePlace, is_no_space};
+use crate::directory::RestorePlace;
+use crate::disk::is_no_space;
 use crate::pages::PagesError;
 use crate::registry::GroupError;
 use crate::{GroupId, LogError, OpenError, ReadError, RootKeyError, StoreError, WriteError};

@@ -10,7 +10,7 @@ use metrics::{counter, gauge};
 use strongroom_telemetry::names;
 
 use super::{Reached, Request, ToApply, ToLog};
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::engine::Engine;
 use crate::keeper::ToKeeper;
 use crate::pages::PagesError;

@@ -10,7 +10,7 @@ use strongroom_telemetry::names;
 
 use super::{Request, Rotated, SharedApplier, ToApply, ToLog};
 use crate::checkpoint::ToCheckpoint;
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::engine::Engine;
 use crate::log::{Entry, Log, WriteError};
 use crate::{Cause, CommitError, GroupId, LogKeyError, Lsn, RootKeyError};

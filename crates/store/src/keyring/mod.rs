@@ -218,7 +218,7 @@ impl Keyring {
         let len = file::len(&self.header(), &contents);
         self.room.check(contents.groups.len(), len, growth)?;
         match self.take_space(len + more) {
-            Err(error) if crate::directory::is_no_space(&error) => Err(CommitError::NoSpace),
+            Err(error) if crate::disk::is_no_space(&error) => Err(CommitError::NoSpace),
             // Whatever else failed fails again, where it counts.
             _ => Ok(()),
         }

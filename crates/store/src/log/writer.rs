@@ -16,7 +16,7 @@ use super::mark::{MarkFile, Proof};
 use super::pin::{Pin, Pins};
 use super::prepared;
 use super::segment::{NotMade, Segment, Surroundings};
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::{GroupId, Lsn};
 
 /// A buffer longer than this is given back after use; an 8 MiB command should not be paid for ever after.

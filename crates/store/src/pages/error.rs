@@ -116,7 +116,7 @@ impl PagesError {
         // What this module put into an error on its way through redb comes out as it went in.
         match error.downcast::<Self>() {
             Ok(inner) => inner,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => Self::NoSpace { path: path.into() },
+            Err(error) if crate::disk::is_no_space(&error) => Self::NoSpace { path: path.into() },
             Err(error) => Self::Io { path: path.into(), source: Arc::new(error) },
         }
     }

@@ -14,7 +14,7 @@ use super::ResealStatus;
 use super::board::{Board, Job, Outcome, Waiting};
 use crate::checkpoint::ToCheckpoint;
 use crate::commit::ToLog;
-use crate::directory::is_no_space;
+use crate::disk::is_no_space;
 use crate::engine::Engine;
 use crate::pages::PagesError;
 use crate::registry::GroupError;

@@ -22,6 +22,8 @@ pub(super) struct World {
     pub(super) full_dir: Option<PathBuf>,
     /// Counts of changing calls between which there is no space.
     pub(super) full: Option<Range<u64>>,
+    /// What a call answers that finds no space.
+    pub(super) no_space: io::ErrorKind,
     /// Calls that change something until the power goes.
     pub(super) power_left: Option<u64>,
     pub(super) calls: BTreeMap<Call, u64>,
@@ -49,6 +51,7 @@ impl World {
             capacity: None,
             full_dir: None,
             full: None,
+            no_space: io::ErrorKind::StorageFull,
             power_left: None,
             calls: BTreeMap::new(),
             changes: 0,
@@ -183,7 +186,7 @@ impl Disk for SimDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         if world.free_blocks(path) == 0 {
-            return Err(io::ErrorKind::StorageFull.into());
+            return Err(world.no_space.into());
         }
         let inode = world.files.new_inode();
         world.files.change_name(NameChange::Link { path: path.to_path_buf(), inode });
@@ -306,7 +309,7 @@ impl DiskFile for SimFile {
             world.inode_mut(self)?.change(Pending::Write { at, data: data[..taken].into() });
         }
         called?;
-        if taken < data.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if taken < data.len() { Err(world.no_space.into()) } else { Ok(()) }
     }
 
     fn len(&self) -> io::Result<u64> {

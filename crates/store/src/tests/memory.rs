@@ -85,7 +85,17 @@ fn check(store: &Store, group: GroupId, model: &Model) {
 
 #[test]
 fn rows_stay_readable_and_changeable_and_reach_the_disk_when_it_has_space() {
+    rows_stay_without_space(false);
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_a_full_disk() {
+    rows_stay_without_space(true);
+}
+
+fn rows_stay_without_space(quota: bool) {
     let mut full = Full::new(1);
+    full.disk.by_quota(quota);
     full.change();
     full.check();
     // Still full: nothing is given up.

@@ -157,8 +157,8 @@ fn a_crash_during_creation_leaves_no_file_or_a_whole_one() {
 fn after_a_failed_call_every_later_one_fails_and_the_last_checkpoint_is_there() {
     let mut seen = [false; 2];
     for at in 0..160 {
-        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull] {
-            let full = error == io::ErrorKind::StorageFull;
+        for error in [io::ErrorKind::Other, io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded] {
+            let full = error != io::ErrorKind::Other;
             let sim = SimDisk::from_seed(1);
             let mut place = Place::new(Arc::new(sim.clone()), "/group.pages");
             place.cache = 48 << 10;
