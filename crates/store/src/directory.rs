@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use strongroom_seal::Random;
 
-use crate::disk::{Disk, DiskFile, is_no_space};
+use crate::disk::{Disk, DiskFile, is_no_space, make_dir_durably};
 use crate::{Damage, GroupId, OpenError, Place};
 
 /// The newest format of the directory that this program reads, and the one it writes (§3).
@@ -49,12 +49,7 @@ impl Directory {
         disk: &Arc<dyn Disk>,
         random: &dyn Random,
     ) -> Result<(Self, Lock, Found), OpenError> {
-        if !disk.exists(dir).map_err(|error| io_error(dir, error))? {
-            disk.create_dir_all(dir).map_err(|error| io_error(dir, error))?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                disk.sync_dir(parent).map_err(|error| io_error(parent, error))?;
-            }
-        }
+        make_dir_durably(disk.as_ref(), dir).map_err(|error| io_error(dir, error))?;
         // Names first: a directory that is no store does not get a LOCK.
         classify(dir, &names(disk.as_ref(), dir)?)?;
         let lock = take_lock(dir, disk)?;
@@ -80,12 +75,7 @@ impl Directory {
         disk: &Arc<dyn Disk>,
         id: StoreId,
     ) -> Result<(Self, Lock), RestorePlace> {
-        if !disk.exists(dir).map_err(|error| io_error(dir, error))? {
-            disk.create_dir_all(dir).map_err(|error| io_error(dir, error))?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                disk.sync_dir(parent).map_err(|error| io_error(parent, error))?;
-            }
-        }
+        make_dir_durably(disk.as_ref(), dir).map_err(|error| io_error(dir, error))?;
         check_restorable(dir, disk.as_ref())?;
         let lock = take_lock(dir, disk)?;
         check_restorable(dir, disk.as_ref())?;

@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A file system.
@@ -62,6 +62,26 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     fn try_lock_shared(&self) -> io::Result<bool> {
         self.try_lock()
     }
+}
+
+/// Makes a directory and those above it that are missing, durably: the name of each is in the directory above it, so that is
+/// what is synced. The answer is what was made, the topmost first.
+pub fn make_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut made = Vec::new();
+    for dir in dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty()) {
+        if disk.exists(dir)? {
+            break;
+        }
+        made.insert(0, dir.to_owned());
+    }
+    if !made.is_empty() {
+        disk.create_dir_all(dir)?;
+    }
+    for dir in &made {
+        let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+        disk.sync_dir(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(made)
 }
 
 /// Whether a file system answered that it has no space: it is full, or what its user may take of it is. Both pass, and
@@ -166,5 +186,29 @@ fn locked(answer: Result<(), fs::TryLockError>) -> io::Result<bool> {
         Ok(()) => Ok(true),
         Err(fs::TryLockError::WouldBlock) => Ok(false),
         Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimDisk;
+
+    /// What making the directory syncs.
+    fn synced(disk: &SimDisk, dir: &str) -> Vec<String> {
+        disk.trace();
+        make_dir_durably(disk, Path::new(dir)).unwrap();
+        assert!(disk.exists(Path::new(dir)).unwrap());
+        let synced = |call: &String| call.strip_prefix("sync names in ").map(str::to_owned);
+        disk.traced().iter().filter_map(synced).collect()
+    }
+
+    #[test]
+    fn each_directory_that_is_made_has_its_name_synced() {
+        let disk = SimDisk::from_seed(1);
+        assert_eq!(synced(&disk, "/a/b/c"), ["/", "/a", "/a/b"]);
+        assert_eq!(synced(&disk, "/a/b/c"), [""; 0]);
+        assert_eq!(synced(&disk, "/a/b/d"), ["/a/b"]);
+        assert_eq!(synced(&disk, "x/y"), [".", "x"], "one that is below the working directory");
     }
 }

@@ -35,13 +35,20 @@ impl Paths {
         }
     }
 
-    /// Makes the directory for its owner alone, if there is none.
+    /// Makes the directory for its owner alone, if there is none, and those above it that are missing. Each is durable: its
+    /// name is in the directory above it, so that is what is synced.
     pub(super) fn make_dir(&self) -> Result<(), LocalKmsError> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)
-            .map_err(|source| self.io("make the directory", &self.dir, source))
+        let make = || -> io::Result<()> {
+            let named = self.dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty());
+            let missing: Vec<_> = named.take_while(|dir| !dir.exists()).collect();
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)?;
+            for dir in missing {
+                let above = dir.parent().filter(|above| !above.as_os_str().is_empty());
+                File::open(above.unwrap_or(Path::new(".")))?.sync_all()?;
+            }
+            Ok(())
+        };
+        make().map_err(|source| self.io("make the directory", &self.dir, source))
     }
 
     /// Holds off other processes that change the files until the handle is dropped.

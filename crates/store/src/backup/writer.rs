@@ -16,7 +16,7 @@ use super::read::{Source, Target, hash_pieces, hex};
 use super::{BackupError, FilePath};
 use crate::RootKeys;
 use crate::directory::StoreId;
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, make_dir_durably};
 
 /// What a writer needs of its surroundings.
 #[derive(Debug, Clone)]
@@ -41,18 +41,13 @@ impl Opened {
     pub(super) fn open(dir: &Path, means: &Means) -> Result<Self, BackupError> {
         let disk = &means.disk;
         let io = BackupError::io;
-        if !disk.exists(dir).map_err(io(dir))? {
-            disk.create_dir_all(dir).map_err(io(dir))?;
-            if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                disk.sync_dir(parent).map_err(io(parent))?;
-            }
-        }
+        make_dir_durably(&**disk, dir).map_err(io(dir))?;
         // Names first: what is no target does not get a LOCK.
         is_target(dir, &**disk)?;
         let lock = lock(dir, &**disk)?;
         let there = is_target(dir, &**disk)?;
         let tmp = dir.join("tmp");
-        disk.create_dir_all(&tmp).map_err(io(&tmp))?;
+        make_dir_durably(&**disk, &tmp).map_err(io(&tmp))?;
         for name in disk.list(&tmp).map_err(io(&tmp))? {
             let left = tmp.join(name);
             disk.remove(&left).map_err(io(&left))?;

@@ -215,3 +215,28 @@ fn a_restoring_without_space_or_that_is_stopped_leaves_the_directory_as_it_was()
     assert_eq!(disk.files(), Vec::<PathBuf>::new());
     assert_same(&place.restored_model(None), &model);
 }
+
+#[test]
+fn directories_above_a_store_a_target_or_a_restored_store_are_durable() {
+    let disk = SimDisk::from_seed(1);
+    let keys = OneKey::named("root");
+    let at = |dir: &str| StoreOptions { dir: dir.into(), ..simulated(disk.clone(), &keys, 1) };
+    let synced = |what: &str, dirs: &[&str]| {
+        let trace = disk.traced();
+        for dir in dirs {
+            assert!(trace.contains(&format!("sync names in {dir}")), "{what}: {dir} in {trace:?}");
+        }
+        disk.trace();
+    };
+    disk.trace();
+    let store = Store::create_or_open(at("/a/deep/store")).unwrap();
+    synced("a store", &["/", "/a", "/a/deep"]);
+    let options = BackupOptions { disk: Arc::new(disk.clone()), ..BackupOptions::new("/b/deep/target") };
+    store.backup(&options, &mut |_| true).unwrap();
+    synced("a target", &["/", "/b", "/b/deep", "/b/deep/target"]);
+    let target_disk = Arc::new(disk.clone());
+    let options =
+        RestoreOptions { target_disk, ..RestoreOptions::new("/b/deep/target", at("/c/deep/store")) };
+    restore(&options, &mut |_| true).unwrap();
+    synced("a restored store", &["/", "/c", "/c/deep"]);
+}
