@@ -103,8 +103,10 @@ pub fn restore(
             Ok(restored)
         }
         Err(error) => {
-            directory.abandon_restoring()?;
-            if !existed {
+            // What went wrong first is what there is to be told; what could not be removed is marked as half restored.
+            if let Err(left) = directory.abandon_restoring() {
+                tracing::warn!(error = %left, "what a restoring made that failed could not be removed");
+            } else if !existed {
                 // Best effort: an empty directory can be restored into again.
                 let _ = disk.remove_dir(dir);
             }

@@ -217,6 +217,34 @@ fn a_restoring_without_space_or_that_is_stopped_leaves_the_directory_as_it_was()
 }
 
 #[test]
+fn a_restoring_that_fails_says_why_even_if_it_cannot_clean_up() {
+    let place = Place::new();
+    let (store, _) = stored(&place);
+    place.backup(&store);
+    store.close().unwrap();
+    for chunk in files(&place.target().join("chunks")) {
+        let mut bytes = std::fs::read(&chunk).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&chunk, bytes).unwrap();
+    }
+    let (mut reached, mut left) = (false, 0);
+    for after in 0..20 {
+        let disk = SimDisk::from_seed(after);
+        let error = std::io::ErrorKind::Other;
+        disk.plan(Trouble { call: Some(Call::Remove), after, error, lasting: true });
+        let options = RestoreOptions::new(place.target(), simulated(disk.clone(), &place.keys, 1));
+        let error = restore(&options, &mut |_| true).unwrap_err();
+        // The first of them are made before the damage is met, and are why that one failed.
+        let damaged = matches!(error, BackupError::Damage { .. });
+        assert!(damaged || !reached, "{after}: {error}");
+        reached |= damaged;
+        left += usize::from(damaged && disk.files().iter().any(|path| path.ends_with("RESTORING")));
+    }
+    assert!(left > 0, "cleaning up failed");
+}
+
+#[test]
 fn directories_above_a_store_a_target_or_a_restored_store_are_durable() {
     let disk = SimDisk::from_seed(1);
     let keys = OneKey::named("root");
