@@ -160,6 +160,34 @@ def test_without_the_root_key_restoring_fails_and_names_it(backed, workspace):
     assert not (backed.folder / "keyless").exists()
 
 
+def test_a_restore_that_was_cut_short_is_run_again(backed):
+    # As a kill leaves it: one key file copied, the other on its way, and the store begun.
+    folder = backed.folder / "cut"
+    kms = folder / "kms"
+    kms.mkdir(parents=True)
+    shutil.copy(backed.data / "kms" / "local.kms", kms)
+    (kms / "local.kms.tmp").write_bytes(b"half a key file")
+    for name in ("RESTORING", "LOCK"):
+        (folder / name).touch()
+    backed.restore("cut")
+    for name in ("local.kms", "unlock.key"):
+        assert (kms / name).read_bytes() == (backed.data / "kms" / name).read_bytes()
+    assert sorted(path.name for path in kms.iterdir()) == ["local.kms", "unlock.key"]
+    assert backed.content("cut") == backed.second
+
+
+def test_a_restore_writes_over_no_other_keys(backed):
+    other = backed.folder / "other keys"
+    (other / "kms").mkdir(parents=True)
+    (other / "kms" / "local.kms").write_bytes(b"what opens another store")
+    refused = backed.restore("other keys", check=False)
+    assert refused.returncode != 0
+    for part in (str(other / "kms" / "local.kms"), str(backed.data / "kms" / "local.kms"), "move it away"):
+        assert part in refused.stderr, refused.stderr
+    assert files(other) == [other / "kms" / "local.kms"]
+    assert (other / "kms" / "local.kms").read_bytes() == b"what opens another store"
+
+
 def test_a_damaged_or_partial_backup_is_refused_by_name_and_leaves_nothing(backed):
     victims = [
         files(backed.target / "chunks")[0],

@@ -61,6 +61,19 @@ pub(crate) enum AdminFailure {
         /// The root key that is needed.
         needed: Option<RootKeyName>,
     },
+    /// Other key files are where they would be copied to.
+    #[error(
+        "{} is there already and is not what {} is: it may be all that opens another store; move it away, or restore into \
+         another directory",
+        path.display(),
+        original.display()
+    )]
+    OtherKeys {
+        /// What is there.
+        path: PathBuf,
+        /// What should be.
+        original: PathBuf,
+    },
     /// The local key files did not open.
     #[error("{0}")]
     Keys(String),

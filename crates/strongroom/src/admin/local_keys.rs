@@ -1,15 +1,17 @@
 //! The local key management service for commands that need no server: it is opened where its files are.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 use strongroom_kms::{LocalKms, LocalKmsOptions, Passphrase, Provider, Unlock};
+use strongroom_store::disk::{Disk, OsDisk, make_dir_durably};
 use strongroom_store::{RootKeyName, RootKeys};
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 use super::error::AdminFailure;
 use crate::config::PASSPHRASE_VARIABLE;
@@ -18,6 +20,8 @@ use crate::server::{KmsRootKeys, passphrase_in};
 /// The files of the local service.
 const KEYS: &str = "local.kms";
 const UNLOCK_KEY: &str = "unlock.key";
+/// What it writes before it has its name.
+const TEMPORARY: &str = "local.kms.tmp";
 
 /// Where the keys are that a backup does not contain, and what unlocks them.
 #[derive(Debug, Args)]
@@ -84,7 +88,8 @@ impl LocalKeys {
         Arc::clone(&self.root_keys)
     }
 
-    /// Copies the key files to where a server looks for them, if they are not there.
+    /// Copies the key files to where a server looks for them. Copies that are there already, as of a restoring that was cut
+    /// short, stay; keys of another store are not written over.
     pub(super) fn bring_to(&self, data_dir: &Path) -> Result<Brought, AdminFailure> {
         let to = data_dir.join("kms");
         let mut brought = Brought { dirs: Vec::new(), files: Vec::new() };
@@ -109,25 +114,29 @@ pub(super) struct Brought {
 
 impl Brought {
     fn copy(&mut self, from: &Path, data_dir: &Path, to: &Path) -> Result<(), AdminFailure> {
-        for dir in [data_dir, to] {
-            if !dir.exists() {
-                DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-                self.dirs.push(dir.to_owned());
+        let failed = |path: &Path| {
+            let path = path.display().to_string();
+            move |error: io::Error| {
+                AdminFailure::Keys(format!("the local key files could not be copied to {path}: {error}"))
+            }
+        };
+        self.dirs = make_dir_durably(&OsDisk, to).map_err(failed(to))?;
+        for name in [KEYS, UNLOCK_KEY] {
+            let original = from.join(name);
+            let Some(content) = read(&original).map_err(failed(to))? else { continue };
+            let path = to.join(name);
+            match read(&path).map_err(failed(&path))? {
+                Some(there) if there == content => {}
+                Some(_) => return Err(AdminFailure::OtherKeys { path, original }),
+                None => {
+                    write_whole(&path, &content).map_err(failed(&path))?;
+                    self.files.push(path);
+                }
             }
         }
-        for name in [KEYS, UNLOCK_KEY] {
-            let content = match fs::read(from.join(name)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                content => content?,
-            };
-            let path = to.join(name);
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            self.files.push(path);
-            file.write_all(&content)?;
-            file.sync_all()?;
-        }
+        // What is there already may be left by one that was cut short before it got here.
         for dir in [to, data_dir] {
-            fs::File::open(dir)?.sync_all()?;
+            OsDisk.sync_dir(dir).map_err(failed(dir))?;
         }
         Ok(())
     }
@@ -141,6 +150,32 @@ impl Brought {
             let _ = fs::remove_dir(dir);
         }
     }
+}
+
+/// A file's content, or `None` if there is no file.
+fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        content => content.map(|content| Some(Zeroizing::new(content))),
+    }
+}
+
+/// Writes a new secret file in one piece: it is there with all of `content`, or not at all. Its directory is synced by the
+/// caller.
+fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
+    // The local service has this name for the same, so whatever is left there is of no use to anyone.
+    let temporary = path.with_file_name(TEMPORARY);
+    let write = || {
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&temporary)))
 }
 
 fn same(one: &Path, other: &Path) -> bool {
