@@ -116,7 +116,7 @@ pub(super) async fn get(
 /// Make or replace a policy
 ///
 /// The body is the document, as AWS writes policies of identities. Who has the policy attached has its new permissions at
-/// once.
+/// once: so to replace one that is there needs `iam:CreatePolicyVersion`, and to make one `iam:CreatePolicy`.
 #[utoipa::path(put, path = "/api/v1/policies/{policy}", tag = "policies",
     params(
         ("policy" = String, Path, description = "Its name"),
@@ -137,15 +137,23 @@ pub(super) async fn put(
     headers: HeaderMap,
     Document(document): Document,
 ) -> Result<Response, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:CreatePolicy"), &Arn::policy(&policy), &caller.facts())?;
     let expected = Expected::parse(&headers)?;
     let iam = &rest.0.iam;
-    // One change at a time, so that no other comes between the look and the change.
+    // One change at a time, so that no other comes between the look, what is asked for, and the change.
     let _changing = rest.0.changing.lock().await;
     let there = rest.policy_tag(&policy)?;
+    let action = match (&expected, &there) {
+        (Expected::Nothing, _) | (Expected::Anything, None) => "iam:CreatePolicy",
+        // As on AWS: who may make policies must not rewrite the one that says what it may itself.
+        // "Actions, resources, and condition keys for AWS IAM", CreatePolicyVersion.
+        (Expected::Something | Expected::OneOf(_), _) | (Expected::Anything, Some(_)) => {
+            "iam:CreatePolicyVersion"
+        }
+    };
+    rest.allow(&caller, (WRITE, action), &Arn::policy(&policy), &caller.facts())?;
     expected.check(there.as_ref().map(Tag::as_str))?;
-    let if_match = there.as_ref().filter(|_| expected != Expected::Anything);
-    let stored = iam.put_policy(&caller.identity, &policy, &document, if_match).await?;
+    // What was looked at is what is replaced, whoever else changes policies.
+    let stored = iam.put_policy(&caller.identity, &policy, &document, there.as_ref()).await?;
     let status = if there.is_some() { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, versioned(stored)).into_response())
 }

@@ -129,6 +129,38 @@ async fn token_cannot_make_one_that_may_do_more() {
 }
 
 #[tokio::test]
+async fn who_may_make_policies_cannot_rewrite_the_one_that_says_what_it_may() {
+    let server = Server::start().await;
+    let allow = |actions: &str| {
+        format!(r#"{{"Statement": [{{"Effect": "Allow", "Action": [{actions}], "Resource": "*"}}]}}"#)
+    };
+    let makes = allow(r#""iam:CreatePolicy""#);
+    server.iam.put_policy(&Identity::Root, "own", &makes, None).await.unwrap();
+    let maker = server.user("maker", &["own"], ALL).await;
+    let put = async |who: &str, path: &str, headers: &[&str]| {
+        server
+            .ask(who, "PUT", &format!("/api/v1/policies/{path}"), headers, &allow(r#""iam:*""#))
+            .await
+            .status
+    };
+    let seen = server.root("GET", "/api/v1/policies/own", &[], "").await.headers["etag"].clone();
+    let matching = format!("If-Match: {seen}");
+    for headers in [&[][..], &["If-Match: *"], &[&matching]] {
+        assert_eq!(put(&maker, "own", headers).await, 403, "{headers:?}");
+    }
+    assert_eq!(put(&maker, "own", &["If-None-Match: *"]).await, 412, "which replaces nothing");
+    assert_eq!(put(&maker, "new", &[]).await, 201);
+    assert_eq!(put(&maker, "new", &[]).await, 403, "it is there now");
+    assert_eq!(server.iam.policy("own").unwrap().json, makes);
+
+    let changes = allow(r#""iam:CreatePolicyVersion""#);
+    server.iam.put_policy(&Identity::Root, "changes", &changes, None).await.unwrap();
+    let changer = server.user("changer", &["changes"], ALL).await;
+    assert_eq!(put(&changer, "newer", &[]).await, 403, "there is none to change");
+    assert_eq!(put(&changer, "new", &[]).await, 200);
+}
+
+#[tokio::test]
 async fn what_is_roots_is_for_root_alone() {
     let server = Server::start().await;
     let admin = server.user("admin", &["consoleAdmin"], ALL).await;
