@@ -161,6 +161,49 @@ async fn who_may_make_policies_cannot_rewrite_the_one_that_says_what_it_may() {
 }
 
 #[tokio::test]
+async fn reads_of_what_a_tag_forbids_tell_nothing_of_it() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    let (bucket, name) = (
+        strongroom_objects::BucketName::parse("photos").unwrap(),
+        strongroom_objects::ObjectName::parse("a".to_owned()).unwrap(),
+    );
+    let etag = server.root("GET", OBJECT, &[], "").await.headers["etag"].clone();
+    let denies = r#"{"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"},
+        {"Effect": "Deny", "Action": ["s3:GetObject", "s3:GetObjectVersion"], "Resource": "*",
+         "Condition": {"StringEquals": {"s3:ExistingObjectTag/secret": "yes"}}}]}"#;
+    server.iam.put_policy(&Identity::Root, "tagged", denies, None).await.unwrap();
+    let reader = server.user("reader", &["tagged"], ALL).await;
+    let conditions = [
+        (format!("If-None-Match: {etag}"), 304),
+        ("If-Match: \"00000000000000000000000000000000\"".to_owned(), 412),
+        ("Range: bytes=1000-".to_owned(), 416),
+        (
+            "x-amz-server-side-encryption-customer-algorithm: AES256\r\n\
+             x-amz-server-side-encryption-customer-key: MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\r\n\
+             x-amz-server-side-encryption-customer-key-MD5: hRasmdxgYDKV3nvbahU1MA=="
+                .to_owned(),
+            400,
+        ),
+    ];
+    for (value, denied) in [("no", false), ("yes", true)] {
+        let tags = vec![("secret".to_owned(), value.to_owned())];
+        server.objects.set_object_tags(&bucket, &name, None, tags).await.unwrap();
+        for path in [OBJECT.to_owned(), format!("{OBJECT}?version=null")] {
+            for method in ["GET", "HEAD"] {
+                for (condition, status) in &conditions {
+                    let answer = server.ask(&reader, method, &path, &[condition], "").await;
+                    let expected = if denied { 403 } else { *status };
+                    assert_eq!(answer.status, expected, "{method} {path} {condition} {answer:?}");
+                    assert!(!denied || !answer.headers.contains_key("content-range"), "{answer:?}");
+                    assert!(!denied || !answer.headers.contains_key("etag"), "{answer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_roots_is_for_root_alone() {
     let server = Server::start().await;
     let admin = server.user("admin", &["consoleAdmin"], ALL).await;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use strongroom_iam::{Arn, Facts, Scope};
 use strongroom_objects::request::{ContentRange, GetRequest, ObjectInfo};
-use strongroom_objects::{BucketName, ObjectError};
+use strongroom_objects::{BucketName, ObjectError, Tags};
 
 use super::{OfVersion, bucket_name, headers, http_date, object_name, quoted, sse};
 use crate::refusal::{Names, Parameters, Refusal};
@@ -55,7 +55,7 @@ pub(in crate::rest) async fn get(
 ) -> Result<Response, Refusal> {
     let asked = Asked::parse(&caller, &bucket, &key, &version, &headers)?;
     let found = rest.0.objects.get(asked.request.clone()).await;
-    rest.allow_read(&caller, &asked, found.as_ref().map(|found| &found.info))?;
+    rest.allow_read(&caller, &asked, found.as_ref().map(|found| &found.info)).await?;
     let found = found?;
     let (length, body) = (found.body.length(), found.body);
     let body = body.map(|piece| piece.inspect_err(log_failure));
@@ -102,7 +102,7 @@ pub(in crate::rest) async fn head(
 ) -> Result<Response, Refusal> {
     let asked = Asked::parse(&caller, &bucket, &key, &version, &headers)?;
     let found = rest.0.objects.head(asked.request.clone()).await;
-    rest.allow_read(&caller, &asked, found.as_ref().map(|found| &found.info))?;
+    rest.allow_read(&caller, &asked, found.as_ref().map(|found| &found.info)).await?;
     let found = found?;
     Ok(answer(&found.info, found.range, found.length, Body::empty()))
 }
@@ -146,14 +146,19 @@ impl Asked {
 impl Rest {
     /// Lets the caller read what was found, or refuses. Nothing of it has been sent yet: conditions about an object's tags
     /// can be decided only when it is known, and this way they are decided for the version that is sent.
-    fn allow_read(
+    async fn allow_read(
         &self,
         caller: &Caller,
         asked: &Asked,
         found: Result<&ObjectInfo, &ObjectError>,
     ) -> Result<(), Refusal> {
         let mut facts = asked.facts.clone();
-        for (name, value) in found.iter().flat_map(|info| &info.meta.tags) {
+        // A condition that does not hold and a range past the end tell of the object as well, so its tags count for them too.
+        let tags = match found {
+            Ok(info) => info.meta.tags.clone(),
+            Err(_) => self.tags_of(asked).await?,
+        };
+        for (name, value) in &tags {
             facts.set_tag("s3:existingobjecttag/", name, value);
         }
         self.allow_in(&asked.bucket, caller, (Scope::ObjectsRead, asked.action), &asked.resource, &facts)?;
@@ -172,6 +177,16 @@ impl Rest {
                 let (action, bucket) = ((Scope::ObjectsRead, action), Arn::bucket(asked.bucket.as_str()));
                 self.allow_in(&asked.bucket, caller, action, &bucket, &caller.facts())
             }
+        }
+    }
+
+    /// The tags of what was asked for; none if it is not there.
+    async fn tags_of(&self, asked: &Asked) -> Result<Tags, Refusal> {
+        let GetRequest { name, version, .. } = &asked.request;
+        match self.0.objects.object_tags(&asked.bucket, name, *version).await {
+            Ok(found) => Ok(found.tags),
+            Err(error) if error.is_ours() => Err(error.into()),
+            Err(_) => Ok(Tags::new()),
         }
     }
 }
