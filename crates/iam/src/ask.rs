@@ -42,6 +42,11 @@ impl Arn {
         Self(format!("arn:aws:iam::{ACCOUNT}:policy/{name}"))
     }
 
+    /// A role, by what the client calls it. There are no roles, so this is whatever text it is.
+    pub fn role(named: &str) -> Self {
+        Self(named.to_owned())
+    }
+
     /// No particular thing: `*`.
     pub fn all() -> Self {
         Self("*".into())

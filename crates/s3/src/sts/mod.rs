@@ -2,7 +2,7 @@
 //!
 //! AWS, "Security Token Service API Reference", version 2011-06-15. Two actions: `AssumeRole` gives temporary
 //! credentials that may do what their maker may, or less, and `GetCallerIdentity` tells who signs. There are no roles,
-//! so `RoleArn` names nothing; clients that must send one may send any.
+//! so `RoleArn` names nothing; clients that must send one may send any. A policy can still deny it by its name.
 
 mod answer;
 
@@ -65,13 +65,13 @@ pub(crate) async fn call(
     match action.as_str() {
         "GetCallerIdentity" => Ok(answer::caller_identity(&identity, &request_id)),
         "AssumeRole" => {
-            may_assume(authority, &identity, &facts)?;
             let asked = Asked {
                 role: field("RoleArn"),
                 session: field("RoleSessionName"),
                 seconds: field("DurationSeconds"),
                 policy: field("Policy"),
             };
+            may_assume(authority, &identity, asked.role.as_deref(), &facts)?;
             assume_role(authority, &identity, asked, &request_id)
         }
         _ => Err(no_such_action(&action, &version)),
@@ -111,9 +111,14 @@ fn signed_by(request: &S3Request<Body>, state: &RequestState) -> Result<Identity
 }
 
 /// Temporary credentials take nothing that their maker does not have, so everybody may make some who is not told that
-/// they may not.
-fn may_assume(authority: &Authority, identity: &Identity, facts: &Facts) -> Result<(), ApiError> {
-    let resource = Arn::all();
+/// they may not. As on AWS the resource is the role; what is denied for `*` is denied for every one.
+fn may_assume(
+    authority: &Authority,
+    identity: &Identity,
+    role: Option<&str>,
+    facts: &Facts,
+) -> Result<(), ApiError> {
+    let resource = role.map_or_else(Arn::all, Arn::role);
     let ask = Ask { identity, action: "sts:AssumeRole", resource: &resource, facts };
     match authority.iam().decide(&ask, None) {
         Decision::ExplicitDeny => Err(ApiError::access_denied(format!(

@@ -105,6 +105,32 @@ async fn whether_somebody_may_make_a_session_depends_on_where_they_are() {
 }
 
 #[tokio::test]
+async fn session_can_be_denied_by_the_role_that_it_names() {
+    let setup = Setup::new().await;
+    let allowed = statement("Allow", &["s3:*"], "*");
+    let user = setup.user("u", &allowed).await;
+    let other: Vec<_> = ASSUME.into_iter().filter(|(name, _)| *name != "RoleArn").collect();
+    let mut auditor = other.clone();
+    auditor.push(("RoleArn", "arn:aws:iam::strongroom:role/auditor"));
+    for (resource, [any, as_auditor, unnamed]) in [
+        (r#""Resource":"arn:aws:iam::strongroom:role/any""#, [403, 200, 200]),
+        (r#""Resource":"arn:aws:iam::strongroom:role/a*""#, [403, 403, 200]),
+        (r#""Resource":"*""#, [403, 403, 403]),
+        (r#""NotResource":"arn:aws:iam::strongroom:role/any""#, [200, 403, 403]),
+    ] {
+        setup.policy("u", &format!(r#"{{"Effect":"Deny","Action":"sts:AssumeRole",{resource}}}"#)).await;
+        for (fields, status) in [(&ASSUME[..], any), (&auditor, as_auditor), (&other, unnamed)] {
+            let answer = sts(&setup, &user, "sts", fields).await;
+            assert_eq!(answer.status, status, "{resource} {fields:?}");
+        }
+    }
+    for resource in ["*", "arn:aws:iam::strongroom:role/any"] {
+        setup.policy("u", &statement("Allow", &["sts:AssumeRole"], resource)).await;
+        sts(&setup, &user, "sts", &ASSUME).await.ok();
+    }
+}
+
+#[tokio::test]
 async fn token_belongs_to_its_access_key() {
     let setup = Setup::new().await;
     let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
