@@ -25,10 +25,12 @@ pub struct Bucket {
     pub name: String,
     /// When it was made (RFC 3339).
     pub created: String,
-    /// Whether it keeps versions.
-    pub versioning: BucketVersioning,
-    /// What objects get that ask for no encryption.
-    pub encryption: Encryption,
+    /// Whether it keeps versions; left out for who may not know (`s3:GetBucketVersioning`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versioning: Option<BucketVersioning>,
+    /// What objects get that ask for no encryption; left out for who may not know (`s3:GetEncryptionConfiguration`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
 }
 
 /// Whether a bucket keeps versions.
@@ -44,17 +46,12 @@ pub enum BucketVersioning {
     Suspended,
 }
 
-impl From<BucketInfo> for Bucket {
-    fn from(info: BucketInfo) -> Self {
-        Self {
-            name: info.name.to_string(),
-            created: json_time(info.created),
-            versioning: match info.settings.versioning {
-                Versioning::Off => BucketVersioning::Off,
-                Versioning::Enabled => BucketVersioning::Enabled,
-                Versioning::Suspended => BucketVersioning::Suspended,
-            },
-            encryption: Encryption::of(&info.settings),
+impl From<Versioning> for BucketVersioning {
+    fn from(versioning: Versioning) -> Self {
+        match versioning {
+            Versioning::Off => Self::Off,
+            Versioning::Enabled => Self::Enabled,
+            Versioning::Suspended => Self::Suspended,
         }
     }
 }
@@ -104,7 +101,7 @@ pub(super) async fn list(
     let Which { prefix, after, max } = which;
     let found =
         rest.0.objects.list_buckets(&prefix.unwrap_or_default(), after.as_deref(), page_size(max)?).await?;
-    let buckets = found.buckets.into_iter().map(Bucket::from).collect();
+    let buckets = found.buckets.iter().map(|info| rest.shown(&caller, info)).collect();
     Ok(Json(BucketList { buckets, next: found.next }))
 }
 
@@ -126,7 +123,7 @@ pub(super) async fn create(
     let request = CreateBucket { owner: caller.identity.to_string(), settings: BucketSettings::default() };
     let made = rest.0.objects.create_bucket(&name, request).await?;
     let location = [(LOCATION, format!("/api/v1/buckets/{name}"))];
-    Ok((StatusCode::CREATED, location, Json(made.into())))
+    Ok((StatusCode::CREATED, location, Json(rest.shown(&caller, &made))))
 }
 
 /// Describe a bucket
@@ -146,7 +143,7 @@ pub(super) async fn get(
         &Arn::bucket(name.as_str()),
         &caller.facts(),
     )?;
-    Ok(Json(rest.0.objects.head_bucket(&name).await?.into()))
+    Ok(Json(rest.shown(&caller, &rest.0.objects.head_bucket(&name).await?)))
 }
 
 /// Delete a bucket
@@ -170,4 +167,21 @@ pub(super) async fn delete(
     )?;
     rest.0.objects.delete_bucket(&name).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+impl Rest {
+    /// A bucket as the caller may see it: a setting that a request of its own would not tell is left out.
+    fn shown(&self, caller: &Caller, info: &BucketInfo) -> Bucket {
+        let resource = Arn::bucket(info.name.as_str());
+        let may = |action| {
+            let action = (Scope::BucketsRead, action);
+            self.allow_in(&info.name, caller, action, &resource, &caller.facts()).is_ok()
+        };
+        Bucket {
+            name: info.name.to_string(),
+            created: json_time(info.created),
+            versioning: may("s3:GetBucketVersioning").then(|| info.settings.versioning.into()),
+            encryption: may("s3:GetEncryptionConfiguration").then(|| Encryption::of(&info.settings)),
+        }
+    }
 }

@@ -204,6 +204,35 @@ async fn reads_of_what_a_tag_forbids_tell_nothing_of_it() {
 }
 
 #[tokio::test]
+async fn settings_of_a_bucket_are_shown_to_who_may_read_them() {
+    let server = Server::start().await;
+    server.bucket("photos").await;
+    for (name, denied, shown) in [
+        ("all", None, ["encryption", "versioning"].as_slice()),
+        ("no-encryption", Some("s3:GetEncryptionConfiguration"), &["versioning"]),
+        ("no-versioning", Some("s3:GetBucketVersioning"), &["encryption"]),
+    ] {
+        let denied = denied.map(|action| {
+            format!(r#", {{"Effect": "Deny", "Action": "{action}", "Resource": "arn:aws:s3:::photos"}}"#)
+        });
+        let policy = format!(
+            r#"{{"Statement": [{{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}{}]}}"#,
+            denied.unwrap_or_default()
+        );
+        server.iam.put_policy(&Identity::Root, name, &policy, None).await.unwrap();
+        let who = server.user(name, &[name], ALL).await;
+        let one = server.ask(&who, "GET", "/api/v1/buckets/photos", &[], "").await;
+        let all = server.ask(&who, "GET", "/api/v1/buckets", &[], "").await;
+        for bucket in [&one.json(), &all.json()["buckets"][0]] {
+            assert_eq!(bucket["name"], "photos", "{bucket}");
+            let settings = ["encryption", "versioning"].map(|setting| bucket.get(setting).map(|_| setting));
+            let settings: Vec<_> = settings.into_iter().flatten().collect();
+            assert_eq!(settings, shown, "{name}: {bucket}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_is_roots_is_for_root_alone() {
     let server = Server::start().await;
     let admin = server.user("admin", &["consoleAdmin"], ALL).await;
