@@ -122,7 +122,9 @@ impl Iam {
         .await
     }
 
-    /// Removes a user's access key or a service account. Its sessions end.
+    /// Removes a user's access key or a service account. A service account's sessions end with it. A user's sessions are the user's,
+    /// whichever of its access keys signed for them: a policy on `aws:TokenIssueTime` ends those that were made before a time, and
+    /// [`Self::revoke_sessions`] all.
     ///
     /// # Errors
     /// [`IamError::NoSuch`], among others.

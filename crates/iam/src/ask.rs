@@ -67,7 +67,7 @@ impl fmt::Display for Arn {
 /// What is known of a request beside who asks for what: the values of the keys that conditions name.
 ///
 /// [`Iam::decide`](crate::Iam::decide) adds what follows from the identity and the clock (`aws:username`, `aws:userid`,
-/// `aws:PrincipalType`, `aws:PrincipalArn`, `aws:CurrentTime`, `aws:EpochTime`).
+/// `aws:PrincipalType`, `aws:PrincipalArn`, `aws:TokenIssueTime`, `aws:CurrentTime`, `aws:EpochTime`).
 #[derive(Debug, Clone, Default)]
 pub struct Facts(Vec<(Key, String)>);
 

@@ -34,6 +34,8 @@ pub enum Identity {
         access_key: AccessKey,
         /// What the maker called the session.
         name: Name,
+        /// When they were made, in seconds since 1970.
+        issued_at: u64,
         /// The root, a user or a service account.
         parent: Box<Identity>,
         /// What bounds it beside its parent's permissions.

@@ -21,7 +21,7 @@ use crate::{
     SessionCredentials, SessionSpec,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// A policy of 2 KiB with everything around it, in base64, and room for what may come.
 const TOKEN_LEN_MAX: usize = 6144;
 const POLICY_LEN_MAX: usize = 2048;
@@ -45,6 +45,7 @@ struct Session {
     secret: Secret,
     name: Name,
     parent: Parent,
+    issued_at: u64,
     expires_at: u64,
     policy: Option<Policy>,
 }
@@ -78,11 +79,12 @@ impl Iam {
             }
         };
         let Credentials { access_key, secret } = Credentials::generate(&*self.0.options.random);
-        let expires_at = self.0.now().saturating_add(spec.duration_seconds);
-        let session = Session { secret, name: name.clone(), parent, expires_at, policy };
+        let issued_at = self.0.now();
+        let expires_at = issued_at.saturating_add(spec.duration_seconds);
+        let session = Session { secret, name: name.clone(), parent, issued_at, expires_at, policy };
         let session_token = session.seal(state.session_key()?, &access_key, &*self.0.options.random);
         let (policy, parent) = (session.policy.map(Arc::new), Box::new(by.clone()));
-        let identity = Identity::Session { access_key: access_key.clone(), name, parent, policy };
+        let identity = Identity::Session { access_key: access_key.clone(), name, issued_at, parent, policy };
         Ok(SessionCredentials { access_key, secret: session.secret, session_token, expires_at, identity })
     }
 
@@ -133,8 +135,9 @@ impl Inner {
                 key.identity(&access_key)
             }
         };
-        let (name, policy) = (session.name, session.policy.map(Arc::new));
-        Ok((Identity::Session { access_key, name, parent: Box::new(parent), policy }, session.secret))
+        let Session { secret, name, issued_at, policy, .. } = session;
+        let (parent, policy) = (Box::new(parent), policy.map(Arc::new));
+        Ok((Identity::Session { access_key, name, issued_at, parent, policy }, secret))
     }
 }
 
@@ -156,7 +159,7 @@ impl Session {
             Parent::User(name, id) => rest.u8(1).text(name.as_str()).text(id),
             Parent::ServiceAccount(access_key) => rest.u8(2).text(access_key.as_str()),
         };
-        rest.u64(self.expires_at);
+        rest.u64(self.issued_at).u64(self.expires_at);
         rows::put_bound(&mut rest, self.policy.as_ref());
         let rest = rest.finish();
         let mut plain = Zeroizing::new(Vec::with_capacity(4 + secret.len() + rest.len()));
@@ -187,6 +190,7 @@ impl Session {
                 2 => Parent::ServiceAccount(rows::access_key(input.text(AccessKey::LEN_MAX, "access key")?)?),
                 _ => return Err(RowFault::Damaged),
             },
+            issued_at: input.u64("issued")?,
             expires_at: input.u64("end")?,
             policy: rows::bound(&mut input)?,
         };
@@ -235,6 +239,7 @@ pub(crate) fn sample(key: &SecretKey) -> String {
         secret: Secret::generate(&random),
         name: Name::parse("job").expect("a name"),
         parent: Parent::Root([7; 16]),
+        issued_at: 1_599_996_400,
         expires_at: 1_600_000_000,
         policy: Some(Policy::parse_identity(json).expect("a policy")),
     };
@@ -265,6 +270,7 @@ mod tests {
             secret: Secret::generate(&random),
             name: Name::parse("job").unwrap(),
             parent: Parent::User(Name::parse("bob").unwrap(), "ABCDEFGHIJKLMNOP".into()),
+            issued_at: 1_599_996_400,
             expires_at: 1_600_000_000,
             policy: Some(Policy::parse_identity(policy).unwrap()),
         };
@@ -282,6 +288,7 @@ mod tests {
             let token = session.seal(&key, &access_key, &random);
             let opened = Session::open(&key, &access_key, &token).unwrap();
             assert_eq!((&opened.parent, opened.expires_at), (&session.parent, session.expires_at));
+            assert_eq!(opened.issued_at, session.issued_at);
             assert_eq!((&opened.secret, &opened.name), (&session.secret, &session.name));
             assert_eq!(opened.policy, session.policy);
             assert!(Session::open(&key, &AccessKey::generate(&random), &token).is_err());

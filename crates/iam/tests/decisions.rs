@@ -310,6 +310,31 @@ async fn keys_and_the_service_itself_are_resources_too() {
 }
 
 #[tokio::test]
+async fn sessions_that_were_made_before_a_time_can_be_denied() {
+    let World { _dir, iam, clock } = World::new().await;
+    let bob = user("bob");
+    let spec = SessionSpec { name: "job", duration_seconds: 900, policy: None };
+    iam.create_user(BY, "bob").await.unwrap();
+    let key = iam.create_access_key(BY, "bob").await.unwrap().access_key;
+    let older = iam.assume_role(&bob, &spec).unwrap();
+    clock.advance(10);
+    let newer = iam.assume_role(&bob, &spec).unwrap();
+    // As AWS has it in "Revoking IAM role temporary security credentials".
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"},
+        {"Effect":"Deny","Action":"*","Resource":"*",
+         "Condition":{"DateLessThan":{"aws:TokenIssueTime":"2020-09-13T12:26:50Z"}}}]}"#;
+    iam.put_policy(BY, "p", policy, None).await.unwrap();
+    iam.attach_policy(BY, "p", &Target::User("bob".into())).await.unwrap();
+    // Which access key signed for a session makes no difference.
+    iam.delete_access_key(BY, key.as_str()).await.unwrap();
+    for (made, decision) in [(older, ExplicitDeny), (newer, Allow)] {
+        let found = iam.look_up(made.access_key.as_str(), Some(&made.session_token)).unwrap().0;
+        assert_eq!((get(&iam, &found, None), get(&iam, &made.identity, None)), (decision, decision));
+    }
+    assert_eq!(get(&iam, &bob, None), Allow, "its permanent credentials have no such time");
+}
+
+#[tokio::test]
 async fn canned_policies_open_what_their_names_say() {
     let world = World::new().await;
     let (object, key) = (Arn::object("b", "k"), Arn::kms_key("k"));

@@ -10,6 +10,7 @@ pub const CONDITION_KEYS: &[&str] = &[
     "aws:referer",
     "aws:securetransport",
     "aws:sourceip",
+    "aws:tokenissuetime",
     "aws:useragent",
     "aws:userid",
     "aws:username",
@@ -73,6 +74,7 @@ impl Key {
     pub(crate) const COPY_SOURCE: Self = known("s3:x-amz-copy-source");
     pub(crate) const RESOURCE_ACCOUNT: Self = known("s3:resourceaccount");
     pub(crate) const SOURCE_IP: Self = known("aws:sourceip");
+    pub(crate) const TOKEN_ISSUE_TIME: Self = known("aws:tokenissuetime");
     pub(crate) const USER_ID: Self = known("aws:userid");
     pub(crate) const USER_NAME: Self = known("aws:username");
     pub(crate) const SSE_KMS_KEY_ID: Self = known("s3:x-amz-server-side-encryption-aws-kms-key-id");

@@ -58,6 +58,10 @@ impl Request<'_> {
             Key::RESOURCE_ACCOUNT => self.action.starts_with("s3:").then_some(Cow::Borrowed(ACCOUNT)),
             Key::EPOCH_TIME => Some(Cow::Owned(self.now.to_string())),
             Key::CURRENT_TIME => super::dates::text(self.now).map(Cow::Owned),
+            Key::TOKEN_ISSUE_TIME => match self.identity {
+                Identity::Session { issued_at, .. } => super::dates::text(*issued_at).map(Cow::Owned),
+                _ => None,
+            },
             _ => return Own::NotMine,
         };
         value.map_or(Own::Absent, Own::Value)
@@ -150,10 +154,13 @@ pub(crate) mod tests {
         let session = Identity::Session {
             access_key,
             name: Name::parse("job").unwrap(),
+            issued_at: 1_599_996_400,
             parent: Box::new(user()),
             policy: None,
         };
         let arn = "arn:aws:iam::strongroom:user/bob";
+        assert_eq!(own(&session, "aws:TokenIssueTime").as_deref(), Some("2020-09-13T11:26:40Z"));
+        assert_eq!(own(&account, "aws:TokenIssueTime"), None, "it does not end by itself");
         for (identity, name, id, kind, principal) in [
             (Identity::Root, None, "strongroom", "Account", Some("arn:aws:iam::strongroom:root")),
             (user(), Some("bob"), "UID1", "User", Some(arn)),

@@ -4,6 +4,7 @@ use reqwest::Method;
 use strongroom_iam::{CONDITION_KEY_FAMILIES, CONDITION_KEYS};
 
 use super::support::client::sha256_hex;
+use super::tokens::{ASSUME, keys_of, sts};
 use super::{Call, Keys, Setup, denied, get, statement};
 
 const SSE: &str = "x-amz-server-side-encryption";
@@ -99,11 +100,13 @@ async fn every_condition_key_has_a_value_in_some_request() {
         "kms:encryptioncontext:" => format!("{family}app"),
         tag => format!("{tag}a"),
     });
+    let session = keys_of(&sts(&setup, &user, "sts", &ASSUME).await.ok());
     for key in CONDITION_KEYS.iter().map(|key| (*key).to_owned()).chain(of_families) {
+        let asker = if key == "aws:tokenissuetime" { &session } else { &user };
         for (absent, allowed) in [(true, false), (false, true)] {
             let (action, call) = request_with(&key);
             setup.policy("u", &only_if(action, &format!(r#"{{"Null":{{"{key}":"{absent}"}}}}"#))).await;
-            let answer = setup.by(&user, call).await;
+            let answer = setup.by(asker, call).await;
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             assert_eq!(!denied(&answer), allowed, "{key}, absent {absent}: {} {text}", answer.status);
         }

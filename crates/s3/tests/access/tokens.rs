@@ -8,7 +8,7 @@ use super::support::client::{encoded, hmac, sha256_hex};
 use super::{Answer, Call, Keys, Setup, denied, get, statement};
 
 /// A request to the token service, signed for `service`.
-async fn sts(setup: &Setup, keys: &Keys, service: &str, fields: &[(&str, &str)]) -> Answer {
+pub(crate) async fn sts(setup: &Setup, keys: &Keys, service: &str, fields: &[(&str, &str)]) -> Answer {
     let body: Vec<String> =
         fields.iter().map(|(name, value)| format!("{name}={}", encoded(value, false))).collect();
     let body = body.join("&");
@@ -44,14 +44,14 @@ async fn sts(setup: &Setup, keys: &Keys, service: &str, fields: &[(&str, &str)])
     setup.client.send_as(Call::new(Method::POST, "/").body(body), headers).await
 }
 
-const ASSUME: [(&str, &str); 4] = [
+pub(crate) const ASSUME: [(&str, &str); 4] = [
     ("Action", "AssumeRole"),
     ("Version", "2011-06-15"),
     ("RoleArn", "arn:aws:iam::strongroom:role/any"),
     ("RoleSessionName", "job@1"),
 ];
 
-fn keys_of(answer: &Answer) -> Keys {
+pub(crate) fn keys_of(answer: &Answer) -> Keys {
     Keys {
         access_key: answer.element("AccessKeyId").to_owned(),
         secret: answer.element("SecretAccessKey").to_owned(),
