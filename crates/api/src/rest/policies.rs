@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use strongroom_iam::{Arn, IamError, PolicyInfo, Scope, Tag, Target};
+use strongroom_iam::{Arn, Facts, IamError, PolicyInfo, Scope, Tag, Target};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
@@ -195,7 +195,7 @@ pub(super) async fn attach_to_user(
     Extension(caller): Extension<Caller>,
     Names((user, policy)): Names<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:AttachUserPolicy"), &Arn::user(&user), &caller.facts())?;
+    rest.allow(&caller, (WRITE, "iam:AttachUserPolicy"), &Arn::user(&user), &facts_with(&caller, &policy))?;
     rest.0.iam.attach_policy(&caller.identity, &policy, &Target::User(user)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -212,7 +212,7 @@ pub(super) async fn detach_from_user(
     Extension(caller): Extension<Caller>,
     Names((user, policy)): Names<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:DetachUserPolicy"), &Arn::user(&user), &caller.facts())?;
+    rest.allow(&caller, (WRITE, "iam:DetachUserPolicy"), &Arn::user(&user), &facts_with(&caller, &policy))?;
     rest.0.iam.detach_policy(&caller.identity, &policy, &Target::User(user)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -229,7 +229,12 @@ pub(super) async fn attach_to_group(
     Extension(caller): Extension<Caller>,
     Names((group, policy)): Names<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:AttachGroupPolicy"), &Arn::group(&group), &caller.facts())?;
+    rest.allow(
+        &caller,
+        (WRITE, "iam:AttachGroupPolicy"),
+        &Arn::group(&group),
+        &facts_with(&caller, &policy),
+    )?;
     rest.0.iam.attach_policy(&caller.identity, &policy, &Target::Group(group)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -246,7 +251,12 @@ pub(super) async fn detach_from_group(
     Extension(caller): Extension<Caller>,
     Names((group, policy)): Names<(String, String)>,
 ) -> Result<StatusCode, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:DetachGroupPolicy"), &Arn::group(&group), &caller.facts())?;
+    rest.allow(
+        &caller,
+        (WRITE, "iam:DetachGroupPolicy"),
+        &Arn::group(&group),
+        &facts_with(&caller, &policy),
+    )?;
     rest.0.iam.detach_policy(&caller.identity, &policy, &Target::Group(group)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -259,6 +269,14 @@ impl Rest {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// What is known of a request that attaches or detaches a policy. By `iam:PolicyARN` an administrator's policy can say which ones
+/// those are (AWS, "Delegating permissions to administer IAM users, groups, and credentials").
+fn facts_with(caller: &Caller, policy: &str) -> Facts {
+    let mut facts = caller.facts();
+    facts.set("iam:policyarn", Arn::policy(policy).as_str());
+    facts
 }
 
 /// A policy document as it came: what the client wrote is kept as it is.

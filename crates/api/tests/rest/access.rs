@@ -161,6 +161,39 @@ async fn who_may_make_policies_cannot_rewrite_the_one_that_says_what_it_may() {
 }
 
 #[tokio::test]
+async fn administrator_can_be_kept_to_the_policies_that_it_may_attach() {
+    let server = Server::start().await;
+    server.iam.create_user(&Identity::Root, "alice").await.unwrap();
+    server.iam.create_group(&Identity::Root, "staff").await.unwrap();
+    let on_policies = |effect: &str, condition: &str| {
+        format!(
+            r#"{{"Effect": "{effect}", "Resource": "*", "Condition": {condition},
+              "Action": ["iam:AttachUserPolicy", "iam:DetachUserPolicy", "iam:AttachGroupPolicy", "iam:DetachGroupPolicy"]}}"#
+        )
+    };
+    let only = r#"{"ArnEquals": {"iam:PolicyARN": "arn:aws:iam::strongroom:policy/read*"}}"#;
+    let all_but = r#"{"ArnLike": {"iam:PolicyARN": "arn:aws:iam::strongroom:policy/console*"}}"#;
+    let any = r#"{"Null": {"iam:PolicyARN": "false"}}"#;
+    for (name, statements) in [
+        ("only", on_policies("Allow", only)),
+        ("all-but", format!("{}, {}", on_policies("Allow", any), on_policies("Deny", all_but))),
+    ] {
+        let policy = format!(r#"{{"Statement": [{statements}]}}"#);
+        server.iam.put_policy(&Identity::Root, name, &policy, None).await.unwrap();
+        let delegate = server.user(name, &[name], ALL).await;
+        for target in ["users/alice", "groups/staff", &format!("users/{name}")] {
+            for (policy, status) in [("readonly", 204), ("consoleAdmin", 403)] {
+                let path = format!("/api/v1/{target}/policies/{policy}");
+                for method in ["PUT", "DELETE"] {
+                    let answer = server.ask(&delegate, method, &path, &[], "").await;
+                    assert_eq!(answer.status, status, "{name}: {method} {path} {answer:?}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn reads_of_what_a_tag_forbids_tell_nothing_of_it() {
     let server = Server::start().await;
     server.bucket("photos").await;

@@ -14,6 +14,7 @@ pub const CONDITION_KEYS: &[&str] = &[
     "aws:useragent",
     "aws:userid",
     "aws:username",
+    "iam:policyarn",
     "kms:encryptioncontextkeys",
     "kms:viaservice",
     "s3:authtype",

@@ -101,7 +101,9 @@ async fn every_condition_key_has_a_value_in_some_request() {
         tag => format!("{tag}a"),
     });
     let session = keys_of(&sts(&setup, &user, "sts", &ASSUME).await.ok());
-    for key in CONDITION_KEYS.iter().map(|key| (*key).to_owned()).chain(of_families) {
+    // What is done to identities is done through the REST API, whose tests have its keys.
+    let keys = CONDITION_KEYS.iter().filter(|key| !key.starts_with("iam:"));
+    for key in keys.map(|key| (*key).to_owned()).chain(of_families) {
         let asker = if key == "aws:tokenissuetime" { &session } else { &user };
         for (absent, allowed) in [(true, false), (false, true)] {
             let (action, call) = request_with(&key);
