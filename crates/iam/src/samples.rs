@@ -37,7 +37,7 @@ pub(crate) fn rows() -> [Sample; 6] {
         salt: [1; 16],
         verifier: [2; 32],
         owner: Owner::User(name("bob")),
-        scopes: vec![Scope::BucketsRead, Scope::ServerWrite],
+        scopes: vec![Scope::BucketsRead, Scope::IdentitiesWrite],
         created_at: 7,
         expires_at: None,
         description: String::new(),

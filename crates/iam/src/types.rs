@@ -180,23 +180,17 @@ pub enum Scope {
     IdentitiesRead,
     /// Changing them.
     IdentitiesWrite,
-    /// Reading what is told of keys and of the server.
-    ServerRead,
-    /// Everything else that administrators do.
-    ServerWrite,
 }
 
 impl Scope {
     /// All of them, in the order of their numbers in rows.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 6] = [
         Self::BucketsRead,
         Self::BucketsWrite,
         Self::ObjectsRead,
         Self::ObjectsWrite,
         Self::IdentitiesRead,
         Self::IdentitiesWrite,
-        Self::ServerRead,
-        Self::ServerWrite,
     ];
 
     /// Its name, such as `buckets:read`.
@@ -208,8 +202,6 @@ impl Scope {
             Self::ObjectsWrite => "objects:write",
             Self::IdentitiesRead => "identities:read",
             Self::IdentitiesWrite => "identities:write",
-            Self::ServerRead => "server:read",
-            Self::ServerWrite => "server:write",
         }
     }
 }
@@ -222,7 +214,7 @@ impl fmt::Display for Scope {
 
 /// Text is no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a scope is one of buckets, objects, identities and server, with :read or :write")]
+#[error("a scope is one of buckets, objects and identities, with :read or :write")]
 pub struct NoSuchScope;
 
 impl FromStr for Scope {

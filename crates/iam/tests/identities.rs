@@ -132,7 +132,7 @@ async fn policies_have_tags_that_say_which_state_is_meant() {
 async fn canned_policies_are_there_and_stay_as_they_are() {
     let (_dir, _store, iam, _) = open();
     let names: Vec<_> = iam.policies().into_iter().map(|policy| policy.name.to_string()).collect();
-    assert_eq!(names, ["consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"]);
+    assert_eq!(names, ["consoleAdmin", "readonly", "readwrite", "writeonly"]);
     assert!(iam.policy("readonly").unwrap().canned);
     assert!(matches!(iam.put_policy(BY, "readonly", READ, None).await, Err(IamError::Canned { .. })));
     assert!(matches!(iam.delete_policy(BY, "readonly", None).await, Err(IamError::Canned { .. })));

@@ -96,7 +96,7 @@ async fn policy_has_versions_and_a_mistake_in_it_is_named() {
     let list = server.root("GET", "/api/v1/policies", &[], "").await.json();
     let names: Vec<_> =
         list["policies"].as_array().unwrap().iter().map(|policy| policy["name"].as_str().unwrap()).collect();
-    for name in ["mine", "readonly", "readwrite", "writeonly", "diagnostics", "consoleAdmin"] {
+    for name in ["mine", "readonly", "readwrite", "writeonly", "consoleAdmin"] {
         assert!(names.contains(&name), "{name}: {names:?}");
     }
 

@@ -11,14 +11,10 @@ pub(crate) struct Canned {
     pub(crate) policy: Policy,
 }
 
-const DOCUMENTS: [(&str, &str); 5] = [
+const DOCUMENTS: [(&str, &str); 4] = [
     (
         "consoleAdmin",
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*","kms:*","iam:*","sts:*","admin:*"],"Resource":["*"]}]}"#,
-    ),
-    (
-        "diagnostics",
-        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["admin:ServerInfo","admin:Prometheus","admin:KeyReport"],"Resource":["*"]}]}"#,
+        r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*","kms:*","iam:*","sts:*"],"Resource":["*"]}]}"#,
     ),
     (
         "readonly",
@@ -58,7 +54,7 @@ mod tests {
     #[test]
     fn documents_are_policies_with_the_names_that_clients_know() {
         let names: Vec<_> = all().iter().map(|canned| canned.name).collect();
-        assert_eq!(names, ["consoleAdmin", "diagnostics", "readonly", "readwrite", "writeonly"]);
+        assert_eq!(names, ["consoleAdmin", "readonly", "readwrite", "writeonly"]);
         assert!(named("readonly").is_some() && named("ReadOnly").is_none());
     }
 }

@@ -61,7 +61,7 @@ pub(super) struct PolicyArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct AttachArgs {
-    /// The policy's name: one of yours, or readonly, readwrite, writeonly, diagnostics, consoleAdmin
+    /// The policy's name: one of yours, or readonly, readwrite, writeonly, consoleAdmin
     #[arg(value_name = "POLICY")]
     policy: String,
     #[command(flatten)]
