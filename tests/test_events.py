@@ -303,7 +303,8 @@ def test_changes_of_identities_are_told(start, tmp_path, receiver):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     mine = [record for record in receiver.records() if not record["subject"].startswith("try-")]
-    assert [record["eventName"] for record in mine] == ["UserCreated", "PolicyAttached", "UserDeleted"]
+    told = [record["eventName"] for record in mine]
+    assert told == ["UserCreated", "PolicyAttached", "PolicyDetached", "UserDeleted"]
     assert {record["eventSource"] for record in mine} == {"strongroom:iam"}
     assert {record["userIdentity"]["principalId"] for record in mine} == {"root"}
     numbers = [int(record["sequencer"], 16) for record in receiver.records()]

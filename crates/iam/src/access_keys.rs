@@ -131,11 +131,8 @@ impl Iam {
     pub async fn delete_access_key(&self, by: &Identity, access_key: &str) -> Result<(), IamError> {
         let access_key = access_key.to_owned();
         self.change(by, move |draft| {
-            let (access_key, key) = draft.state.found_key(&access_key)?;
-            draft.delete(key_of(rows::KEY, access_key.as_str()));
-            Arc::make_mut(&mut draft.state.keys).remove(&access_key);
-            let (_, _, deleted) = kinds(&key.body);
-            draft.tell(deleted, access_key.as_str(), Some(target(&key.body)));
+            let (access_key, _) = draft.state.found_key(&access_key)?;
+            draft.remove_key(&access_key);
             Ok(())
         })
         .await
@@ -179,6 +176,15 @@ impl Draft<'_> {
         self.put_sealed(row_key, &key.body.encode(), key.secret.dangerous_expose().as_bytes())?;
         Arc::make_mut(&mut self.state.keys).insert(access_key.clone(), Arc::new(key.clone()));
         Ok(())
+    }
+
+    /// Removes an access key or a service account if it is there.
+    pub(crate) fn remove_key(&mut self, access_key: &AccessKey) {
+        if let Some(key) = Arc::make_mut(&mut self.state.keys).remove(access_key) {
+            self.delete(key_of(rows::KEY, access_key.as_str()));
+            let (_, _, deleted) = kinds(&key.body);
+            self.tell(deleted, access_key.as_str(), Some(target(&key.body)));
+        }
     }
 
     /// That what is to be made has an owner, and does not end at once.

@@ -63,7 +63,7 @@ kinds! {
     UserCreated = 6;
     /// A user was enabled or disabled.
     UserUpdated = 7;
-    /// A user is gone, with its access keys, service accounts and tokens.
+    /// A user is gone. Its access keys, service accounts, tokens, policies and groups were told of one by one before.
     UserDeleted = 8;
     /// A group is new.
     GroupCreated = 9;
@@ -71,7 +71,7 @@ kinds! {
     GroupMemberAdded = 10;
     /// A user was taken out of a group.
     GroupMemberRemoved = 11;
-    /// A group is gone.
+    /// A group is gone. The policies that were attached to it were told of before.
     GroupDeleted = 12;
     /// A user has another access key.
     AccessKeyCreated = 13;

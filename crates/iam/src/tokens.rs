@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::access_keys::{description, owner_of, target_of};
 use crate::credentials::{ACCESS_KEY_CHARS, SECRET_CHARS, generate};
+use crate::draft::Draft;
 use crate::rows::{self, ID_LEN, Token, key_of};
 use crate::users::{room, shown};
 use crate::{ChangeKind, Iam, IamError, Identity, Secret, Thing, TokenInfo, TokenSpec};
@@ -81,12 +82,9 @@ impl Iam {
     /// [`IamError::NoSuch`], among others.
     pub async fn revoke_token(&self, by: &Identity, id: &str) -> Result<(), IamError> {
         let id = id.to_owned();
-        self.change(by, move |draft| {
-            let no_such = || IamError::NoSuch { thing: Thing::Token, name: shown(&id) };
-            let token = Arc::make_mut(&mut draft.state.tokens).remove(&id).ok_or_else(no_such)?;
-            draft.delete(key_of(rows::TOKEN, &id));
-            draft.tell(ChangeKind::TokenRevoked, id.as_str(), Some(target_of(&token.owner)));
-            Ok(())
+        self.change(by, move |draft| match draft.remove_token(&id) {
+            true => Ok(()),
+            false => Err(IamError::NoSuch { thing: Thing::Token, name: shown(&id) }),
         })
         .await
     }
@@ -106,6 +104,16 @@ impl Iam {
         let ended = stored.expires_at.is_some_and(|end| end <= self.0.now());
         let good = right && !ended && state.stands(&stored.owner);
         good.then(|| (stored.owner.identity(), stored.info(id)))
+    }
+}
+
+impl Draft<'_> {
+    /// Removes a token; whether it was there.
+    pub(crate) fn remove_token(&mut self, id: &str) -> bool {
+        let Some(token) = Arc::make_mut(&mut self.state.tokens).remove(id) else { return false };
+        self.delete(key_of(rows::TOKEN, id));
+        self.tell(ChangeKind::TokenRevoked, id, Some(target_of(&token.owner)));
+        true
     }
 }
 

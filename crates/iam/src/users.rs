@@ -7,7 +7,9 @@ use crate::credentials::{ACCESS_KEY_CHARS, generate};
 use crate::draft::Draft;
 use crate::rows::{self, GROUPS_OF_USER_MAX, Group, Owner, User, key_of};
 use crate::state::State;
-use crate::{ChangeKind, GroupInfo, Iam, IamError, Identity, Name, State as UserState, Thing, UserInfo};
+use crate::{
+    ChangeKind, GroupInfo, Iam, IamError, Identity, Name, State as UserState, Target, Thing, UserInfo,
+};
 
 const USERS_MAX: usize = 10_000;
 const GROUPS_MAX: usize = 1_000;
@@ -49,20 +51,23 @@ impl Iam {
     pub async fn delete_user(&self, by: &Identity, name: &str) -> Result<(), IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
-            let (name, _) = draft.state.found_user(&name)?;
+            let (name, user) = draft.state.found_user(&name)?;
             let owner = Owner::User(name.clone());
-            draft.delete(key_of(rows::USER, name.as_str()));
-            Arc::make_mut(&mut draft.state.users).remove(&name);
+            // Who follows one access key, token or policy is told of it as if it had gone by itself.
             let keys = draft.state.keys.iter().filter(|(_, key)| key.body.owner == owner);
             for access_key in keys.map(|(access_key, _)| access_key.clone()).collect::<Vec<_>>() {
-                draft.delete(key_of(rows::KEY, access_key.as_str()));
-                Arc::make_mut(&mut draft.state.keys).remove(&access_key);
+                draft.remove_key(&access_key);
             }
             let tokens = draft.state.tokens.iter().filter(|(_, token)| token.owner == owner);
             for id in tokens.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-                draft.delete(key_of(rows::TOKEN, &id));
-                Arc::make_mut(&mut draft.state.tokens).remove(&id);
+                draft.remove_token(&id);
             }
+            for group in &user.groups {
+                draft.tell(ChangeKind::GroupMemberRemoved, group.as_str(), Some(name.to_string()));
+            }
+            draft.tell_detached(&user.policies, &Target::User(name.to_string()));
+            draft.delete(key_of(rows::USER, name.as_str()));
+            Arc::make_mut(&mut draft.state.users).remove(&name);
             draft.tell(ChangeKind::UserDeleted, name.as_str(), None);
             Ok(())
         })
@@ -130,11 +135,12 @@ impl Iam {
     pub async fn delete_group(&self, by: &Identity, name: &str) -> Result<(), IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
-            let (name, _) = draft.state.found_group(&name)?;
+            let (name, group) = draft.state.found_group(&name)?;
             if let Some(member) = draft.state.members(&name).first() {
                 let by = format!("user/{member}");
                 return Err(IamError::InUse { thing: Thing::Group, name: name.to_string(), by });
             }
+            draft.tell_detached(&group.policies, &Target::Group(name.to_string()));
             draft.delete(key_of(rows::GROUP, name.as_str()));
             Arc::make_mut(&mut draft.state.groups).remove(&name);
             draft.tell(ChangeKind::GroupDeleted, name.as_str(), None);
@@ -223,6 +229,12 @@ impl Iam {
 }
 
 impl Draft<'_> {
+    fn tell_detached(&mut self, policies: &[Name], from: &Target) {
+        for policy in policies {
+            self.tell(ChangeKind::PolicyDetached, policy.as_str(), Some(from.to_string()));
+        }
+    }
+
     pub(crate) fn put_user(&mut self, name: &Name, user: User) -> UserInfo {
         let info = user.info(name);
         self.put(key_of(rows::USER, name.as_str()), user.encode());

@@ -310,6 +310,47 @@ async fn keys_and_the_service_itself_are_resources_too() {
 }
 
 #[tokio::test]
+async fn what_goes_with_a_user_or_a_group_is_told_of_piece_by_piece_before_it() {
+    use strongroom_iam::ChangeKind::*;
+    let World { _dir, iam, .. } = World::new().await;
+    iam.create_user(BY, "bob").await.unwrap();
+    iam.create_group(BY, "g").await.unwrap();
+    iam.add_to_group(BY, "g", "bob").await.unwrap();
+    iam.attach_policy(BY, "readonly", &Target::User("bob".into())).await.unwrap();
+    let key = iam.create_access_key(BY, "bob").await.unwrap().access_key.to_string();
+    let spec = ServiceAccountSpec::default();
+    let account = iam.create_service_account(BY, &user("bob"), spec).await.unwrap().access_key.to_string();
+    let (token, _) = iam.create_token(BY, &user("bob"), support::token_spec()).await.unwrap();
+    let before = iam.last_change();
+    iam.delete_user(BY, "bob").await.unwrap();
+    let mut told: Vec<_> = iam.changes_after(before, 100).unwrap();
+    let last = told.pop().unwrap();
+    assert_eq!((last.kind, last.subject.as_str(), last.target), (UserDeleted, "bob", None));
+    let mut told: Vec<_> = told
+        .iter()
+        .map(|change| (change.kind.as_str(), &*change.subject, change.target.as_deref()))
+        .collect();
+    told.sort_unstable();
+    let bob = Some("user/bob");
+    let expected = [
+        (AccessKeyDeleted.as_str(), key.as_str(), bob),
+        (GroupMemberRemoved.as_str(), "g", Some("bob")),
+        (PolicyDetached.as_str(), "readonly", bob),
+        (ServiceAccountDeleted.as_str(), account.as_str(), bob),
+        (TokenRevoked.as_str(), token.id.as_str(), bob),
+    ];
+    assert_eq!(told, expected);
+
+    iam.attach_policy(BY, "readonly", &Target::Group("g".into())).await.unwrap();
+    let before = iam.last_change();
+    iam.delete_group(BY, "g").await.unwrap();
+    let told = iam.changes_after(before, 100).unwrap();
+    let told: Vec<_> =
+        told.iter().map(|change| (change.kind, &*change.subject, change.target.as_deref())).collect();
+    assert_eq!(told, [(PolicyDetached, "readonly", Some("group/g")), (GroupDeleted, "g", None)]);
+}
+
+#[tokio::test]
 async fn sessions_that_were_made_before_a_time_can_be_denied() {
     let World { _dir, iam, clock } = World::new().await;
     let bob = user("bob");
