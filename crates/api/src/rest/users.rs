@@ -194,7 +194,8 @@ pub(super) async fn patch(
 
 /// Delete a user
 ///
-/// Its access keys, service accounts and tokens go with it.
+/// Its access keys, service accounts and tokens go with it. Policies of buckets that name it are left as they are, and mean whoever is
+/// made under the same name.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "Its name")),
     responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]

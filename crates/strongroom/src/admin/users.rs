@@ -85,7 +85,12 @@ pub(super) async fn run(door: &Connection, output: Output, command: UserCommand)
         UserCommand::Enable(args) => set(door, output, &args.user, true).await,
         UserCommand::Delete(UserArgs { user }) => {
             door.carry_out(Method::DELETE, &["users", &user]).await?;
-            output.show(&Done { done: "deleted", what: "user", name: &user }, Done::words)
+            output.show(&Done { done: "deleted", what: "user", name: &user }, |done| {
+                format!(
+                    "{}# Policies of buckets that name it are left as they are; they mean whoever is made as {user} next.\n",
+                    done.words()
+                )
+            })
         }
         UserCommand::Key(command) => key(door, output, command).await,
     }
