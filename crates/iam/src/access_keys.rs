@@ -81,9 +81,24 @@ impl Iam {
         access_key: &str,
         state: KeyState,
     ) -> Result<AccessKeyInfo, IamError> {
+        self.set_access_key_state_if(by, access_key, state, |_| true).await
+    }
+
+    /// [`Self::set_access_key_state`] of one that is as its `meant` has it. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::Changed`], among others.
+    pub async fn set_access_key_state_if(
+        &self,
+        by: &Identity,
+        access_key: &str,
+        state: KeyState,
+        meant: impl Fn(&AccessKeyInfo) -> bool + Send + 'static,
+    ) -> Result<AccessKeyInfo, IamError> {
         let access_key = access_key.to_owned();
         self.change(by, move |draft| {
             let (access_key, mut key) = draft.state.found_key(&access_key)?;
+            check_meant(&key.info(&access_key), &meant)?;
             let disabled = state == KeyState::Disabled;
             if key.body.disabled != disabled {
                 key.body.disabled = disabled;
@@ -106,6 +121,20 @@ impl Iam {
         access_key: &str,
         policy: Option<&str>,
     ) -> Result<AccessKeyInfo, IamError> {
+        self.set_service_account_policy_if(by, access_key, policy, |_| true).await
+    }
+
+    /// [`Self::set_service_account_policy`] of one that is as its `meant` has it. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::Policy`], [`IamError::Changed`], among others.
+    pub async fn set_service_account_policy_if(
+        &self,
+        by: &Identity,
+        access_key: &str,
+        policy: Option<&str>,
+        meant: impl Fn(&AccessKeyInfo) -> bool + Send + 'static,
+    ) -> Result<AccessKeyInfo, IamError> {
         let policy = policy.map(Policy::parse_identity).transpose()?;
         let access_key = access_key.to_owned();
         self.change(by, move |draft| {
@@ -114,6 +143,7 @@ impl Iam {
                 let name = access_key.to_string();
                 return Err(IamError::NoSuch { thing: Thing::ServiceAccount, name });
             }
+            check_meant(&key.info(&access_key), &meant)?;
             key.body.policy = policy.clone();
             draft.put_key(&access_key, &key)?;
             draft.tell(ChangeKind::ServiceAccountUpdated, access_key.as_str(), Some(target(&key.body)));
@@ -240,6 +270,14 @@ impl Key {
             created_at: self.body.created_at,
             expires_at: self.body.expires_at,
         }
+    }
+}
+
+fn check_meant(info: &AccessKeyInfo, meant: &impl Fn(&AccessKeyInfo) -> bool) -> Result<(), IamError> {
+    let thing = if info.service_account { Thing::ServiceAccount } else { Thing::AccessKey };
+    match meant(info) {
+        true => Ok(()),
+        false => Err(IamError::Changed { thing, name: info.access_key.to_string() }),
     }
 }
 

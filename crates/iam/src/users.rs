@@ -84,9 +84,26 @@ impl Iam {
         name: &str,
         state: UserState,
     ) -> Result<UserInfo, IamError> {
+        self.set_user_state_if(by, name, state, |_| true).await
+    }
+
+    /// [`Self::set_user_state`] of a user that is as its `meant` has it. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::Changed`], among others.
+    pub async fn set_user_state_if(
+        &self,
+        by: &Identity,
+        name: &str,
+        state: UserState,
+        meant: impl Fn(&UserInfo) -> bool + Send + 'static,
+    ) -> Result<UserInfo, IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
             let (name, mut user) = draft.state.found_user(&name)?;
+            if !meant(&user.info(&name)) {
+                return Err(IamError::Changed { thing: Thing::User, name: name.to_string() });
+            }
             let disabled = state == UserState::Disabled;
             if user.disabled != disabled {
                 user.disabled = disabled;

@@ -1,17 +1,18 @@
 //! `/service-accounts`: credentials for programs, which may do what their parent may, or less.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use strongroom_iam::{AccessKeyInfo, Arn, IamError, Identity, Scope, ServiceAccountSpec, Thing};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
-use super::openapi::{Conflict, Missing, Refused};
+use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::pages::{Paged, Pages};
 use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
+use super::versioned::{Expected, Versioned};
 use super::{Rest, enabled, expiry, owner_name, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
@@ -90,6 +91,16 @@ pub struct NewServiceAccount {
     pub expires_in_seconds: Option<u64>,
 }
 
+fn versioned(info: AccessKeyInfo) -> Versioned<ServiceAccount> {
+    Versioned::of(ServiceAccount::from(info))
+}
+
+/// Whether a service account is the version that a change is for.
+fn meant(headers: &HeaderMap) -> Result<impl Fn(&AccessKeyInfo) -> bool + Send + 'static, Refusal> {
+    let expected = Expected::parse(headers)?;
+    Ok(move |info: &AccessKeyInfo| expected.holds(Some(&versioned(info.clone()).tag)))
+}
+
 const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
 
@@ -144,59 +155,84 @@ pub(super) async fn create(
 /// Describe a service account
 #[utoipa::path(get, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
     params(("access_key" = String, Path, description = "Its access key")),
-    responses((status = 200, description = "The service account", body = ServiceAccount), Refused, Missing))]
+    responses(
+        (status = 200, description = "The service account", body = ServiceAccount,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing))]
 pub(super) async fn get(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(access_key): Names<String>,
-) -> Result<Json<ServiceAccount>, Refusal> {
+) -> Result<Versioned<ServiceAccount>, Refusal> {
     let action = (READ, "iam:ListServiceAccounts");
-    Ok(Json(rest.service_account(&caller, &access_key, action)?.into()))
+    Ok(versioned(rest.service_account(&caller, &access_key, action)?))
 }
 
 /// Enable or disable a service account
 #[utoipa::path(patch, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
-    params(("access_key" = String, Path, description = "Its access key")), request_body = SetEnabled,
-    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+    params(
+        ("access_key" = String, Path, description = "Its access key"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
+    request_body = SetEnabled,
+    responses(
+        (status = 200, description = "The service account; durable", body = ServiceAccount,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing, PreconditionFailed))]
 pub(super) async fn patch(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(access_key): Names<String>,
+    headers: HeaderMap,
     Body(set): Body<SetEnabled>,
-) -> Result<Json<ServiceAccount>, Refusal> {
+) -> Result<Versioned<ServiceAccount>, Refusal> {
     rest.service_account(&caller, &access_key, (WRITE, "iam:UpdateServiceAccount"))?;
-    let changed = rest.0.iam.set_access_key_state(&caller.identity, &access_key, state(set.enabled)).await?;
-    Ok(Json(changed.into()))
+    let (by, state, meant) = (&caller.identity, state(set.enabled), meant(&headers)?);
+    Ok(versioned(rest.0.iam.set_access_key_state_if(by, &access_key, state, meant).await?))
 }
 
 /// Bound a service account by another policy
 ///
 /// The body is the document. It may do what its parent may and this policy allows, from now on.
 #[utoipa::path(put, path = "/api/v1/service-accounts/{access_key}/policy", tag = "service accounts",
-    params(("access_key" = String, Path, description = "Its access key")),
+    params(
+        ("access_key" = String, Path, description = "Its access key"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
     request_body(content = Object, content_type = "application/json", description = "The document"),
-    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+    responses(
+        (status = 200, description = "The service account; durable", body = ServiceAccount,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing, PreconditionFailed))]
 pub(super) async fn put_policy(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(access_key): Names<String>,
+    headers: HeaderMap,
     Document(document): Document,
-) -> Result<Json<ServiceAccount>, Refusal> {
-    rest.bound(&caller, &access_key, Some(&document)).await
+) -> Result<Versioned<ServiceAccount>, Refusal> {
+    rest.bound(&caller, &access_key, &headers, Some(&document)).await
 }
 
 /// Take the policy that bounds a service account away
 ///
 /// It may do what its parent may, from now on.
 #[utoipa::path(delete, path = "/api/v1/service-accounts/{access_key}/policy", tag = "service accounts",
-    params(("access_key" = String, Path, description = "Its access key")),
-    responses((status = 200, description = "The service account; durable", body = ServiceAccount), Refused, Missing))]
+    params(
+        ("access_key" = String, Path, description = "Its access key"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
+    responses(
+        (status = 200, description = "The service account; durable", body = ServiceAccount,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing, PreconditionFailed))]
 pub(super) async fn delete_policy(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(access_key): Names<String>,
-) -> Result<Json<ServiceAccount>, Refusal> {
-    rest.bound(&caller, &access_key, None).await
+    headers: HeaderMap,
+) -> Result<Versioned<ServiceAccount>, Refusal> {
+    rest.bound(&caller, &access_key, &headers, None).await
 }
 
 /// Delete a service account
@@ -218,11 +254,12 @@ impl Rest {
         &self,
         caller: &Caller,
         access_key: &str,
+        headers: &HeaderMap,
         policy: Option<&str>,
-    ) -> Result<Json<ServiceAccount>, Refusal> {
+    ) -> Result<Versioned<ServiceAccount>, Refusal> {
         self.service_account(caller, access_key, (WRITE, "iam:UpdateServiceAccount"))?;
-        let changed = self.0.iam.set_service_account_policy(&caller.identity, access_key, policy).await?;
-        Ok(Json(changed.into()))
+        let (by, meant) = (&caller.identity, meant(headers)?);
+        Ok(versioned(self.0.iam.set_service_account_policy_if(by, access_key, policy, meant).await?))
     }
 
     /// The service account, if the caller may do this to those of its parent.

@@ -3,15 +3,16 @@
 use std::fmt;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use strongroom_iam::{AccessKeyInfo, Arn, Credentials, IamError, Identity, Scope, Thing, UserInfo};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
-use super::openapi::{Conflict, Missing, Refused};
+use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::pages::{Paged, Pages};
+use super::versioned::{Expected, Versioned};
 use super::{Rest, enabled, names, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
@@ -130,6 +131,10 @@ impl From<Credentials> for AccessKeyWithSecret {
     }
 }
 
+fn versioned(info: UserInfo) -> Versioned<User> {
+    Versioned::of(User::from(info))
+}
+
 const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
 
@@ -165,31 +170,44 @@ pub(super) async fn create(
 /// Describe a user
 #[utoipa::path(get, path = "/api/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "Its name")),
-    responses((status = 200, description = "The user", body = User), Refused, Missing))]
+    responses(
+        (status = 200, description = "The user", body = User,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing))]
 pub(super) async fn get(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(user): Names<String>,
-) -> Result<Json<User>, Refusal> {
+) -> Result<Versioned<User>, Refusal> {
     rest.allow(&caller, (READ, "iam:GetUser"), &Arn::user(&user), &caller.facts())?;
-    Ok(Json(rest.0.iam.user(&user)?.into()))
+    Ok(versioned(rest.0.iam.user(&user)?))
 }
 
 /// Enable or disable a user
 ///
 /// What a disabled user has made is not taken either: its access keys, service accounts, sessions and tokens.
 #[utoipa::path(patch, path = "/api/v1/users/{user}", tag = "users",
-    params(("user" = String, Path, description = "Its name")), request_body = SetEnabled,
-    responses((status = 200, description = "The user; durable", body = User), Refused, Missing))]
+    params(
+        ("user" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
+    request_body = SetEnabled,
+    responses(
+        (status = 200, description = "The user; durable", body = User,
+            headers(("ETag" = String, description = "Its version, for If-Match"))),
+        Refused, Missing, PreconditionFailed))]
 pub(super) async fn patch(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(user): Names<String>,
+    headers: HeaderMap,
     Body(set): Body<SetEnabled>,
-) -> Result<Json<User>, Refusal> {
+) -> Result<Versioned<User>, Refusal> {
     rest.allow(&caller, (WRITE, "iam:UpdateUser"), &Arn::user(&user), &caller.facts())?;
-    let changed = rest.0.iam.set_user_state(&caller.identity, &user, state(set.enabled)).await?;
-    Ok(Json(changed.into()))
+    let expected = Expected::parse(&headers)?;
+    let meant = move |info: &UserInfo| expected.holds(Some(&versioned(info.clone()).tag));
+    let (by, state) = (&caller.identity, state(set.enabled));
+    Ok(versioned(rest.0.iam.set_user_state_if(by, &user, state, meant).await?))
 }
 
 /// Delete a user

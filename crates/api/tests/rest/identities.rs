@@ -184,6 +184,36 @@ async fn bound_of_a_service_account_is_changed_and_taken_away() {
 }
 
 #[tokio::test]
+async fn change_of_a_user_or_service_account_that_somebody_else_changed_is_refused() {
+    let server = Server::start().await;
+    assert_eq!(server.root("POST", "/api/v1/users", &[], r#"{"name": "alice"}"#).await.status, 201);
+    let made = server.root("POST", "/api/v1/service-accounts", &[], r#"{"user": "alice"}"#).await;
+    let account = format!("/api/v1/service-accounts/{}", made.json()["access_key"].as_str().unwrap());
+    let bound = format!("{account}/policy");
+    let (user, off, on) = ("/api/v1/users/alice", r#"{"enabled": false}"#, r#"{"enabled": true}"#);
+    for (shown, changes) in [
+        (user, [("PATCH", user, off), ("PATCH", user, on)]),
+        (&account, [("PATCH", &*account, off), ("PATCH", &account, on)]),
+        (&account, [("PUT", &bound, POLICY), ("DELETE", &bound, "")]),
+    ] {
+        let mut seen = server.root("GET", shown, &[], "").await.headers["etag"].clone();
+        for (method, path, body) in changes {
+            let matching = format!("If-Match: {seen}");
+            let changed = server.root(method, path, &[&matching], body).await;
+            assert_eq!(changed.status, 200, "{method} {path} {changed:?}");
+            let stale = server.root(method, path, &[&matching], body).await;
+            let code = stale.json()["error"]["code"].as_str().map(str::to_owned);
+            assert_eq!((stale.status, code.as_deref()), (412, Some("PreconditionFailed")), "{method} {path}");
+            seen = changed.headers["etag"].clone();
+            assert_eq!(server.root("GET", shown, &[], "").await.headers["etag"], seen, "{method} {path}");
+        }
+        let free = server.root("PATCH", shown, &["If-None-Match: *"], on).await;
+        assert_eq!(free.status, 412, "it is there");
+        assert_eq!(server.root("PATCH", shown, &["If-Match: *"], on).await.status, 200);
+    }
+}
+
+#[tokio::test]
 async fn temporary_credentials_of_everybody_can_be_ended() {
     let server = Server::start().await;
     server.user("alice", &["readwrite"], &Scope::ALL).await;
