@@ -131,7 +131,7 @@ metrics! {
     EVENTS_FAILED = "strongroom_events_failed_total", Counter, Count, ["target", "reason"],
         "Attempts to send an event that failed: the target is in trouble, or does not want the event.";
     EVENTS_DROPPED = "strongroom_events_dropped_total", Counter, Count, ["reason"],
-        "Events that were not delivered: the queue was full, they were too old, their bucket went, their row was damaged.";
+        "Events that were not delivered: the queue was full, they were too old or refused, their bucket went, their row was damaged.";
     UPLOADS_OPEN = "strongroom_uploads_open", Gauge, Count, [],
         "Multipart uploads begun and neither completed nor aborted since the process started.";
 

@@ -157,6 +157,7 @@ impl Events {
             age_max: webhook.age_max,
             clock: Arc::new(SystemClock),
             random: Arc::new(OsRandom),
+            pause_ms: schedule::pause_ms,
         })
     }
 

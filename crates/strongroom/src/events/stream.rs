@@ -11,7 +11,7 @@ use strongroom_seal::Random;
 use strongroom_telemetry::names;
 
 use super::message::{self, Administration};
-use super::schedule::{Attempt, pause_ms};
+use super::schedule::Attempt;
 use super::target::Target;
 use crate::config::Streams;
 
@@ -21,6 +21,8 @@ const BATCH: usize = 64;
 const LOOK: Duration = Duration::from_secs(30);
 /// How long to wait when the store itself does not do what is asked.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often an act is refused before the next one is told instead. With the pauses in between that is some minutes.
+const REFUSALS_MAX: u32 = 10;
 
 /// Something that an administrator did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +144,8 @@ pub(super) struct Teller {
     pub(super) age_max: Duration,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) random: Arc<dyn Random>,
+    /// Milliseconds to wait after so many failures in a row: [`pause_ms`](super::schedule::pause_ms), or less in tests.
+    pub(super) pause_ms: fn(u32, u32) -> u64,
 }
 
 impl Teller {
@@ -213,7 +217,8 @@ impl Teller {
         }
     }
 
-    /// Tries until the webhook has it, or it is too old.
+    /// Tries until the webhook has it, or refused it too often, or it is too old. Acts are told in order, so one that a webhook does
+    /// not want would keep all others from it; in the trail it stays.
     async fn tell(&self, act: &Act) {
         let body = message::of_administration(&Administration {
             source: act.source,
@@ -224,7 +229,7 @@ impl Teller {
             detail: &act.detail,
             seq: act.seq,
         });
-        let mut failures = 0_u32;
+        let (mut failures, mut refusals) = (0_u32, 0_u32);
         loop {
             let (attempt, words) = self.target.send(body.clone()).await;
             let target = self.id.clone();
@@ -244,6 +249,18 @@ impl Teller {
                     "a webhook does not take the audit trail; it waits"
                 );
             }
+            refusals += u32::from(attempt == Attempt::Unwanted);
+            if refusals >= REFUSALS_MAX {
+                counter!(names::EVENTS_DROPPED, "reason" => "unwanted").increment(1);
+                tracing::warn!(
+                    target_id = self.id,
+                    name = act.name,
+                    seq = act.seq,
+                    answer = words,
+                    "a webhook refuses an act again and again; it is told the next one"
+                );
+                return;
+            }
             let age_ms = self.clock.now().0.saturating_sub(act.at.0);
             if u128::from(age_ms) > self.age_max.as_millis() {
                 counter!(names::EVENTS_DROPPED, "reason" => "age").increment(1);
@@ -253,7 +270,8 @@ impl Teller {
             failures = failures.saturating_add(1);
             let mut draw = [0; 4];
             self.random.fill(&mut draw);
-            tokio::time::sleep(Duration::from_millis(pause_ms(failures, u32::from_le_bytes(draw)))).await;
+            tokio::time::sleep(Duration::from_millis((self.pause_ms)(failures, u32::from_le_bytes(draw))))
+                .await;
         }
     }
 

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use strongroom_iam::{Iam, IamOptions};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
-use strongroom_objects::events::{EventType, NotificationConfig, NotificationRule, TargetArn};
+use strongroom_objects::events::{AuditStream, EventType, NotificationConfig, NotificationRule, TargetArn};
 use strongroom_objects::request::{CreateBucket, PutRequest};
 use strongroom_objects::{
     BucketName, BucketSettings, ChecksumRequest, Content, DocumentKind, ObjectMeta, ObjectName, Objects,
@@ -18,6 +19,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use super::sender::Sender;
+use super::stream::{Acts, Teller};
 use super::target::Target;
 use crate::config::Webhook;
 use crate::server::KmsRootKeys;
@@ -121,6 +123,10 @@ async fn a_receiver_that_does_not_answer_is_in_trouble() {
 }
 
 async fn objects(dir: &std::path::Path) -> Objects {
+    opened(dir).await.0
+}
+
+async fn opened(dir: &std::path::Path) -> (Objects, Store) {
     let (dir, runtime) = (dir.to_owned(), tokio::runtime::Handle::current());
     let options = ObjectsOptions {
         event_targets: BTreeSet::from(["orders".to_owned()]),
@@ -136,7 +142,106 @@ async fn objects(dir: &std::path::Path) -> Objects {
         (Store::create_or_open(StoreOptions::new(&dir, root_keys)).unwrap(), kms)
     });
     let (store, kms) = opened.await.unwrap();
-    Objects::open(store, kms, options).await.unwrap()
+    (Objects::open(store.clone(), kms, options).await.unwrap(), store)
+}
+
+/// What administrators did, and did to identities: here, to buckets.
+async fn acts(dir: &std::path::Path) -> Acts {
+    let (objects, store) = opened(dir).await;
+    let iam = tokio::task::spawn_blocking(move || Iam::open(&store, IamOptions::default(), None).unwrap().0);
+    Acts { objects, iam: iam.await.unwrap() }
+}
+
+async fn make_bucket(acts: &Acts, name: &str) {
+    let new = CreateBucket { owner: "me".into(), settings: BucketSettings::default() };
+    acts.objects.create_bucket(&BucketName::parse(name).unwrap(), new).await.unwrap();
+}
+
+fn teller(acts: &Acts, address: SocketAddr) -> Teller {
+    Teller {
+        id: "orders".to_owned(),
+        target: Arc::new(Target::of(webhook(address)).unwrap()),
+        stream: AuditStream::Trail,
+        streams: crate::config::Streams { buckets: true, ..crate::config::Streams::default() },
+        acts: acts.clone(),
+        age_max: Duration::from_secs(3600),
+        clock: Arc::new(SystemClock),
+        random: Arc::new(OsRandom),
+        pause_ms: |_, _| 1,
+    }
+}
+
+/// The buckets that it was told of, once that is `count` times.
+async fn told(got: &Mutex<Vec<Got>>, count: usize) -> Vec<String> {
+    let subjects = || -> Vec<String> {
+        let got = got.lock().unwrap();
+        got.iter().map(|got| got.body["Records"][0]["subject"].as_str().unwrap().to_owned()).collect()
+    };
+    let enough = async {
+        while subjects().len() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), enough).await.expect("it is told");
+    subjects()
+}
+
+/// Waits until it is kept that `count` acts were told.
+async fn told_up_to(acts: &Acts, count: u64) {
+    let kept = async {
+        while acts.objects.told_up_to(AuditStream::Trail, "orders").await.unwrap() != Some(count) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), kept).await.expect("it is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn acts_are_told_again_until_they_are_taken_and_after_a_start_go_on_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let acts = acts(dir.path()).await;
+    acts.objects.set_told_up_to(AuditStream::Trail, "orders", 0).await.unwrap();
+    make_bucket(&acts, "first").await;
+    make_bucket(&acts, "second").await;
+    let (address, got) = receiver(&["503 Away", "400 No", "200 OK", "500 Oops", "200 OK"]).await;
+    let running = tokio::spawn(teller(&acts, address).run());
+    assert_eq!(told(&got, 5).await, ["first", "first", "first", "second", "second"]);
+    told_up_to(&acts, 2).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+
+    make_bucket(&acts, "third").await;
+    let (address, got) = receiver(&["200 OK"]).await;
+    let running = tokio::spawn(teller(&acts, address).run());
+    told_up_to(&acts, 3).await;
+    assert_eq!(told(&got, 1).await, ["third"], "what was taken is not told again");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn act_that_a_webhook_never_wants_does_not_keep_the_next_ones_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let acts = acts(dir.path()).await;
+    acts.objects.set_told_up_to(AuditStream::Trail, "orders", 0).await.unwrap();
+    for name in ["good", "poison", "better"] {
+        make_bucket(&acts, name).await;
+    }
+    let (address, got) = receiver_that(|nth, got| {
+        let answer = match got.body["Records"][0]["subject"] == "poison" {
+            // Trouble is no refusal.
+            true if nth % 2 == 1 => "503 Away",
+            true => "422 No",
+            false => "200 OK",
+        };
+        answer.to_owned()
+    })
+    .await;
+    let running = tokio::spawn(teller(&acts, address).run());
+    told_up_to(&acts, 3).await;
+    let told = told(&got, 22).await;
+    assert_eq!((told[0].as_str(), told[21].as_str(), told.len()), ("good", "better", 22));
+    assert!(told[1..21].iter().all(|subject| subject == "poison"), "{told:?}");
+    running.abort();
 }
 
 async fn put(objects: &Objects, bucket: &BucketName, name: &str, length: usize) {
