@@ -38,6 +38,7 @@ impl Iam {
                 Some(before) => (ChangeKind::PolicyUpdated, before.created_at),
             };
             if before.is_none() {
+                draft.check_free(&name)?;
                 room("policies", draft.state.policies.len(), POLICIES_MAX)?;
             }
             let named = NamedPolicy { created_at, updated_at: draft.now, policy: policy.clone() };
@@ -122,7 +123,11 @@ impl Iam {
     ) -> Result<(), IamError> {
         let (policy, target) = (found_name(policy)?, target.clone());
         self.change(by, move |draft| {
-            draft.state.policy(&policy).ok_or_else(|| no_such(policy.as_str()))?;
+            // One that came with an earlier version of the program can be detached still.
+            let dangles = || !attached && draft.state.first_target_of(&policy).is_some();
+            if draft.state.policy(&policy).is_none() && !dangles() {
+                return Err(no_such(policy.as_str()));
+            }
             match &target {
                 Target::User(name) => {
                     let (name, mut user) = draft.state.found_user(name)?;
@@ -144,6 +149,17 @@ impl Iam {
 }
 
 impl Draft<'_> {
+    /// That no user or group waits for a policy of this name: who makes one must not give it to anybody by that. An earlier version
+    /// of the program had policies that this one has not.
+    fn check_free(&self, name: &Name) -> Result<(), IamError> {
+        match self.state.first_target_of(name) {
+            None => Ok(()),
+            Some(by) => {
+                Err(IamError::InUse { thing: Thing::Policy, name: name.to_string(), by: by.to_string() })
+            }
+        }
+    }
+
     /// Whether the list is another one now.
     fn attach(
         &mut self,

@@ -4,8 +4,10 @@
 mod support;
 
 use strongroom_iam::{
-    Arn, Ask, Decision, Facts, Iam, Identity, Name, Policy, ServiceAccountSpec, SessionSpec, State, Target,
+    Arn, Ask, Decision, Facts, Iam, IamError, Identity, Name, Policy, ServiceAccountSpec, SessionSpec, State,
+    Target,
 };
+use strongroom_store::{Command, GroupId, Write};
 use support::{NOW, TestClock, identities, store};
 use tempfile::TempDir;
 
@@ -307,6 +309,33 @@ async fn keys_and_the_service_itself_are_resources_too() {
     assert_eq!(ask("iam:GetUser", &Arn::user("bob"), &facts), Allow);
     assert_eq!(ask("iam:GetUser", &Arn::user("eve"), &facts), ImplicitDeny);
     assert_eq!(ask("iam:ListUsers", &Arn::all(), &facts), ImplicitDeny);
+}
+
+#[tokio::test]
+async fn policy_is_not_made_under_a_name_that_is_attached_already() {
+    let dir = TempDir::new().unwrap();
+    let store = store(dir.path());
+    // A user to whom a policy of an earlier version is attached (`docs/spec/iam.md` §2).
+    let text = |text: &str| [&u32::try_from(text.len()).unwrap().to_le_bytes()[..], text.as_bytes()].concat();
+    let head = [&[1][..], &text("ABCDEFGHIJKLMNOP"), &[0], &7_u64.to_le_bytes()].concat();
+    let lists = [&1_u32.to_le_bytes()[..], &text("diagnostics"), &0_u32.to_le_bytes()].concat();
+    let write = Write::Put { key: b"iam/user/bob".to_vec(), value: [head, lists].concat() };
+    let command = Command { group: GroupId::SYSTEM, checks: Vec::new(), writes: vec![write] };
+    let copy = store.clone();
+    let (iam, _) = tokio::task::spawn_blocking(move || {
+        copy.commit_blocking(command).unwrap();
+        identities(&copy)
+    })
+    .await
+    .unwrap();
+    let everything = allow("*");
+    let made = iam.put_policy(BY, "diagnostics", &everything, None).await;
+    assert!(matches!(made, Err(IamError::InUse { .. })), "{made:?}");
+    iam.detach_policy(BY, "diagnostics", &Target::User("bob".into())).await.unwrap();
+    iam.put_policy(BY, "diagnostics", &everything, None).await.unwrap();
+    assert_eq!(get(&iam, &user("bob"), None), ImplicitDeny);
+    let none = iam.detach_policy(BY, "missing", &Target::User("bob".into())).await;
+    assert!(matches!(none, Err(IamError::NoSuch { .. })), "{none:?}");
 }
 
 #[tokio::test]
