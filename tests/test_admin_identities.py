@@ -98,6 +98,38 @@ def test_user_may_do_what_its_policies_say_until_it_is_disabled_or_gone(own):
     assert denied(s3.get_object, Bucket="shelf", Key="own") == "InvalidAccessKeyId"
 
 
+def test_buckets_are_made_shown_and_deleted(own):
+    assert here(own, "bucket", "create", "drawer")["name"] == "drawer"
+    assert words(own, "bucket", "create", "drawer-2") == "bucket drawer-2 made\n"
+    own.client().put_bucket_versioning(Bucket="drawer-2", VersioningConfiguration={"Status": "Enabled"})
+    here(own, "bucket", "encryption", "set", "drawer-2", "--algorithm", "aws:kms")
+    listed = {bucket["name"]: bucket for bucket in here(own, "bucket", "list")["buckets"]}
+    assert listed["drawer"]["versioning"] == "off" and listed["drawer-2"]["encryption"]["algorithm"] == "aws:kms"
+    assert here(own, "bucket", "show", "drawer-2") == listed["drawer-2"]
+    lines = words(own, "bucket", "list").splitlines()
+    assert lines[0].split() == ["BUCKET", "VERSIONING", "ENCRYPTION", "CREATED"]
+    assert ["drawer-2", "enabled", "aws:kms"] in [line.split()[:3] for line in lines]
+    assert "enabled" in words(own, "bucket", "show", "drawer-2")
+
+    here(own, "user", "create", "clerk")
+    names = people.policy(people.statement("s3:ListAllMyBuckets", "*"))
+    here(own, "policy", "put", "read-names", "-", input=names)
+    here(own, "policy", "attach", "read-names", "--user", "clerk")
+    token = here(own, "token", "create", "--user", "clerk", "--scope", "all")["token"]
+    done = elsewhere(own, token, "bucket", "list")
+    assert ["drawer-2", "-", "-"] in [line.split()[:3] for line in done.stdout.splitlines()], done
+    done = elsewhere(own, token, "bucket", "delete", "drawer-2")
+    assert done.returncode == 1 and "AccessDenied" in done.stderr, done
+
+    own.client().put_object(Bucket="drawer", Key="k", Body=b"x")
+    assert "BucketNotEmpty" in refused(own, "bucket", "delete", "drawer")
+    own.client().delete_object(Bucket="drawer", Key="k")
+    assert words(own, "bucket", "delete", "drawer") == "bucket drawer deleted\n"
+    assert here(own, "bucket", "delete", "drawer-2") == {"done": "deleted", "what": "bucket", "name": "drawer-2"}
+    assert "NoSuchBucket" in refused(own, "bucket", "show", "drawer")
+    here(own, "user", "delete", "clerk")
+
+
 def test_own_policy_and_group_bound_a_user(own):
     root = own.client()
     root.put_object(Bucket="shelf", Key="book", Body=b"words")

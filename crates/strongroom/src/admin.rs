@@ -63,7 +63,7 @@ enum AdminCommand {
     /// Tokens for the REST API and for this program from elsewhere
     #[command(subcommand)]
     Token(tokens::TokenCommand),
-    /// Settings of buckets
+    /// Buckets and their settings
     #[command(subcommand)]
     Bucket(bucket::BucketCommand),
     /// Show who the server takes you for

@@ -15,7 +15,7 @@ use super::caller::Caller;
 use super::encryption::Encryption;
 use super::objects::{bucket_name, json_time};
 use super::openapi::{Conflict, Missing, Refused};
-use super::pages::page_size;
+use super::pages::{Paged, page_size};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A bucket.
@@ -64,6 +64,14 @@ pub struct BucketList {
     /// `after` of the next page, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+impl Paged for BucketList {
+    type Entry = Bucket;
+
+    fn page(&mut self) -> (&mut Vec<Bucket>, &mut Option<String>) {
+        (&mut self.buckets, &mut self.next)
+    }
 }
 
 /// A bucket to make.

@@ -2,14 +2,25 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Method;
-use strongroom_api::rest::{Encryption, EncryptionAlgorithm, SetEncryption};
+use strongroom_api::rest::{
+    Bucket, BucketList, BucketVersioning, Encryption, EncryptionAlgorithm, NewBucket, SetEncryption,
+};
 
-use super::answer::{Output, facts};
+use super::answer::{Done, Output, facts};
 use super::connection::{Connection, IfMatch, Versioned};
 use super::error::AdminFailure;
+use super::table::{Side, Table};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BucketCommand {
+    /// Make a bucket
+    Create(BucketArgs),
+    /// Show all buckets
+    List,
+    /// Show one bucket
+    Show(BucketArgs),
+    /// Delete a bucket that is empty, and the key of everything that was in it
+    Delete(BucketArgs),
     /// What objects get that ask for no encryption
     #[command(subcommand)]
     Encryption(EncryptionCommand),
@@ -80,7 +91,40 @@ pub(super) async fn run(
     output: Output,
     command: BucketCommand,
 ) -> Result<(), AdminFailure> {
-    let BucketCommand::Encryption(command) = command;
+    match command {
+        BucketCommand::Create(BucketArgs { bucket }) => {
+            let made: Bucket =
+                door.call(Method::POST, &["buckets"], Some(&NewBucket { name: bucket })).await?;
+            output.show(&made, |made| format!("bucket {} made\n", made.name))
+        }
+        BucketCommand::List => {
+            let list: BucketList = door.get_all(&["buckets"]).await?;
+            output.show(&list, |list| table(&list.buckets))
+        }
+        BucketCommand::Show(BucketArgs { bucket }) => {
+            let bucket: Bucket = door.get(&["buckets", &bucket]).await?;
+            output.show(&bucket, |bucket| {
+                facts(&[
+                    ("bucket", bucket.name.clone()),
+                    ("versioning", versioning(bucket)),
+                    ("encryption", algorithm(bucket)),
+                    ("created", bucket.created.clone()),
+                ])
+            })
+        }
+        BucketCommand::Delete(BucketArgs { bucket }) => {
+            door.carry_out(Method::DELETE, &["buckets", &bucket]).await?;
+            output.show(&Done { done: "deleted", what: "bucket", name: &bucket }, Done::words)
+        }
+        BucketCommand::Encryption(command) => encryption(door, output, command).await,
+    }
+}
+
+async fn encryption(
+    door: &Connection,
+    output: Output,
+    command: EncryptionCommand,
+) -> Result<(), AdminFailure> {
     let holds: Versioned<Encryption> = match command {
         EncryptionCommand::Get(BucketArgs { bucket }) => {
             door.get_versioned(&["buckets", &bucket, "encryption"]).await?
@@ -106,6 +150,44 @@ pub(super) async fn run(
         }
     };
     output.show(&holds, words)
+}
+
+fn table(buckets: &[Bucket]) -> String {
+    let mut table = Table::new([
+        ("BUCKET", Side::Left),
+        ("VERSIONING", Side::Left),
+        ("ENCRYPTION", Side::Left),
+        ("CREATED", Side::Left),
+    ]);
+    for bucket in buckets {
+        table.row([bucket.name.clone(), versioning(bucket), algorithm(bucket), bucket.created.clone()]);
+    }
+    table.render()
+}
+
+/// What the caller may not know is not told.
+const HIDDEN: &str = "-";
+
+fn versioning(bucket: &Bucket) -> String {
+    let words = match bucket.versioning {
+        None => HIDDEN,
+        Some(BucketVersioning::Off) => "off",
+        Some(BucketVersioning::Enabled) => "enabled",
+        Some(BucketVersioning::Suspended) => "suspended",
+        Some(_) => "other",
+    };
+    words.to_owned()
+}
+
+fn algorithm(bucket: &Bucket) -> String {
+    let words = match bucket.encryption.as_ref().map(|encryption| encryption.algorithm) {
+        None => HIDDEN,
+        Some(EncryptionAlgorithm::Aes256) => "AES256",
+        Some(EncryptionAlgorithm::Kms) => "aws:kms",
+        Some(EncryptionAlgorithm::Dsse) => "aws:kms:dsse",
+        Some(_) => "other",
+    };
+    words.to_owned()
 }
 
 fn words(holds: &Versioned<Encryption>) -> String {
