@@ -14,8 +14,8 @@
 //!
 //! # Settings have versions
 //!
-//! Answers that show a setting or a policy have an `ETag`. A change with `If-Match` holds only for the version that the client
-//! has seen, and is 412 otherwise; with `If-None-Match: *` only if there is none yet.
+//! Answers that show a setting, a policy, a user or a service account have an `ETag`. A change with `If-Match` holds only for the
+//! version that the client has seen, and is 412 otherwise; with `If-None-Match: *` only if there is none yet.
 
 mod buckets;
 mod caller;
