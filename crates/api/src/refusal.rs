@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body as HttpBody;
+use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -78,32 +78,49 @@ pub(crate) async fn explain(
     response
 }
 
-/// A request's body: JSON with known fields.
+/// A request's body: a JSON object with known fields.
 pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let Json(value) =
-            in_time(Json::from_request(request, state)).await?.map_err(|error: JsonRejection| {
-                let status = match error.status() {
-                    StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-                    other => other,
-                };
-                let code = match status {
-                    StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
-                    StatusCode::UNSUPPORTED_MEDIA_TYPE => "NotJson",
-                    _ => "MalformedBody",
-                };
-                Refusal::new(status, code, error.body_text())
-            })?;
-        Ok(Self(value))
+        let (parts, body) = request.into_parts();
+        let bytes = whole(Request::from_parts(parts.clone(), body), state).await?;
+        let again = Request::from_parts(parts, HttpBody::from(bytes.clone()));
+        let Json(value) = Json::from_request(again, state).await.map_err(|error: JsonRejection| {
+            let status = match error.status() {
+                StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+                other => other,
+            };
+            let code = match status {
+                StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => "NotJson",
+                _ => "MalformedBody",
+            };
+            Refusal::new(status, code, error.body_text())
+        })?;
+        // The reader takes a list for the values of the fields in their order, which no client means.
+        match bytes.trim_ascii_start().first() {
+            Some(b'{') => Ok(Self(value)),
+            _ => Err(Refusal::bad_request("MalformedBody", "The body is no JSON object: write `{…}`.")),
+        }
     }
 }
 
+/// All of a body that is kept in memory.
+pub(crate) async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
+    in_time(Bytes::from_request(request, state)).await?.map_err(|error| {
+        let code = match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
+            _ => "MalformedBody",
+        };
+        Refusal::new(error.status(), code, error.body_text())
+    })
+}
+
 /// What `reading` a body gives, unless its client takes too long.
-pub(crate) async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Refusal> {
+async fn in_time<T>(reading: impl Future<Output = T>) -> Result<T, Refusal> {
     let late = |_| {
         let message = "The body did not come in time.";
         Refusal::new(StatusCode::REQUEST_TIMEOUT, "RequestTimeout", message)

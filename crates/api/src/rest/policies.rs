@@ -1,6 +1,5 @@
 //! `/policies`: policy documents, and what they are attached to.
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +13,7 @@ use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::pages::{Paged, Pages};
 use super::versioned::{Expected, Versioned};
 use super::{Rest, time_of};
-use crate::refusal::{Names, Parameters, Refusal, in_time};
+use crate::refusal::{Names, Parameters, Refusal, whole};
 
 /// A policy with its document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -294,13 +293,7 @@ impl<S: Send + Sync> FromRequest<S> for Document {
             let message = "Expected request with `Content-Type: application/json`";
             return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "NotJson", message));
         }
-        let bytes = in_time(Bytes::from_request(request, state)).await?.map_err(|error| {
-            let code = match error.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
-                _ => "MalformedBody",
-            };
-            Refusal::new(error.status(), code, error.body_text())
-        })?;
+        let bytes = whole(request, state).await?;
         let text = String::from_utf8(bytes.into());
         text.map(Self).map_err(|_| Refusal::bad_request("MalformedBody", "The body is not UTF-8."))
     }

@@ -62,6 +62,7 @@ async fn requests_that_make_no_sense_are_refused_by_name() {
         (&[][..], r#"{"enabled": "yes"}"#, 400, "MalformedBody"),
         (&[][..], r#"{"enabled": true, "algorithm": "ROT13"}"#, 400, "MalformedBody"),
         (&[][..], "{", 400, "MalformedBody"),
+        (&[][..], r#"[true, "AES256"]"#, 400, "MalformedBody"),
         (&["Content-Type: text/plain"][..], "{}", 415, "NotJson"),
         (&[][..], &long, 413, "BodyTooLarge"),
         (&["If-None-Match: \"a\""][..], r#"{"enabled": true}"#, 400, "InvalidHeader"),
