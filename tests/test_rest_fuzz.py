@@ -1,4 +1,5 @@
-"""Requests made up from the OpenAPI document: every answer is one that the document describes, and none is a 5xx."""
+"""Requests made up from the OpenAPI document: every answer is one that the document describes, none is a 5xx, and what makes no sense
+is refused."""
 
 import json
 import subprocess
@@ -7,7 +8,7 @@ import pytest
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import checks
+from schemathesis import GenerationMode, checks
 
 import harness
 from caller import Caller
@@ -51,17 +52,52 @@ def token(rest):
 def described(rest):
     reply = requests.get(f"{rest.api_url}/api/v1/openapi.json", timeout=30)
     assert reply.status_code == 200
-    loaded = schemathesis.openapi.from_dict(reply.json())
+    # Each answer that says the request is at fault says so.
+    refusals = {"checks": {"negative_data_rejection": {"expected-statuses": ["4xx"]}}}
+    loaded = schemathesis.openapi.from_dict(reply.json(), config=schemathesis.Config.from_dict(refusals))
     loaded.config.update(base_url=rest.api_url)
     return loaded
 
 
-def each(described, examples, look):
-    """Makes up so many requests for each operation, the same ones in every run, and has a look at each."""
+@pytest.fixture(scope="module")
+def there(rest, token):
+    """Makes something of each kind, if it is gone, and gives its names as an operation's path has them."""
+    call = Caller(rest.s3_url)
+
+    def ask(method, path, **body):
+        headers = {"authorization": f"Bearer {token}"}
+        reply = requests.request(method, f"{rest.api_url}/api/v1{path}", json=body or None, headers=headers, timeout=60)
+        assert reply.ok or reply.status_code == 409, (method, path, reply.text)
+        return reply.json() if reply.ok and reply.content else None
+
+    def names(operation):
+        call("PUT", "/kept")
+        assert call("PUT", "/kept/k", body=BODY).status == 200
+        ask("POST", "/users", name="there")
+        ask("POST", "/groups", name="there")
+        ask("PUT", "/policies/there", **POLICY)
+        of = {"bucket": "kept", "key": "k", "user": "there", "group": "there", "policy": "there"}
+        wanted = [parameter.name for parameter in operation.path_parameters]
+        if "access_key" in wanted:
+            keys = "/users/there/keys" if "user" in wanted else "/service-accounts"
+            of["access_key"] = ask("POST", keys, **({} if "user" in wanted else {"user": "there"}))["access_key"]
+        if "token" in wanted:
+            of["token"] = ask("POST", "/tokens", user="there", scopes=["objects:read"])["info"]["id"]
+        return {name: of[name] for name in wanted}
+
+    return names
+
+
+def each(described, examples, look, operations=lambda operation: True, **strategy):
+    """Makes up so many requests for each operation, the same ones in every run, and has a look at each. What `strategy` has is
+    given, or is made for each operation."""
     for found in described.get_all_operations():
         operation = found.ok()
+        if not operations(operation):
+            continue
+        made = {name: given(operation) if callable(given) else given for name, given in strategy.items()}
 
-        @given(case=operation.as_strategy())
+        @given(case=operation.as_strategy(**made))
         @settings(
             max_examples=examples, derandomize=True, deadline=None, database=None,
             suppress_health_check=list(HealthCheck), phases=[Phase.generate],
@@ -153,6 +189,53 @@ def test_an_answer_is_one_that_the_document_describes(described, token):
         case.validate_response(response, checks=CHECKS)
 
     each(described, EXAMPLES, look)
+
+
+def test_an_answer_about_what_is_there_is_one_that_the_document_describes(described, token, there):
+    found = set()
+
+    def look(case):
+        response = case.call(headers={"authorization": f"Bearer {token}"}, timeout=60)
+        case.validate_response(response, checks=CHECKS)
+        if response.status_code != 404:
+            found.add(case.operation.label)
+
+    each(described, EXAMPLES, look, operations=lambda operation: operation.path_parameters, path_parameters=there)
+    named = {found.ok().label for found in described.get_all_operations() if found.ok().path_parameters}
+    assert found == named, "names of what is there find it"
+
+
+def test_a_request_that_does_not_fit_the_document_is_refused(described, token, there):
+    refused = set()
+
+    def look(case):
+        response = case.call(headers={"authorization": f"Bearer {token}"}, timeout=60)
+        case.validate_response(response, checks=[*CHECKS, checks.negative_data_rejection])
+        if 400 <= response.status_code < 500:
+            refused.add(case.operation.label)
+
+    def can_misfit(operation):
+        """Of JSON and queries there is a wrong form; every text is a name, a header's value or an object's content."""
+        return operation.query or any(body.media_type == "application/json" for body in operation.body)
+
+    each(described, EXAMPLES // 2, look, can_misfit, path_parameters=there, generation_mode=GenerationMode.NEGATIVE)
+    assert refused == {found.ok().label for found in described.get_all_operations() if can_misfit(found.ok())}
+
+
+@pytest.mark.parametrize("body", [
+    b"{", b"", b"null", b"[]", b'"x"', b"1e999", b"\xff\xfe", b"{}{}", b'{"a": "\\ud800"}', b"[" * 60_000, b'{"a":' * 10_000,
+    b'{"name": 1}', b'{"scopes": [null]}', b'{"enabled": "yes"}', b'{"Statement": []}',
+])
+def test_a_body_that_is_no_such_json_is_refused(rest, described, token, there, body):
+    for found in described.get_all_operations():
+        operation = found.ok()
+        if not any(part.media_type == "application/json" for part in operation.body):
+            continue
+        path = operation.path.format(**there(operation))
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        reply = requests.request(operation.method, rest.api_url + path, data=body, headers=headers, timeout=60)
+        assert reply.status_code in (400, 413, 415), (operation.label, body[:20], reply.status_code, reply.text)
+        operation.validate_response(reply)
 
 
 def test_nothing_is_told_without_a_token(described):
