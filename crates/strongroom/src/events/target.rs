@@ -106,6 +106,11 @@ fn attempt(status: StatusCode) -> Attempt {
     match status {
         status if status.is_success() => Attempt::Delivered,
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => Attempt::Trouble,
+        // A wrong credential or address is one for every event, until somebody puts it right.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Attempt::Trouble,
         status if status.is_server_error() => Attempt::Trouble,
         _ => Attempt::Unwanted,
     }
@@ -162,11 +167,13 @@ mod tests {
     fn trouble_of_the_target_and_of_the_event_are_told_apart() {
         let of = |status| attempt(StatusCode::from_u16(status).unwrap());
         assert!([200, 201, 202, 204].into_iter().all(|status| of(status) == Attempt::Delivered));
-        assert!([408, 429, 500, 502, 503].into_iter().all(|status| of(status) == Attempt::Trouble));
         assert!(
-            [301, 302, 307, 400, 401, 404, 410, 413]
+            [401, 403, 404, 407, 408, 429, 500, 502, 503]
                 .into_iter()
-                .all(|status| of(status) == Attempt::Unwanted)
+                .all(|status| of(status) == Attempt::Trouble)
+        );
+        assert!(
+            [301, 302, 307, 400, 410, 413, 422].into_iter().all(|status| of(status) == Attempt::Unwanted)
         );
     }
 }
