@@ -1,10 +1,13 @@
 //! From a picture to a crashed disk, and from there to a store that is looked at.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::history::{Complaint, Ledger, Moment};
-use super::workload::Life;
+use super::workload::{Life, Op};
 use super::{Kind, SetClock, trouble};
+use crate::disk::is_no_space;
 use crate::sim::{Dice, Picture, SimDisk, Snapshot, Survival};
 use crate::{Cause, Command, CommitError, GroupId, OpenError, ReadError, Store, StoreOptions, Write};
 
@@ -13,6 +16,20 @@ use crate::{Cause, Command, CommitError, GroupId, OpenError, ReadError, Store, S
 pub(super) struct Tally {
     /// Disks that crashed, were opened and compared.
     pub(super) crashes: u64,
+    /// Of those, how many lost power.
+    pub(super) power_cuts: u64,
+    /// Of those, how many lost their process alone.
+    pub(super) kills: u64,
+    /// Of those, how many crashed within a checkpoint.
+    pub(super) in_checkpoints: u64,
+    /// Within a rotation of a group key.
+    pub(super) in_rotations: u64,
+    /// Within a change of the root key.
+    pub(super) in_root_changes: u64,
+    /// Lives on a disk that fails, of which calls did.
+    pub(super) failing: u64,
+    /// Lives on a disk that is full for a while.
+    pub(super) full: u64,
     /// Of those, how many crashed while a crash was being recovered from.
     pub(super) nested: u64,
     /// Disks of which bits rotted.
@@ -79,7 +96,7 @@ impl Crasher {
     pub(super) fn crash_many(
         &self,
         pictures: &[Picture],
-        moments: &[Moment],
+        (moments, during): (&[Moment], &[(Op, Range<u64>)]),
         count: usize,
         dice: &mut Dice,
         tally: &mut Tally,
@@ -97,6 +114,13 @@ impl Crasher {
                     picture.call, picture.label
                 )
             };
+            for (op, _) in during.iter().filter(|(_, calls)| calls.contains(&picture.call)) {
+                *match op {
+                    Op::Checkpoint => &mut tally.in_checkpoints,
+                    Op::Rotation => &mut tally.in_rotations,
+                    Op::RootChange => &mut tally.in_root_changes,
+                } += 1;
+            }
             last = Some(self.crash(&picture.files, moment, seed, DEPTH, tally).map_err(at)?);
             if dice.chance(15) {
                 self.rot(&picture.files, moment, seed, tally).map_err(at)?;
@@ -116,11 +140,13 @@ impl Crasher {
     ) -> Result<(SimDisk, Ledger), Complaint> {
         let mut dice = Dice::from_seed(seed);
         let disk = files.disk(dice.roll());
-        match dice.below(10) {
+        let how = dice.below(10);
+        match how {
             0..=1 => disk.kill(),
             2 => disk.cut_power_keeping(Survival::Nothing),
             _ => disk.cut_power(),
         }
+        *if how < 2 { &mut tally.kills } else { &mut tally.power_cuts } += 1;
         tally.crashes += 1;
         tally.nested += u64::from(depth < DEPTH);
         let nests = depth > 0 && dice.chance(20);
@@ -188,14 +214,16 @@ impl Crasher {
             let most = if dice.chance(50) { 6 } else { 40 };
             dice.under(most)
         };
-        let short = trouble(disk, kind, dice, soon);
+        let planned = trouble(disk, kind, dice, soon);
+        let short = planned == Some(io::ErrorKind::UnexpectedEof);
+        let full = kind == Kind::Full || planned.is_some_and(|kind| is_no_space(&kind.into()));
         match self.open(disk) {
             Ok(store) => {
                 // Nothing else than what it may hold, as far as it can be read at all.
                 let seen = moment.check_damaged(&store).map(drop);
                 seen.map_err(|complaint| format!("opened on a {kind:?} disk: {complaint}"))?;
             }
-            Err(OpenError::NoSpace { .. }) if kind == Kind::Full => tally.stumbled += 1,
+            Err(OpenError::NoSpace { .. }) if full => tally.stumbled += 1,
             Err(OpenError::Io { .. } | OpenError::Group(ReadError::Io { .. })) if kind == Kind::Failing => {
                 tally.stumbled += 1;
             }

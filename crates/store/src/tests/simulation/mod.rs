@@ -139,7 +139,9 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         }
         let options = StoreOptions { disk: Arc::new(disk.process()), ..options };
         let store = Store::create_or_open(options).map_err(|error| at(format!("did not open: {error}")))?;
-        let moments = {
+        tally.failing += u64::from(kind == Kind::Failing);
+        tally.full += u64::from(kind == Kind::Full);
+        let (moments, during) = {
             let mut life = Life::new(&store, &disk, &clock, ledger.clone(), exact, dice.roll());
             life.troubled = kind != Kind::Calm;
             life.must_go_on = kind == Kind::Full;
@@ -154,7 +156,7 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
             life.count_keys();
             tally.add(&life.tally);
             disk.heal();
-            life.moments
+            (life.moments, life.during)
         };
         if dice.chance(30) {
             let _ = store.close();
@@ -163,17 +165,24 @@ fn run(seed: u64, length: Length, tally: &mut Tally) -> Result<(), Complaint> {
         }
         tally.traced(&disk);
         let pictures = disk.pictures();
-        (disk, ledger) = crasher.crash_many(&pictures, &moments, PICTURES, &mut dice, tally).map_err(at)?;
+        (disk, ledger) =
+            crasher.crash_many(&pictures, (&moments, &during), PICTURES, &mut dice, tally).map_err(at)?;
     }
     Ok(())
 }
 
-/// Plans trouble that comes after so many calls as `when` says. Whether a file may then seem shorter than it is.
-fn trouble(disk: &SimDisk, kind: Kind, dice: &mut Dice, when: impl Fn(&mut Dice) -> u64) -> bool {
+/// Plans trouble that comes after so many calls as `when` says. The answer is what calls then fail with, if they do.
+fn trouble(
+    disk: &SimDisk,
+    kind: Kind,
+    dice: &mut Dice,
+    when: impl Fn(&mut Dice) -> u64,
+) -> Option<io::ErrorKind> {
     match kind {
         Kind::Calm => {}
         Kind::Full => {
             let from = when(dice);
+            disk.by_quota(dice.chance(50));
             disk.full_between(from, from + 1 + dice.under(240));
         }
         Kind::Failing => {
@@ -190,12 +199,19 @@ fn trouble(disk: &SimDisk, kind: Kind, dice: &mut Dice, when: impl Fn(&mut Dice)
             let call = CALLS[dice.below(CALLS.len())];
             let after = if matches!(call, Call::Read | Call::Write) { when(dice) } else { when(dice) / 3 };
             let short_read = call == Call::Read && dice.chance(30);
-            let error = if short_read { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::Other };
+            // A file system that finds places late finds out late that it has none.
+            let late = matches!(call, Call::Sync | Call::Rename | Call::SyncDir) && dice.chance(40);
+            let error = match (short_read, late) {
+                (true, _) => io::ErrorKind::UnexpectedEof,
+                (_, true) if dice.chance(50) => io::ErrorKind::QuotaExceeded,
+                (_, true) => io::ErrorKind::StorageFull,
+                _ => io::ErrorKind::Other,
+            };
             disk.plan(Trouble { call: Some(call), after, error, lasting: dice.chance(40) });
-            return short_read;
+            return Some(error);
         }
     }
-    false
+    None
 }
 
 /// Runs seeds from `first` on until enough crashes were made.
@@ -243,7 +259,16 @@ fn crashes(first: u64) {
 fn happened(tally: &Tally) {
     let Tally { crashes, nested, rotten, refused, partial, refused_for_space, stumbled, .. } = *tally;
     let Tally { rotations, root_changes, keys_replaced, keys_retired, all_retired, .. } = *tally;
+    let Tally { power_cuts, kills, in_checkpoints, in_rotations, in_root_changes, failing, full, .. } =
+        *tally;
     for (what, count, least) in [
+        ("power cuts", power_cuts, crashes / 2),
+        ("kills", kills, crashes / 20),
+        ("crashes within checkpoints", in_checkpoints, crashes / 100),
+        ("crashes within rotations of group keys", in_rotations, crashes / 500),
+        ("crashes within changes of the root key", in_root_changes, crashes / 500),
+        ("lives on failing disks", failing, crashes / 1000),
+        ("lives on full disks", full, crashes / 1000),
         ("crashes of recoveries", nested, crashes / 20),
         ("disks with rotten bits", rotten, crashes / 40),
         ("of those refused", refused, rotten / 10),

@@ -1,6 +1,7 @@
 //! A store's life: random commands, one after the other or many at once, with a picture of the disk before each call.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -37,6 +38,8 @@ pub(super) struct Life<'a> {
     pub(super) exact: bool,
     /// Snapshots that outlive what comes after them, each with what it must show.
     readings: Vec<(Reading, Arc<Rows>)>,
+    /// Between which calls that change something there was what.
+    pub(super) during: Vec<(Op, Range<u64>)>,
     pub(super) tally: Tally,
     user: Arc<User>,
 }
@@ -47,6 +50,14 @@ const STUCK: Duration = Duration::from_secs(120);
 
 /// How many turns of a worker are taken at most where all the work is to be done: far more than there can be.
 const TURNS_MAX: usize = 5000;
+
+/// What takes many calls, and may be cut short between any two of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    Checkpoint,
+    Rotation,
+    RootChange,
+}
 
 /// How a step ended.
 enum End {
@@ -78,6 +89,7 @@ impl<'a> Life<'a> {
             must_go_on: false,
             exact,
             readings: Vec::new(),
+            during: Vec::new(),
             tally: Tally::default(),
             clock,
             user,
@@ -114,11 +126,11 @@ impl<'a> Life<'a> {
         let end = match dice.below(26) {
             0 => self.unmake(NAMES[dice.below(4)]),
             1..=3 => self.make(NAMES[dice.below(4)]),
-            4 | 5 => self.checkpoint(),
+            4 | 5 => self.during(Op::Checkpoint, Self::checkpoint),
             6 | 7 => self.look(dice),
             8..=10 => self.many(dice),
-            11 => self.rotate(dice),
-            12 => self.change_root(dice),
+            11 => self.during(Op::Rotation, |life| life.rotate(dice)),
+            12 => self.during(Op::RootChange, |life| life.change_root(dice)),
             _ => {
                 let command = self.command(dice);
                 self.one(command)
@@ -126,6 +138,13 @@ impl<'a> Life<'a> {
         };
         self.settle();
         end
+    }
+
+    fn during<T>(&mut self, op: Op, work: impl FnOnce(&mut Self) -> T) -> T {
+        let from = self.disk.changes();
+        let done = work(self);
+        self.during.push((op, from + 1..self.disk.changes()));
+        done
     }
 
     fn command(&self, dice: &mut Dice) -> Command {
