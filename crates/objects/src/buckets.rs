@@ -67,7 +67,7 @@ impl Bucket {
             CommitError::NoSuchGroup { group } if group == self.group => self.gone(),
             CommitError::NoSpace => ObjectError::NoSpace,
             CommitError::KeyringFull { .. } | CommitError::GroupsExhausted => ObjectError::TooManyBuckets,
-            other => ObjectError::Commit(other),
+            other => other.into(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use strongroom_store::{CommitError, ReadError};
+
 use crate::{
     BucketName, ChecksumAlgorithm, ContentError, DocumentKind, ETag, ObjectName, PartNumber, Timestamp,
     UploadId, VersionId,
@@ -393,10 +395,15 @@ pub enum ObjectError {
     },
     /// The index did not take the command.
     #[error(transparent)]
-    Commit(#[from] strongroom_store::CommitError),
+    Commit(CommitError),
     /// The index could not be read.
     #[error(transparent)]
-    Read(#[from] strongroom_store::ReadError),
+    Read(ReadError),
+    /// The bucket's key, or the store's, sealed as often as a key may and has no successor yet. Nothing became visible.
+    #[error(
+        "a key sealed as often as a key may and has no successor yet; see why in the server's log, and rotate it"
+    )]
+    KeyUsedUp,
     /// The store is stopping; the work was given up.
     #[error("the store is stopping")]
     Stopping,
@@ -418,8 +425,27 @@ impl ObjectError {
             | Self::Io { .. }
             | Self::Commit(_)
             | Self::Read(_)
+            | Self::KeyUsedUp
             | Self::Stopping => true,
             _ => false,
+        }
+    }
+}
+
+impl From<CommitError> for ObjectError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::KeyUsedUp { .. } => Self::KeyUsedUp,
+            other => Self::Commit(other),
+        }
+    }
+}
+
+impl From<ReadError> for ObjectError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::KeyUsedUp { .. } => Self::KeyUsedUp,
+            other => Self::Read(other),
         }
     }
 }

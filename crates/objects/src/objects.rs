@@ -220,7 +220,7 @@ impl Bucket {
             ReadError::NoSuchGroup { group } if group == self.group && group != GroupId::SYSTEM => {
                 self.gone()
             }
-            other => ObjectError::Read(other),
+            other => other.into(),
         }
     }
 }

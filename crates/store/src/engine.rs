@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use tokio::sync::RwLock;
 
-use crate::CommitError;
 use crate::issue::Issued;
 use crate::keyring::Keyring;
 use crate::poison::Poison;
 use crate::registry::Registry;
 use crate::reseal::Board;
 use crate::uses::KeyUses;
+use crate::{CommitError, GroupId};
 
 /// An open store without its threads.
 #[derive(Debug)]
@@ -39,6 +39,22 @@ impl Engine {
     /// How many groups are on their way into the keyring, or about to be: each has its hand on the lock.
     pub(crate) fn groups_being_made(&self) -> usize {
         Arc::strong_count(&self.making) - 1
+    }
+
+    /// Refuses what a group's key would seal that sealed as often as any may, or the system group's, which seals the headers
+    /// of all frames. What seals by itself is what was taken before, and the rotation that ends this.
+    pub(crate) fn check_key(&self, group: GroupId) -> Result<(), CommitError> {
+        if !self.uses.some_used_up() {
+            return Ok(());
+        }
+        let contents = self.keyring.contents();
+        for group in [group, GroupId::SYSTEM] {
+            let key_id = contents.groups.get(&group).map(|keys| keys.active().id);
+            if let Some(key_id) = key_id.filter(|key_id| self.uses.is_used_up(group, *key_id)) {
+                return Err(CommitError::KeyUsedUp { group, key_id });
+            }
+        }
+        Ok(())
     }
 
     /// Refuses a command of the system group while earlier ones wait for space: it would have to wait behind them.

@@ -303,6 +303,18 @@ pub enum CommitError {
         /// How long it is.
         bytes: usize,
     },
+    /// The group's key, or for the system group's key any group's, sealed as often as a key may, and could not be followed by
+    /// another so far. Nothing was written. Reads go on, and writes when the group has a new key, which is tried again and
+    /// again.
+    #[error(
+        "key {key_id} of group {group} sealed as often as a key may, and could not be followed by another; see why in the log, and rotate it"
+    )]
+    KeyUsedUp {
+        /// The group.
+        group: GroupId,
+        /// Its active key.
+        key_id: u32,
+    },
     /// Every group id was given out.
     #[error("all group ids are used up")]
     GroupsExhausted,
@@ -377,6 +389,14 @@ pub enum ReadError {
         /// The group.
         group: GroupId,
         /// The key.
+        key_id: u32,
+    },
+    /// The group's active key, which was to seal, did so as often as a key may.
+    #[error("key {key_id} of group {group} sealed as often as a key may; rotate it")]
+    KeyUsedUp {
+        /// The group.
+        group: GroupId,
+        /// Its active key.
         key_id: u32,
     },
     /// Pages of the group are damaged.

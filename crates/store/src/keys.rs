@@ -167,6 +167,13 @@ fn key_report(key: &KeyEntry, used: Option<Used>) -> KeyReport {
     }
 }
 
+impl KeyReport {
+    /// Whether the key is to seal and did so as often as a key may: its group takes no writes until it has another.
+    pub fn is_used_up(&self) -> bool {
+        self.state == KeyState::Active && self.seals >= crate::uses::SEALS_USED_UP
+    }
+}
+
 impl From<&Envelope> for RootKeyName {
     fn from(envelope: &Envelope) -> Self {
         Self {

@@ -195,6 +195,7 @@ impl Store {
     ) -> Result<Outcome, CommitError> {
         let entrance = &self.0.entrance;
         entrance.check_open()?;
+        self.0.engine.check_key(command.group)?;
         // First: who waits for a group's key takes nothing from those that have theirs.
         let mut group = self.acquire(command.group).await?;
         let mut permit = entrance.permit(&payload).await?;
@@ -268,9 +269,13 @@ impl Store {
         self.0.engine.keyring.contents().groups.keys().copied().collect()
     }
 
-    /// The group's active key and its id. Blocks if the key has to be unwrapped first.
+    /// The group's active key, to seal with, and its id. Blocks if the key has to be unwrapped first.
     pub fn group_key(&self, group: GroupId) -> Result<(u32, GroupKey), ReadError> {
-        self.0.engine.keyring.key(group, None).map_err(|error| ReadError::key(group, error))
+        let found = self.0.engine.keyring.key(group, None).map_err(|error| ReadError::key(group, error))?;
+        if self.0.engine.uses.is_used_up(group, found.0) {
+            return Err(ReadError::KeyUsedUp { group, key_id: found.0 });
+        }
+        Ok(found)
     }
 
     /// One of the group's keys, active or still readable.

@@ -15,6 +15,14 @@ const RESERVE: Used = Used { seals: 1 << 20, bytes: 8 << 30, last_at: 0 };
 /// A reserve is at most this share of a limit, so that a crash does not cost a key its life.
 const RESERVE_SHARE: u64 = 16;
 
+/// How often a group key seals at the very most: what NIST SP 800-38D §8.3 allows, whatever keeps it from being followed by
+/// another.
+const SEALS_MOST: u64 = 1 << 32;
+/// For what comes without asking: the pages of commands that are in the log, marks, the rotation itself. 64 GiB of pages.
+const SEALS_KEPT_BACK: u64 = 1 << 24;
+/// From here on nothing new is taken that the key would seal.
+pub(crate) const SEALS_USED_UP: u64 = SEALS_MOST - SEALS_KEPT_BACK;
+
 /// What a key did so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Used {
@@ -60,12 +68,14 @@ struct Shared {
     limits: KeyLimits,
     keeper: OnceLock<Sender<ToKeeper>>,
     keyring: OnceLock<Weak<Keyring>>,
+    /// Some key is used up, or was: then it is worth looking which.
+    some_used_up: AtomicBool,
 }
 
 impl KeyUses {
     /// Counts that go on from what the keyring says.
     pub(crate) fn new(contents: &Contents, clock: Arc<dyn Clock>, limits: KeyLimits) -> Self {
-        let shared = Shared { clock, limits, keeper: OnceLock::new(), keyring: OnceLock::new() };
+        let shared = Shared::new(clock, limits);
         let this = Self { shared: Arc::new(shared), keys: RwLock::default() };
         for (group, group_keys) in &contents.groups {
             for key in &group_keys.keys {
@@ -80,7 +90,7 @@ impl KeyUses {
     pub(crate) fn for_test() -> Arc<Self> {
         let limits = KeyLimits::default();
         let clock = Arc::new(crate::SystemClock);
-        let shared = Shared { clock, limits, keeper: OnceLock::new(), keyring: OnceLock::new() };
+        let shared = Shared::new(clock, limits);
         Arc::new(Self { shared: Arc::new(shared), keys: RwLock::default() })
     }
 
@@ -102,6 +112,16 @@ impl KeyUses {
     /// What a key did, if it is known.
     pub(crate) fn used(&self, group: GroupId, key_id: u32) -> Option<Used> {
         self.known(group, key_id).map(|counted| counted.used())
+    }
+
+    /// Whether a key sealed so often that it takes nothing new.
+    pub(crate) fn is_used_up(&self, group: GroupId, key_id: u32) -> bool {
+        self.some_used_up() && self.used(group, key_id).is_some_and(|used| used.seals >= SEALS_USED_UP)
+    }
+
+    /// Whether there may be a key of which [`Self::is_used_up`] says so.
+    pub(crate) fn some_used_up(&self) -> bool {
+        self.shared.some_used_up.load(Ordering::Relaxed)
     }
 
     /// The group is gone, and what its keys did does not matter any more.
@@ -181,6 +201,7 @@ impl KeyUses {
 impl KeyUse {
     /// Nothing is due before the keyring was written for the first time.
     fn starting(from: Used, shared: Arc<Shared>) -> Self {
+        shared.note_used_up(from.seals);
         Self {
             shared,
             seals: from.seals.into(),
@@ -198,6 +219,7 @@ impl KeyUse {
     pub(crate) fn add(&self, seals: u64, bytes: u64) {
         let seals = self.seals.fetch_add(seals, Ordering::Relaxed).saturating_add(seals);
         let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        self.shared.note_used_up(seals);
         self.last_at.fetch_max(self.shared.clock.now_seconds(), Ordering::Relaxed);
         if seals > self.due_seals.load(Ordering::Relaxed) || bytes > self.due_bytes.load(Ordering::Relaxed) {
             self.due(seals, bytes);
@@ -251,6 +273,16 @@ impl KeyUse {
 }
 
 impl Shared {
+    fn new(clock: Arc<dyn Clock>, limits: KeyLimits) -> Self {
+        Self { clock, limits, keeper: OnceLock::new(), keyring: OnceLock::new(), some_used_up: false.into() }
+    }
+
+    fn note_used_up(&self, seals: u64) {
+        if seals >= SEALS_USED_UP {
+            self.some_used_up.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn reserve(&self) -> Used {
         let share = |limit: u64| (limit / RESERVE_SHARE).max(1);
         Used {

@@ -218,6 +218,8 @@ metrics! {
         "How often the most used of the keys that seal did so, as an upper bound.";
     KEY_SEALED_BYTES = "strongroom_keys_active_sealed_max_bytes", Gauge, Bytes, [],
         "How much the most used of the keys that seal sealed, as an upper bound.";
+    KEYS_USED_UP = "strongroom_keys_used_up", Gauge, Count, [],
+        "Keys that sealed as often as a key may and have no successor: their groups take no writes.";
     KEY_ROTATIONS = "strongroom_keys_rotated_total", Counter, Count, [],
         "New keys of groups, asked for or because the old one came to a limit.";
     KEY_RETIREMENTS = "strongroom_keys_retired_total", Counter, Count, [],

@@ -81,6 +81,11 @@ fn told(error: &ObjectError) -> Refusal {
             "NoSpace",
             "There is no room on the server's disk.",
         ),
+        E::KeyUsedUp => Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "KeyUsedUp",
+            "A key of the server has sealed as often as it may and takes no writes until it has a successor.",
+        ),
         E::Stopping => Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "Stopping", "The server is stopping."),
         E::Damaged(_) => Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -255,6 +255,9 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
             "You have attempted to create more buckets than are allowed.",
         ),
         E::NoSpace => no_space(),
+        E::KeyUsedUp => {
+            unavailable("A key of the server has sealed as often as it may and takes no writes. Please try again.")
+        }
         E::Stopping => unavailable("The server is stopping. Please try again."),
         E::Damaged(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", DAMAGED),
         E::DamagedRow { .. } | E::TooNew { .. } | E::Io { .. } | E::Commit(_) | E::Read(_) => {
@@ -483,6 +486,7 @@ mod tests {
             (ObjectError::Content(ContentError::TimedOut), 400, "RequestTimeout", ""),
             (ObjectError::TooManyBuckets, 400, "TooManyBuckets", ""),
             (ObjectError::NoSpace, 507, "InsufficientStorage", ""),
+            (ObjectError::KeyUsedUp, 503, "ServiceUnavailable", ""),
             (ObjectError::Stopping, 503, "ServiceUnavailable", ""),
         ];
         for (error, status, code, field) in rows {

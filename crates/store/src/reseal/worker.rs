@@ -136,6 +136,10 @@ impl Resealer {
 
     fn batch(&self, group: GroupId, active: u32, batch: usize) -> Result<Outcome, GroupError> {
         let registry = &self.engine.registry;
+        // What is moved the active key seals.
+        if let Err(error) = self.engine.check_key(group) {
+            return Ok(Outcome::Trouble(error.to_string(), Some(REST_TROUBLE)));
+        }
         // Not longer than for a batch: a group in use is not closed to make room.
         let open = registry.acquire(group)?;
         let pages = |error| GroupError::Pages { group, error };

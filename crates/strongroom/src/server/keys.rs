@@ -40,6 +40,7 @@ struct Figures {
     retired: u32,
     age_seconds_max: u64,
     seals_max: u64,
+    used_up: u32,
     sealed_bytes_max: u64,
     root_version: u32,
     roots_wrapping: usize,
@@ -58,6 +59,7 @@ impl Figures {
                     figures.active += 1;
                     figures.age_seconds_max = figures.age_seconds_max.max(now.saturating_sub(key.created_at));
                     figures.seals_max = figures.seals_max.max(key.seals);
+                    figures.used_up += u32::from(key.is_used_up());
                     figures.sealed_bytes_max = figures.sealed_bytes_max.max(key.sealed_bytes);
                 }
                 KeyState::Readable => figures.readable += 1,
@@ -76,6 +78,7 @@ impl Figures {
         }
         gauge!(names::KEY_AGE_SECONDS).set(self.age_seconds_max as f64);
         gauge!(names::KEY_SEALS).set(self.seals_max as f64);
+        gauge!(names::KEYS_USED_UP).set(f64::from(self.used_up));
         gauge!(names::KEY_SEALED_BYTES).set(self.sealed_bytes_max as f64);
         gauge!(names::ROOT_KEY_VERSION).set(f64::from(self.root_version));
         gauge!(names::ROOT_KEYS_WRAPPING).set(self.roots_wrapping as f64);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::sim::{Call, SimDisk, Trouble};
-use crate::{CommitError, KeyLimits};
+use crate::{CommitError, KeyLimits, ReadError};
 
 #[derive(Debug)]
 struct SetClock(AtomicU64);
@@ -184,4 +184,63 @@ fn a_full_disk_stops_no_counting() {
     store.close().unwrap();
     let store = Store::create_or_open(limited(&disk, &vault, 2, limits)).unwrap();
     assert!(seals(&store, group, 1).0 >= 500);
+}
+
+#[test]
+fn a_key_that_is_used_up_stops_the_writes_of_its_group_alone_until_the_rotation_that_failed_succeeds() {
+    let (disk, vault) = (SimDisk::from_seed(11), Vault::new());
+    let store = Store::create_or_open(with(&disk, &vault, 1)).unwrap();
+    let (group, other) = (make_group(&store, "a"), make_group(&store, "b"));
+    store.commit_blocking(put(group, "k", "v")).unwrap();
+    store.commit_blocking(put(other, "k", "v")).unwrap();
+    vault.disable("root");
+    // Far past the limit at which it is to have a successor, and not used up.
+    store.note_key_use(group, 1, (1 << 32) - (1 << 25), 0);
+    settled(&store);
+    assert_eq!(states(&store, group), [(1, KeyState::Active)]);
+    store.commit_blocking(put(group, "k", "w")).unwrap();
+    assert!(store.group_key(group).is_ok());
+    store.note_key_use(group, 1, 1 << 24, 0);
+    settled(&store);
+    let lsn = store.status().lsn;
+    let refused = store.commit_blocking(put(group, "k", "x"));
+    assert!(matches!(refused, Err(CommitError::KeyUsedUp { group: of, key_id: 1 }) if of == group));
+    let refused = store.group_key(group).map(|(id, _)| id);
+    assert!(matches!(refused, Err(ReadError::KeyUsedUp { key_id: 1, .. })), "{refused:?}");
+    assert_eq!((store.status().lsn, get(&store, group, "k").as_deref()), (lsn, Some("w")));
+    assert!(key_of(&store, group, 1).is_used_up());
+    store.group_key_by_id(group, 1).unwrap();
+    store.commit_blocking(put(other, "k", "w")).unwrap();
+    store.checkpoint().unwrap();
+    settled(&store);
+    assert_eq!(states(&store, group), [(1, KeyState::Active)], "tried again, in vain");
+    vault.enable("root");
+    store.commit_blocking(put(other, "k", "x")).unwrap();
+    store.checkpoint().unwrap();
+    settled(&store);
+    assert_eq!(states(&store, group), [(1, KeyState::Readable), (2, KeyState::Active)]);
+    assert!(!key_of(&store, group, 1).is_used_up() && store.group_key(group).unwrap().0 == 2);
+    store.commit_blocking(put(group, "k", "x")).unwrap();
+}
+
+#[test]
+fn the_system_groups_key_is_used_up_for_all_groups_and_can_still_be_followed_by_another() {
+    let (disk, vault) = (SimDisk::from_seed(12), Vault::new());
+    let store = Store::create_or_open(with(&disk, &vault, 1)).unwrap();
+    let group = make_group(&store, "a");
+    store.commit_blocking(put(group, "k", "v")).unwrap();
+    vault.disable("root");
+    store.note_key_use(GroupId::SYSTEM, 1, 1 << 32, 0);
+    settled(&store);
+    let refused = store.commit_blocking(put(group, "k", "w"));
+    assert!(matches!(refused, Err(CommitError::KeyUsedUp { group: GroupId::SYSTEM, key_id: 1 })));
+    assert_eq!(get(&store, group, "k").as_deref(), Some("v"));
+    vault.enable("root");
+    assert_eq!(rotate(&store, GroupId::SYSTEM), 2);
+    store.commit_blocking(put(group, "k", "w")).unwrap();
+    drop(store);
+    disk.kill();
+    let store = Store::create_or_open(with(&disk, &vault, 2)).unwrap();
+    assert_eq!(get(&store, group, "k").as_deref(), Some("w"));
+    store.commit_blocking(put(group, "k", "x")).unwrap();
 }

@@ -54,6 +54,10 @@ impl Vault {
     fn disable(&self, key_id: &str) {
         self.held().disabled.insert(key_id.to_owned());
     }
+
+    fn enable(&self, key_id: &str) {
+        self.held().disabled.remove(key_id);
+    }
 }
 
 impl RootKeys for Vault {
