@@ -368,6 +368,12 @@ impl Registry {
         self.lock().roots_moved
     }
 
+    /// How many pages a group's page file has room for as it is; 0 if there is none, or it cannot be looked at now.
+    pub(crate) fn pages_of(&self, group: GroupId) -> u64 {
+        let file = self.setting.disk.open_read(&self.setting.directory.page_file(group));
+        file.and_then(|file| file.len()).map_or(0, crate::pages::pages_in)
+    }
+
     /// What the page file of a group has reached.
     pub(crate) fn known(&self, group: GroupId) -> Known {
         self.known_if_any(group).unwrap_or(Known::NOTHING)

@@ -229,7 +229,7 @@ metrics! {
     ROOT_KEYS_WRAPPING = "strongroom_root_keys_wrapping", Gauge, Count, [],
         "Versions of root keys that wrap keys of groups; more than 1 only while a change is unfinished.";
     RESEAL_PAGES_LEFT = "strongroom_reseal_pages_left", Gauge, Count, [],
-        "Pages that an older key of their group still seals.";
+        "Pages of which an older key of their group may still seal some, at most.";
     RESEAL_GROUPS_LEFT = "strongroom_reseal_groups_left", Gauge, Count, [],
         "Groups with a key that is to retire.";
     RESEAL_MOVED_BYTES = "strongroom_reseal_moved_bytes_total", Counter, Bytes, [],

@@ -90,6 +90,16 @@ pub(super) fn pages(length: u64) -> u64 {
 }
 
 /// How many lower tag pages cover `pages`.
+/// How many data pages a file of this length has.
+pub(crate) fn pages_in(file: u64) -> u64 {
+    let (mut least, mut most) = (0, LENGTH_MAX / PAGE);
+    while least < most {
+        let middle = least + (most - least).div_ceil(2);
+        if file_len(middle * PAGE) <= file { least = middle } else { most = middle - 1 }
+    }
+    least
+}
+
 pub(super) fn lowers(pages: u64) -> u64 {
     pages.div_ceil(FAN)
 }
@@ -109,6 +119,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_files_length_says_how_many_pages_it_has() {
+        for pages in [0, 1, 2, FAN - 1, FAN, FAN + 1, FAN * FAN, FAN * FAN + 1, LENGTH_MAX / PAGE] {
+            let len = file_len(pages * PAGE);
+            assert_eq!(pages_in(len), pages);
+            assert_eq!(pages_in(len + PAGE - 1), pages, "and part of another");
+        }
+        assert_eq!((pages_in(0), pages_in(u64::MAX)), (0, LENGTH_MAX / PAGE));
+    }
 
     #[test]
     fn places_are_those_of_the_worked_example() {

@@ -40,6 +40,7 @@ mod tests;
 
 pub(crate) use error::PagesError;
 pub(crate) use file::{Resealed, journal_path};
+pub(crate) use geometry::pages_in;
 pub(crate) use group::{Checkpointed, GroupDb, Verified};
 pub(crate) use keys::PageKeys;
 pub use moment::Moment;

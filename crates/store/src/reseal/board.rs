@@ -43,7 +43,8 @@ struct Work {
     key_ids: Vec<u32>,
     stage: ResealStage,
     pages_done: u64,
-    pages_total: u64,
+    /// Nothing until somebody looked.
+    pages_total: Option<u64>,
     bytes_moved: u64,
     trouble: Option<String>,
     /// A worker has it.
@@ -161,9 +162,10 @@ impl Board {
         if let Some(work) = state.groups.get_mut(&group) {
             work.bytes_moved += bytes;
             if let Some((done, total)) = pages {
-                (work.pages_done, work.pages_total) = (done, total);
+                (work.pages_done, work.pages_total) = (done, Some(total));
             }
         }
+        state.show_left();
     }
 
     /// Waits until more may be moved. Whether to go on.
@@ -179,6 +181,29 @@ impl Board {
             }
             state = self.wait(state, Some(wait));
         }
+    }
+
+    /// Groups that came since, of which nobody knows yet how many pages they have.
+    pub(super) fn uncounted(&self, contents: &Contents) -> Vec<GroupId> {
+        let mut state = self.lock();
+        state.look_at(contents);
+        let fresh = state.groups.iter().filter(|(_, work)| work.pages_total.is_none());
+        fresh.map(|(group, _)| *group).collect()
+    }
+
+    /// A group has so many pages.
+    pub(super) fn counted(&self, group: GroupId, pages: u64) {
+        let mut state = self.lock();
+        if let Some(work) = state.groups.get_mut(&group) {
+            work.pages_total.get_or_insert(pages);
+        }
+        state.show_left();
+    }
+
+    /// How many pages may still be under an older key of their group.
+    #[cfg(test)]
+    pub(crate) fn pages_left(&self) -> u64 {
+        self.lock().pages_left()
     }
 
     /// What to do next, by what the keyring has.
@@ -219,7 +244,7 @@ impl Board {
             key_ids: work.key_ids.clone(),
             stage: work.stage,
             pages_done: work.pages_done,
-            pages_total: work.pages_total,
+            pages_total: work.pages_total.unwrap_or(0),
             bytes_moved: work.bytes_moved,
             trouble: work.trouble.clone(),
         };
@@ -277,6 +302,17 @@ impl State {
             }
         }
         gauge!(names::RESEAL_GROUPS_LEFT).set(self.groups.len() as f64);
+        self.show_left();
+    }
+
+    /// All pages of a group that nobody looked at yet count, and none of one whose pages are done.
+    fn pages_left(&self) -> u64 {
+        let moving = self.groups.values().filter(|work| work.stage == ResealStage::Pages);
+        moving.map(|work| work.pages_total.unwrap_or(0).saturating_sub(work.pages_done)).sum()
+    }
+
+    fn show_left(&self) {
+        gauge!(names::RESEAL_PAGES_LEFT).set(self.pages_left() as f64);
     }
 
     fn next(&mut self, now: Duration) -> Job {
@@ -286,9 +322,6 @@ impl State {
         if self.settings.paused || self.groups.is_empty() {
             return Job::Rest(self.events, None);
         }
-        let left =
-            self.groups.values().map(|work| work.pages_total.saturating_sub(work.pages_done)).sum::<u64>();
-        gauge!(names::RESEAL_PAGES_LEFT).set(left as f64);
         let wait = self.pace.wait(now);
         let ready = |work: &Work| !work.busy && work.rests_until.is_some_and(|until| until <= now);
         let at_log = |work: &Work| work.stage == ResealStage::Log;
@@ -349,7 +382,7 @@ impl Work {
             key_ids: Vec::new(),
             stage: ResealStage::Pages,
             pages_done: 0,
-            pages_total: 0,
+            pages_total: None,
             bytes_moved: 0,
             trouble: None,
             busy: false,

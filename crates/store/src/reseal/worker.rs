@@ -103,7 +103,11 @@ impl Resealer {
         if engine.closed.load(Ordering::Acquire) || engine.poison.get().is_some() {
             return Step::Stop;
         }
-        match board.next(&engine.keyring.contents()) {
+        let contents = engine.keyring.contents();
+        for group in board.uncounted(&contents) {
+            board.counted(group, engine.registry.pages_of(group));
+        }
+        match board.next(&contents) {
             Job::Pages(group, active) => board.done(group, active, self.pages(group, active)),
             Job::Values(group, active, users) => {
                 board.done(group, active, self.values(group, active, &users));

@@ -367,3 +367,34 @@ fn whatever_happens_while_keys_rotate_and_pages_move_nothing_acknowledged_is_los
     let seeds = std::env::var("SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(5_000);
     (7_000_000..7_000_000 + seeds).for_each(crashes);
 }
+
+#[test]
+fn pages_that_are_left_count_before_anybody_begins_and_go_with_their_group() {
+    let keys = OneKey::named("root");
+    let disk = SimDisk::from_seed(71);
+    let store = Store::create_or_open(simulated(disk, &keys, 1)).unwrap();
+    let groups = ["a", "b"].map(|name| make_group(&store, name));
+    for (group, rows) in groups.iter().zip([200, 400]) {
+        fill(&store, *group, rows, "value");
+    }
+    store.checkpoint().unwrap();
+    block_on(store.set_reseal(ResealSettings { paused: true, kib_per_second: 0 })).unwrap();
+    for group in groups {
+        rotate(&store, group);
+    }
+    let left = || {
+        store.resealer().step();
+        store.engine().board.pages_left()
+    };
+    let pages = |group| store.engine().registry.pages_of(group);
+    assert!(groups.iter().all(|group| pages(*group) > 10));
+    assert_eq!(left(), pages(groups[0]) + pages(groups[1]));
+    let drop_it = |group: GroupId| {
+        let writes = vec![Write::DropGroup { group }];
+        store.commit_blocking(Command { group: GroupId::SYSTEM, checks: vec![], writes }).unwrap();
+    };
+    drop_it(groups[0]);
+    assert_eq!(left(), pages(groups[1]));
+    drop_it(groups[1]);
+    assert_eq!(left(), 0);
+}
