@@ -75,6 +75,18 @@ def test_everybody_learns_who_they_are(server, user):
     assert who["Arn"] == "arn:aws:sts::strongroom:assumed-role/sts-user/me"
 
 
+def test_a_policy_denies_a_role_by_its_name_and_sessions_from_before_a_time(server, user):
+    allowed = statement("s3:GetObject", "*")
+    s3 = with_session(server, user.sts().assume_role(RoleArn=ROLE, RoleSessionName="early"))
+    later = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    user.may(allowed, statement("*", "*", effect="Deny", DateLessThan={"aws:TokenIssueTime": later}))
+    assert refused(s3.get_object, Bucket="sts-tests", Key="k") == "AccessDenied"
+    assert user.client().get_object(Bucket="sts-tests", Key="k")["Body"].read() == b"content"
+    user.may(allowed, statement("sts:AssumeRole", ROLE, effect="Deny"))
+    assert refused(user.sts().assume_role, RoleArn=ROLE, RoleSessionName="no") == "AccessDenied"
+    user.sts().assume_role(RoleArn=ROLE + "-else", RoleSessionName="yes")
+
+
 def test_wrong_requests_are_answered_as_the_service_does(server, user):
     service = user.sts()
     ask = lambda **more: refused(service.assume_role, **({"RoleArn": ROLE, "RoleSessionName": "x1"} | more))
