@@ -97,6 +97,24 @@ def test_an_older_log_with_its_keyring_is_told_by_the_pages(store):
     store.no_start("older copy")
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+def test_an_older_local_keyring_is_named_though_it_has_every_key(store, killed):
+    """The root key was changed to another one and back, so the older file has the key that wraps the store's."""
+    change = ["keys", "root", "change", "--key-id"]
+    for key in (["another", "--create-key"], ["strongroom-root"]):
+        changed = admin(store.server, *change, *key)
+        assert changed.returncode == 0, changed.stderr
+    store.server.kill() if killed else store.stop()
+    newest = store.dir.with_name("newest")
+    clone(store.dir / "kms", newest)
+    store.put_back("kms")
+    store.no_start("local keyring is an older copy")
+    shutil.rmtree(store.dir / "kms")
+    clone(newest, store.dir / "kms")
+    store.server.start()
+    store.state.check(store.server.client())
+
+
 def refused_by_name(store):
     """The bucket of the older page file answers errors, the other one its objects, and the log says why."""
     store.server.start()

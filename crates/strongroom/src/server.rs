@@ -98,7 +98,7 @@ async fn serve(mut config: Config, connections: Connections) -> Result<(), Failu
     let opening = Opening::of(config)?;
     let runtime = Handle::current();
     let opened = tokio::task::spawn_blocking(move || opening.open(runtime)).await??;
-    let Opened { store, kms, iam, first_start, fresh } = opened;
+    let Opened { store, kms, noting, iam, first_start, fresh } = opened;
     if let Some(newer) = store.recovered().newer_root {
         let root = store.key_report().root;
         tracing::warn!(
@@ -171,7 +171,13 @@ async fn serve(mut config: Config, connections: Connections) -> Result<(), Failu
     roles.start("the manager", unfailing(manager));
     let (events, seen) = Events::new(webhooks, acts, &config.region)?;
     let admin_deps = AdminDeps {
-        admin: Arc::new(admin::Administrator::new(store.clone(), objects.clone(), Arc::clone(&kms), seen)),
+        admin: Arc::new(admin::Administrator::new(
+            store.clone(),
+            objects.clone(),
+            Arc::clone(&kms),
+            noting,
+            seen,
+        )),
         rest,
         request_ids: Arc::new(request_id),
     };
@@ -280,6 +286,7 @@ struct Opening {
 struct Opened {
     store: Store,
     kms: Arc<dyn Provider>,
+    noting: kms_generation::Noting,
     iam: Iam,
     first_start: Option<FirstStart>,
     fresh: bool,
@@ -316,9 +323,10 @@ impl Opening {
             disk: Arc::new(PatientDisk::new(Arc::new(OsDisk))),
             ..StoreOptions::new(&self.dir, root_keys)
         })?;
-        kms_generation::check(&store, &kms)?;
+        let noting = kms_generation::Noting::new(store.clone(), kms);
+        noting.note()?;
         let (iam, first_start) = Iam::open(&store, IamOptions::default(), self.root_credentials)?;
-        Ok(Opened { store, kms: provider, iam, first_start, fresh })
+        Ok(Opened { store, kms: provider, noting, iam, first_start, fresh })
     }
 }
 

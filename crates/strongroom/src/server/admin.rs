@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use super::audit;
 use super::backup::BackupJob;
+use super::kms_generation::Noting;
 use crate::events::EventsView;
 
 /// The server, as an administrator sees it.
@@ -26,15 +27,22 @@ pub(super) struct Administrator {
     store: Store,
     objects: Objects,
     kms: Arc<dyn Provider>,
+    noting: Noting,
     changing_reseal: Arc<Mutex<()>>,
     backup: BackupJob,
     events: EventsView,
 }
 
 impl Administrator {
-    pub(super) fn new(store: Store, objects: Objects, kms: Arc<dyn Provider>, events: EventsView) -> Self {
+    pub(super) fn new(
+        store: Store,
+        objects: Objects,
+        kms: Arc<dyn Provider>,
+        noting: Noting,
+        events: EventsView,
+    ) -> Self {
         let (changing_reseal, backup) = (Arc::default(), BackupJob::default());
-        Self { store, objects, kms, changing_reseal, backup, events }
+        Self { store, objects, kms, noting, changing_reseal, backup, events }
     }
 
     fn group_of(&self, bucket: &str) -> Result<GroupId, AdminError> {
@@ -89,6 +97,7 @@ impl Administrator {
         if create_key {
             self.kms.create_key(&named).await.map_err(|error| kms_failed(&error))?;
             tracing::info!(key_id = named, "the KMS made a key, as an administrator asked");
+            self.note_keys().await?;
         }
         if new_version {
             let version = self.kms.rotate(&named).await.map_err(|error| kms_failed(&error))?;
@@ -97,6 +106,7 @@ impl Administrator {
                 version,
                 "the KMS made a new version of a key, as an administrator asked"
             );
+            self.note_keys().await?;
         }
         let changed = self.store.change_root_key(key_id).await.map_err(root_change_failed)?;
         let (from, to) = (root_name(changed.from), root_name(changed.to));
@@ -104,6 +114,12 @@ impl Administrator {
             format!("from {} version {} to version {}", from.key_id, from.key_version, to.key_version);
         self.record(AuditKind::RootKeyChanged, &to.key_id, &detail).await;
         Ok(RootKeyChange { from, to, keys: changed.keys })
+    }
+
+    /// Notes that the file of the KMS was changed, before anything relies on what is new in it.
+    async fn note_keys(&self) -> Result<(), AdminError> {
+        let noting = self.noting.clone();
+        blocking(move || noting.note().map_err(store_failed)).await
     }
 
     fn reseal(&self) -> ResealStatus {

@@ -2,6 +2,9 @@
 //!
 //! The file says itself how often it was replaced; the row here says what was seen last. A copy from before a key
 //! was made or rotated would otherwise open, and the keys that are missing in it would be found out object by object.
+//! It is noted at each start, and after each change that the server itself makes to the file.
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use strongroom_kms::LocalKms;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
@@ -24,6 +27,27 @@ pub(crate) enum GenerationError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Commit(#[from] CommitError),
+}
+
+/// Notes how new the file is after each change to it: a copy from before would otherwise pass until the next start.
+#[derive(Debug, Clone)]
+pub(super) struct Noting {
+    store: Store,
+    kms: LocalKms,
+    /// Held from reading the generation until it is noted, so that no older one is noted over a newer one.
+    noting: Arc<Mutex<()>>,
+}
+
+impl Noting {
+    pub(super) fn new(store: Store, kms: LocalKms) -> Self {
+        Self { store, kms, noting: Arc::default() }
+    }
+
+    /// Notes the file as it is now. Waits for the store, so it is called where that may be.
+    pub(super) fn note(&self) -> Result<(), GenerationError> {
+        let _noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner);
+        check(&self.store, &self.kms)
+    }
 }
 
 /// Refuses a file older than one seen before, and notes the one that is there. A keyring with another id opens no
