@@ -6,11 +6,9 @@
 //! coverage-guided fuzzer in `fuzz/` tries whatever it comes up with.
 
 mod bench;
-mod mangle;
 
 pub use bench::Bench;
-pub use mangle::{Mangler, systematic};
-pub use strongroom_seal::fuzzing::Decoder;
+pub use strongroom_seal::fuzzing::{Decoder, Mangler, systematic};
 
 /// All of them.
 pub fn decoders() -> impl Iterator<Item = &'static Decoder> {

@@ -6,9 +6,12 @@ use strongroom_seal::fuzzing::Decoder;
 use strongroom_seal::{GroupKey, SecretKey, SeededRandom};
 
 use crate::policy::Verdict;
+use crate::policy::keys::Key;
 use crate::policy::request::Request;
 use crate::sealed::SealedValue;
-use crate::{AccessKey, Credentials, Facts, Identity, Name, Policy, Secret, row, samples, sealed, sessions};
+use crate::{
+    AccessKey, Arn, Credentials, Facts, Identity, Name, Policy, Secret, row, rows, samples, sealed, sessions,
+};
 
 /// The readers of this crate.
 pub const DECODERS: &[Decoder] = &[
@@ -24,6 +27,13 @@ pub const DECODERS: &[Decoder] = &[
     Decoder::new("iam/change row", || seed(5), |bytes| again(5, bytes)),
     Decoder::new("iam/sealed value", sealed_seeds, sealed_value),
     Decoder::new("iam/session token", session_seeds, session).with_memory(16 << 10, 256),
+    // What stands behind a seal, which mangled bytes do not pass.
+    Decoder::new("iam/credentials inside", inside_seeds, |bytes| row::read(bytes).is_ok()),
+    Decoder::new("iam/session inside", || vec![sessions::sample_inside(&session_key())], sessions::is_inside)
+        .with_memory(16 << 10, 256),
+    Decoder::new("iam/change key", || vec![rows::change_key(7)], change_key),
+    // The shortest pair has six bytes and becomes strings, keys of facts and a node of a tree.
+    Decoder::new("iam/encryption context", context_seeds, encryption_context).with_memory(16 << 10, 400),
     Decoder::new("iam/policy of an identity", policy_seeds, identity_policy).with_memory(16 << 10, 256),
     Decoder::new("iam/policy of a bucket", bucket_policy_seeds, bucket_policy).with_memory(16 << 10, 256),
 ];
@@ -44,6 +54,33 @@ fn credentials(bytes: &[u8]) -> bool {
     let opens = row::key_id(bytes).is_ok() && row::open(bytes, ROW, &key()).is_ok();
     assert!(!opens || KNOWN.iter().any(|known| known == bytes), "nobody else has the key");
     opens
+}
+
+fn inside_seeds() -> Vec<Vec<u8>> {
+    let field =
+        |text: &str| [&[u8::try_from(text.len()).unwrap_or_default(), 0, 0, 0], text.as_bytes()].concat();
+    vec![[field("AKIAIOSFODNN7EXAMPLE"), field("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")].concat()]
+}
+
+fn change_key(bytes: &[u8]) -> bool {
+    let Ok(seq) = rows::change_seq(bytes) else { return false };
+    assert_eq!(rows::change_key(seq), bytes, "one encoding per value");
+    true
+}
+
+fn context_seeds() -> Vec<Vec<u8>> {
+    vec![b"{}".to_vec(), br#"{"project":"x","aws:s3:arn":"arn:aws:s3:::other/one"}"#.to_vec()]
+}
+
+/// What a client says of a key's use: what it is used for is not for clients to say.
+fn encryption_context(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let mut facts = Facts::new();
+    facts.set_encryption_context(text, &Arn::object("b", "k"));
+    let own = Key::in_family("kms:encryptioncontext:", "aws:s3:arn").map(|own| {
+        assert!(facts.values(&own).eq(["arn:aws:s3:::b/k"]), "there is one, and it is ours");
+    });
+    own.is_some()
 }
 
 fn access_key_seeds() -> Vec<Vec<u8>> {

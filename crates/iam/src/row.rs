@@ -69,8 +69,12 @@ pub(crate) fn key_id(value: &[u8]) -> Result<u32, RowFault> {
 pub(crate) fn open(value: &[u8], row_key: &[u8], key: &GroupKey) -> Result<Credentials, RowFault> {
     let key_id = key_id(value)?;
     let (key, context) = bound(row_key, key_id, key);
-    let plain = record::open(&key, &context, &value[HEADER_LEN..])?;
-    let mut input = Reader::new(&plain);
+    read(&record::open(&key, &context, &value[HEADER_LEN..])?)
+}
+
+/// What is inside the record.
+pub(crate) fn read(plain: &[u8]) -> Result<Credentials, RowFault> {
+    let mut input = Reader::new(plain);
     let access_key = AccessKey::parse(input.text(AccessKey::LEN_MAX, "access key")?);
     let secret = Secret::parse(input.text(Secret::LEN_MAX, "secret")?.to_owned());
     input.finish("credentials")?;

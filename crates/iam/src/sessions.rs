@@ -178,8 +178,12 @@ impl Session {
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| RowFault::Damaged)?;
         let (version, sealed) = bytes.split_first().ok_or(RowFault::Damaged)?;
         sealed::check_version(*version, VERSION)?;
-        let plain = record::open(key, &context(access_key), sealed)?;
-        let mut input = Reader::new(&plain);
+        Self::read(&record::open(key, &context(access_key), sealed)?)
+    }
+
+    /// What is inside the record.
+    fn read(plain: &[u8]) -> Result<Self, RowFault> {
+        let mut input = Reader::new(plain);
         let secret = input.bytes(Secret::LEN_MAX, "secret")?;
         let session = Self {
             secret: secret_of(secret).ok_or(RowFault::Damaged)?,
@@ -250,6 +254,20 @@ pub(crate) fn sample(key: &SecretKey) -> String {
 #[cfg(feature = "fuzzing")]
 pub(crate) fn sample_opens(key: &SecretKey, token: &str) -> bool {
     Session::open(key, &sample_access_key(), token).is_ok()
+}
+
+/// What is inside a token, for tests of what the seal keeps mangled bytes from.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sample_inside(key: &SecretKey) -> Vec<u8> {
+    let bytes = URL_SAFE_NO_PAD.decode(sample(key)).expect("a token is base64");
+    let inside = record::open(key, &context(&sample_access_key()), &bytes[1..]);
+    inside.expect("a token that was just sealed opens").to_vec()
+}
+
+/// Whether that is a session.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_inside(plain: &[u8]) -> bool {
+    Session::read(plain).is_ok()
 }
 
 #[cfg(feature = "fuzzing")]

@@ -5,12 +5,13 @@ use serde::de::DeserializeOwned;
 use strongroom_seal::fuzzing::Decoder;
 
 use crate::lifecycle::{LifecycleConfig, Subject};
+use crate::object_lock::{DefaultRetention, RetentionPeriod};
 use crate::range::range_bytes;
 use crate::request::RangeRequest;
 use crate::scan::common_prefix;
 use crate::{
-    BucketName, ChecksumAlgorithm, ChecksumValue, ObjectName, PublicAccessBlock, Timestamp, UploadId,
-    VersionId,
+    BucketName, ChecksumAlgorithm, ChecksumValue, ObjectLockConfig, ObjectName, PublicAccessBlock,
+    RetentionMode, Timestamp, UploadId, VersionId,
 };
 
 /// The readers of this crate.
@@ -47,6 +48,7 @@ const HERE: &[Decoder] = &[
     Decoder::new("objects/bucket tags", crate::documents::tag_seeds, crate::documents::read_tags)
         .with_memory(4096, 80),
     Decoder::new("objects/public access block", block_seeds, block),
+    Decoder::new("objects/object lock", lock_seeds, lock),
 ];
 
 fn lifecycle_seeds() -> Vec<Vec<u8>> {
@@ -82,6 +84,19 @@ fn block_seeds() -> Vec<Vec<u8>> {
 
 fn block(bytes: &[u8]) -> bool {
     json::<Option<PublicAccessBlock>>(bytes).is_some()
+}
+
+fn lock_seeds() -> Vec<Vec<u8>> {
+    let governance = DefaultRetention { mode: RetentionMode::Governance, period: RetentionPeriod::Days(3) };
+    let compliance =
+        DefaultRetention { mode: RetentionMode::Compliance, period: RetentionPeriod::Years(100) };
+    [None, Some(governance), Some(compliance)]
+        .map(|default| crate::documents::to_json(&ObjectLockConfig { default }))
+        .to_vec()
+}
+
+fn lock(bytes: &[u8]) -> bool {
+    json::<ObjectLockConfig>(bytes).is_some()
 }
 
 /// A document that is JSON says the same when it is written anew.

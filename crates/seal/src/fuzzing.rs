@@ -1,11 +1,15 @@
 //! Entry points for tests that hand mangled bytes to the readers of this crate. Only with the feature `fuzzing`.
 
+mod mangle;
+
 use std::io::Read;
 use std::sync::LazyLock;
 
 use crate::codec::{Reader, Writer};
 use crate::stream::{self, ChunkSize, Header, OpenReader, StreamSpec};
 use crate::{Context, Envelope, Label, ObjectKey, SeededRandom, Suite, record};
+
+pub use self::mangle::{Mangler, systematic, try_mangled};
 
 /// One reader of bytes that come from a disk, a network or a user.
 ///

@@ -2,11 +2,13 @@
 
 use strongroom_seal::fuzzing::{Decoder, unhex};
 
-use super::header::{HEADER_LEN, Header};
+use super::header::{COVERED_LEN, HEADER_LEN, Header, summed};
 use super::keys::Keys;
 
 pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("kms/key file header", header_seeds, header),
+    // What stands behind the checksum, which mangled bytes do not pass.
+    Decoder::new("kms/key file header, summed", covered_seeds, covered),
     // A key of one version takes 68 bytes on disk, and in memory a node of a tree and a key that wipes itself.
     Decoder::new("kms/key file body", body_seeds, body),
 ];
@@ -26,6 +28,14 @@ fn header(bytes: &[u8]) -> bool {
     let Ok(header) = Header::decode(bytes) else { return false };
     assert_eq!(header.encode(), *bytes, "one encoding per value");
     true
+}
+
+fn covered_seeds() -> Vec<Vec<u8>> {
+    header_seeds().into_iter().map(|header| header[..COVERED_LEN].to_vec()).collect()
+}
+
+fn covered(bytes: &[u8]) -> bool {
+    bytes.try_into().is_ok_and(|covered| header(&summed(covered)))
 }
 
 /// Keys as the specification lays them out, by hand: ids, states, versions.

@@ -13,7 +13,7 @@ const COMMITMENT_LEN: usize = 32;
 const CHECKSUM_LEN: usize = 32;
 /// What commitment and file key cover.
 pub(super) const FIXED_LEN: usize = 8 + 2 + 1 + 1 + 4 + 4 + 4 + SALT_LEN + ID_LEN;
-const COVERED_LEN: usize = FIXED_LEN + COMMITMENT_LEN + 8;
+pub(super) const COVERED_LEN: usize = FIXED_LEN + COMMITMENT_LEN + 8;
 pub(super) const HEADER_LEN: usize = COVERED_LEN + CHECKSUM_LEN;
 const _: () =
     assert!(FIXED_LEN == 64 && COVERED_LEN == 104 && HEADER_LEN == 136, "the on-disk layout is frozen");
@@ -69,11 +69,7 @@ impl Header {
     }
 
     pub(super) fn encode(&self) -> [u8; HEADER_LEN] {
-        let covered = self.covered();
-        let mut out = [0; HEADER_LEN];
-        out[..COVERED_LEN].copy_from_slice(&covered);
-        out[COVERED_LEN..].copy_from_slice(&Sha256::digest(covered));
-        out
+        summed(&self.covered())
     }
 
     pub(super) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, HeaderFault> {
@@ -116,4 +112,12 @@ impl Header {
         }
         Ok(header)
     }
+}
+
+/// A header with its checksum.
+pub(super) fn summed(covered: &[u8; COVERED_LEN]) -> [u8; HEADER_LEN] {
+    let mut out = [0; HEADER_LEN];
+    out[..COVERED_LEN].copy_from_slice(covered);
+    out[COVERED_LEN..].copy_from_slice(&Sha256::digest(covered));
+    out
 }

@@ -9,6 +9,7 @@ use super::chunk::{self, ChunkRef, Kind};
 use super::format;
 use super::keys::TargetId;
 use super::manifest::{GroupPart, Header, Manifest, Written};
+use super::read;
 use crate::directory::StoreId;
 use crate::{GroupId, Lsn};
 
@@ -16,6 +17,9 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("store/backup FORMAT", format_seeds, target),
     Decoder::new("store/backup path", path_seeds, path),
     Decoder::new("store/backup manifest header", header_seeds, header),
+    // What stands behind the checksum, which mangled bytes do not pass.
+    Decoder::new("store/backup manifest envelope", envelope_seeds, envelope),
+    Decoder::new("store/backup number", || vec![b"00000000000000af".to_vec()], number),
     // A group without a chunk: 32 bytes there, 56 here, in a list that grows by doubling; and all of it encoded again.
     Decoder::new("store/backup manifest", manifest_seeds, manifest).with_memory(4096, 16),
     // An item of nothing but lengths: eight bytes there, two vectors here; one at a time.
@@ -55,6 +59,27 @@ fn header(bytes: &[u8]) -> bool {
     let again = Header::new(header.target, header.store, header.number, header.wrapped.clone());
     assert_eq!(again.bytes, header.bytes, "one encoding per value");
     true
+}
+
+fn envelope_seeds() -> Vec<Vec<u8>> {
+    let (header, _) = match header_seeds().first().map(|bytes| Header::parse(bytes)) {
+        Some(Ok(read)) => read,
+        _ => return Vec::new(),
+    };
+    vec![header.wrapped.encode()]
+}
+
+fn envelope(bytes: &[u8]) -> bool {
+    let written = Header::written(TargetId([1; 16]), StoreId([2; 16]), 7, bytes);
+    let Ok((header, body)) = Header::parse(&written) else { return false };
+    assert!(header.wrapped.encode() == bytes && body.is_empty(), "one encoding per value");
+    true
+}
+
+fn number(bytes: &[u8]) -> bool {
+    let number = std::str::from_utf8(bytes).ok().and_then(read::number_of);
+    assert!(number.is_none_or(|number| format!("{number:016x}").as_bytes() == bytes), "one name per number");
+    number.is_some()
 }
 
 fn manifest_seeds() -> Vec<Vec<u8>> {

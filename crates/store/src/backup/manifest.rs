@@ -43,12 +43,18 @@ impl From<DecodeError> for HeaderError {
 
 impl Header {
     pub(super) fn new(target: TargetId, store: StoreId, number: u64, wrapped: Envelope) -> Self {
+        let bytes = Self::written(target, store, number, &wrapped.encode());
+        Self { target, store, number, wrapped, bytes }
+    }
+
+    /// The bytes of a header with this envelope, with their checksum.
+    pub(super) fn written(target: TargetId, store: StoreId, number: u64, envelope: &[u8]) -> Vec<u8> {
         let mut out = Writer::new();
-        out.raw(MAGIC).u16(VERSION).u16(0).raw(&target.0).raw(&store.0).u64(number).bytes(&wrapped.encode());
+        out.raw(MAGIC).u16(VERSION).u16(0).raw(&target.0).raw(&store.0).u64(number).bytes(envelope);
         let mut bytes = out.finish();
         let sum = crc32c(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
-        Self { target, store, number, wrapped, bytes }
+        bytes
     }
 
     /// Splits a file into header and sealed body.

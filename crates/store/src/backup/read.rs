@@ -222,7 +222,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     out
 }
 
-fn number_of(name: &str) -> Option<u64> {
+pub(super) fn number_of(name: &str) -> Option<u64> {
     let right =
         name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
     if right { u64::from_str_radix(name, 16).ok() } else { None }

@@ -34,12 +34,18 @@ impl From<DecodeError> for HeaderError {
 
 impl Header {
     pub(super) fn new(store: StoreId, wrapped: Envelope) -> Self {
+        let bytes = Self::written(store, &wrapped.encode());
+        Self { store, wrapped, bytes }
+    }
+
+    /// The bytes of a header with this envelope, with their checksum.
+    pub(super) fn written(store: StoreId, envelope: &[u8]) -> Vec<u8> {
         let mut out = Writer::new();
-        out.raw(MAGIC).u16(VERSION).u16(0).raw(&store.0).bytes(&wrapped.encode());
+        out.raw(MAGIC).u16(VERSION).u16(0).raw(&store.0).bytes(envelope);
         let mut bytes = out.finish();
         let sum = crc32c(&bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
-        Self { store, wrapped, bytes }
+        bytes
     }
 
     /// Splits a file into header and sealed body.

@@ -13,6 +13,8 @@ use crate::fuzzing::OneFile;
 
 pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("store/keyring", file_seeds, whole),
+    // What stands behind the checksum, which mangled bytes do not pass.
+    Decoder::new("store/keyring envelope", envelope_seeds, envelope),
     Decoder::new("store/keyring without keys", file_seeds, without_keys),
     // A group of one key takes 98 bytes on disk and a node of a tree in memory.
     Decoder::new("store/keyring body", body_seeds, body),
@@ -33,6 +35,18 @@ fn whole(bytes: &[u8]) -> bool {
     assert_eq!((&again, bytes.len()), (&header, header.len() + body.len()), "one encoding per value");
     let key = KeyringKey::from_bytes(&mut [0x11; 32]);
     file::open_body(&key, &header, body).is_ok()
+}
+
+fn envelope_seeds() -> Vec<Vec<u8>> {
+    let header = Header::parse(&vector("file")).ok().map(|(header, _)| header.wrapped.encode());
+    header.into_iter().collect()
+}
+
+fn envelope(bytes: &[u8]) -> bool {
+    let written = Header::written(StoreId([0x5c; 16]), bytes);
+    let Ok((header, body)) = Header::parse(&written) else { return false };
+    assert!(header.wrapped.encode() == bytes && body.is_empty(), "one encoding per value");
+    true
 }
 
 fn without_keys(bytes: &[u8]) -> bool {

@@ -24,6 +24,8 @@ pub(crate) const DECODERS: &[Decoder] = &[
     Decoder::new("store/page", page_seeds, page).with_memory(16 << 10, 4),
     Decoder::new("store/tag page", tags_seeds, tags).with_memory(16 << 10, 4),
     Decoder::new("store/page moves", moves_seeds, moves).with_memory(32 << 10, 4),
+    // What stands behind the seal, which mangled bytes do not pass.
+    Decoder::new("store/list of page moves", list_seeds, list),
 ];
 
 const GROUP: GroupId = GroupId(3);
@@ -169,4 +171,21 @@ fn moves(bytes: &[u8]) -> bool {
     assert!(pages.iter().all(|was| was.sealed.len() == PAGE_LEN && was.page > 0));
     assert!(pages.windows(2).all(|pair| pair[0].page < pair[1].page), "they ascend");
     !pages.is_empty()
+}
+
+/// Page numbers and their entries.
+fn list_seeds() -> Vec<Vec<u8>> {
+    let item = |page: u64| [page.to_le_bytes().as_slice(), entry(4).as_bytes()].concat();
+    vec![Vec::new(), item(1), [item(1), item(900)].concat()]
+}
+
+fn list(bytes: &[u8]) -> bool {
+    // As many as the header would say, which is what the record's length follows from.
+    let Ok(items) = journal::decode_list(bytes, bytes.len() / (8 + 29)) else { return false };
+    let again: Vec<u8> = items
+        .iter()
+        .flat_map(|(page, entry)| [page.to_le_bytes().as_slice(), entry.as_bytes()].concat())
+        .collect();
+    assert_eq!(again, bytes, "one encoding per value");
+    true
 }

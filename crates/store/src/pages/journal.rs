@@ -144,7 +144,7 @@ pub(super) fn read(
     Ok(pages)
 }
 
-fn decode_list(list: &[u8], count: usize) -> Result<Vec<(u64, Entry)>, DecodeError> {
+pub(super) fn decode_list(list: &[u8], count: usize) -> Result<Vec<(u64, Entry)>, DecodeError> {
     let mut fields = Reader::new(list);
     let mut items: Vec<(u64, Entry)> = Vec::with_capacity(count);
     for _ in 0..count {

@@ -1,5 +1,30 @@
 //! Changes to valid inputs: the same ones for the same seed.
 
+use super::Decoder;
+
+/// Hands valid inputs that were changed, and noise, to readers of crates that `crates/decoders` does not know.
+///
+/// # Panics
+/// If a reader refuses what it calls valid, panics, or breaks one of its own rules. The reader is printed then.
+pub fn try_mangled(decoders: &[Decoder], rounds: u64) {
+    for (number, decoder) in (1..).zip(decoders) {
+        let seeds = (decoder.seeds)();
+        println!("{}", decoder.name);
+        assert!(!seeds.is_empty(), "{} has no valid input", decoder.name);
+        for seed in &seeds {
+            assert!((decoder.accepts)(seed), "{} refuses {:?}", decoder.name, String::from_utf8_lossy(seed));
+        }
+        let mut mangler = Mangler::from_seed(number);
+        seeds.iter().flat_map(|seed| systematic(seed)).for_each(|input| {
+            let _accepted = (decoder.accepts)(&input);
+        });
+        for _ in 0..rounds {
+            let _accepted = (decoder.accepts)(&mangler.mangled(&seeds));
+            let _accepted = (decoder.accepts)(&mangler.random());
+        }
+    }
+}
+
 /// What accidents, attackers and other versions do to bytes.
 #[derive(Debug)]
 pub struct Mangler {
