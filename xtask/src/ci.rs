@@ -9,11 +9,12 @@ type Check = fn() -> Result<(), Problem>;
 
 /// Runs all of it even when something fails, and ends with one line of counts.
 pub(crate) fn run() -> Result<(), Problem> {
-    let checks: [(&str, Check); 6] = [
+    let checks: [(&str, Check); 7] = [
         ("format", format),
         ("arrows", arrows::run),
         ("licences", licences::run),
         ("tidy", tidy::run),
+        ("other locks", other_locks),
         ("clippy", clippy),
         ("unsealed", unsealed_is_refused),
     ];
@@ -40,6 +41,18 @@ pub(crate) fn run() -> Result<(), Problem> {
 
 fn format() -> Result<(), Problem> {
     process::loud(process::cargo().args(["fmt", "--all", "--check"]))
+}
+
+/// What the workspaces beside this one need is what their committed lock files say. Compiling them takes minutes (the fuzzer's
+/// runtime is C++, one of the peers is C), which is for the steps that run them.
+fn other_locks() -> Result<(), Problem> {
+    for workspace in ["fuzz", "benches/peers-store"] {
+        let manifest = format!("{workspace}/Cargo.toml");
+        let mut command = process::cargo();
+        command.args(["metadata", "--locked", "--format-version", "1", "--manifest-path", manifest.as_str()]);
+        process::quiet(&mut command)?;
+    }
+    Ok(())
 }
 
 fn clippy() -> Result<(), Problem> {
