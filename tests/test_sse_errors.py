@@ -11,7 +11,7 @@ import pytest
 import forms
 import sigv4
 from conftest import fresh_name
-from content import MIB, data, md5, read, refused
+from content import MIB, data, md5, read
 from sigv4 import key_md5, sse_c
 
 KEY = bytes(range(32))
@@ -476,39 +476,6 @@ def test_blocked_customer_keys(tls_s3, tls_bucket, wire):
     tls_s3.put_object(Bucket=tls_bucket, Key="new", Body=b"new", **sse_c(KEY))
 
 
-@pytest.mark.ours
-def test_a_presigned_configuration_says_what_is_blocked(s3, bucket, server):
-    blocked = "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>"
-    rest = rule("AES256", rest=blocked)
-
-    def send(document):
-        signer = sigv4.Signer()
-        pairs = [
-            ("encryption", ""),
-            ("X-Amz-Algorithm", "AWS4-HMAC-SHA256"),
-            ("X-Amz-Credential", f"{signer.access_key}/{signer.scope}"),
-            ("X-Amz-Date", signer.date),
-            ("X-Amz-Expires", "60"),
-            ("X-Amz-SignedHeaders", "host"),
-        ]
-        path, host = f"/{bucket}", server.s3_url.split("://")[1]
-        pairs.append(("X-Amz-Signature", signer.presign("PUT", host, path, pairs)))
-        return sigv4.request(server.s3_url, "PUT", path, query=pairs, body=document.encode(), sign=False)
-
-    root = "ServerSideEncryptionConfiguration"
-    reply = send(f"<{root}>{rest}</{root}>")
-    assert reply.status == 200, reply.body
-    assert the_rule(s3, bucket)["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
-    # Names with a prefix are other names to the parser: refused as a whole, and nothing of it is done.
-    prefixed = rest.replace("</", "<//").replace("<", "<s:").replace("<s://", "</s:")
-    inside = rest.replace("</Blocked", "</s:Blocked").replace("<Blocked", "<s:Blocked")
-    space = 'xmlns:s="http://s3.amazonaws.com/doc/2006-03-01/"'
-    for document in (f"<s:{root} {space}>{prefixed}</s:{root}>", f"<{root} {space}>{inside}</{root}>"):
-        reply = send(document.replace("SSE-C", "NONE"))
-        assert (reply.status, field(reply.body, "Code")) == (400, "MalformedXML"), reply.body
-    assert the_rule(s3, bucket)["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
-
-
 def wire_url(client):
     return client.meta.endpoint_url
 
@@ -528,47 +495,10 @@ def test_a_context_is_bound_and_answered(s3, bucket):
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("algorithm", ["aws:kms", "aws:kms:dsse"])
-def test_copies_and_uploads_answer_the_context_too(s3, bucket, algorithm):
-    context = base64.b64encode(b'{"team": "blue"}').decode()
-    target = {"Bucket": bucket, "Key": "to"}
-    sse = {"ServerSideEncryption": algorithm, "SSEKMSEncryptionContext": context}
-    told = lambda reply: (reply["ServerSideEncryption"], base64.b64decode(reply["SSEKMSEncryptionContext"]))
-    s3.put_object(Bucket=bucket, Key="from", Body=b"x")
-    assert told(s3.put_object(Bucket=bucket, Key="k", Body=b"x", **sse)) == (algorithm, b'{"team":"blue"}')
-    copied = s3.copy_object(CopySource={"Bucket": bucket, "Key": "from"}, **target, **sse)
-    assert told(copied) == (algorithm, b'{"team":"blue"}')
-    assert read(s3.get_object(**target)) == b"x"
-    upload = s3.create_multipart_upload(**target, **sse)
-    assert told(upload) == (algorithm, b'{"team":"blue"}')
-    of_upload = {"UploadId": upload["UploadId"]}
-    part = s3.upload_part(PartNumber=1, Body=b"part", **target, **of_upload)
-    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    s3.complete_multipart_upload(MultipartUpload=parts, **target, **of_upload)
-    assert read(s3.get_object(**target)) == b"part"
-
-
-@pytest.mark.ours
 def test_a_key_by_its_arn_is_the_key(s3, bucket):
     for key_id in ("default", "arn:aws:kms:::key/default", "arn:aws:kms:us-east-1:000000000000:key/default"):
         put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key_id)
         assert put["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
-
-
-@pytest.mark.ours
-def test_the_alias_of_awss_own_key_is_the_default_key(s3, bucket):
-    arn = "arn:aws:kms:us-east-1:000000000000:alias/aws/s3"
-    for key_id in ("alias/aws/s3", arn, arn.replace("arn:aws:", "arn:aws-us-gov:")):
-        put = s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key_id)
-        assert put["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
-        set_rule(s3, bucket, "aws:kms", key_id)
-        # It is told as it was set, which is what Terraform compares.
-        told = the_rule(s3, bucket)["ApplyServerSideEncryptionByDefault"]
-        assert told == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key_id}
-        assert s3.put_object(Bucket=bucket, Key="k", Body=b"x")["SSEKMSKeyId"] == "arn:aws:kms:::key/default"
-    with refused("KMS.NotFoundException", 400):
-        other = arn.replace("us-east-1", "eu-west-1")
-        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=other)
 
 
 @pytest.mark.ours

@@ -321,7 +321,7 @@ impl Objects {
         | DefaultEncryption::Dsse { key_id: Some(key_id), .. } = encryption
         {
             let kms = self.0.keys.kms();
-            kms.describe(crate::sse::key_meant(Some(key_id), kms.default_key())).await?;
+            kms.describe(crate::key_names::key_meant(Some(key_id), kms.default_key())).await?;
         }
         Ok(())
     }

@@ -33,6 +33,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hot;
+mod key_names;
 mod layers;
 mod leases;
 pub mod lifecycle;
@@ -69,6 +70,7 @@ pub use strongroom_kms::KmsError;
 pub use data_keys::DataKeyOptions;
 pub use documents::{DocumentKind, PublicAccessBlock};
 pub use error::{Condition, DamagePlace, Damaged, ObjectError, TagFault, UploadSseFault};
+pub use key_names::{kms_key_id, kms_key_region};
 pub use names::{
     BucketName, BucketNameError, IdError, OBJECT_NAME_LEN_MAX, ObjectName, ObjectNameError, PART_NUMBER_MAX,
     PartNumber, UploadId, VersionId,
@@ -79,7 +81,6 @@ pub use object_lock::{
 pub use objects::{Objects, ObjectsOptions};
 pub use ops::keys_of::KmsUse;
 pub use patient::{PatientDisk, patiently};
-pub use sse::{kms_key_id, kms_key_region};
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, IfRange,
     ObjectMeta, ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta,
