@@ -1,6 +1,8 @@
 //! `/buckets/{bucket}/objects/…`: objects and their listing.
 
 mod delete;
+#[cfg(test)]
+mod fuzzing;
 mod get;
 mod headers;
 mod list;

@@ -342,6 +342,12 @@ async fn policies_can_ask_for_the_headers_of_a_request_and_for_its_key_and_conte
         (r#""s3:PutObject","Condition":{"Null":{"s3:if-none-match":"true"}}"#, &[], 403),
         (r#""s3:PutObject","Condition":{"Null":{"s3:if-none-match":"true"}}"#, &["If-None-Match: *"], 412),
         (r#""s3:PutObject","Condition":{"Null":{"s3:if-match":"true"}}"#, &[], 403),
+        (r#""s3:PutObject","Condition":{"Bool":{"s3:ObjectCreationOperation":"true"}}"#, &[], 403),
+        // Who may not read an object may not guess its tag.
+        (r#""s3:GetObject""#, &["If-Match: \"guess\""], 403),
+        (r#""s3:GetObject""#, &["If-None-Match: \"guess\""], 403),
+        (r#""s3:GetObject""#, &["If-None-Match: *"], 412),
+        (r#""s3:ListBucket""#, &["If-Match: \"guess\""], 412),
         (r#""s3:PutObject","Condition":{"StringEquals":{"s3:ResourceAccount":"strongroom"}}"#, &[], 403),
         (deny_key.as_str(), &[sse, &named], 403),
         (deny_key.as_str(), &[sse, &regional], 403),

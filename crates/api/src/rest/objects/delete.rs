@@ -50,6 +50,7 @@ pub(in crate::rest) async fn delete(
         &facts,
     )?;
     let if_match = headers::if_match(&request)?;
+    rest.allow_comparing((&bucket, &name), &caller, [if_match.as_ref(), None]).await?;
     let conditions = DeleteConditions { if_match, ..DeleteConditions::default() };
     let asked = DeleteRequest { bucket, name, version, conditions };
     let deleted = rest.0.objects.delete(asked).await?;

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use strongroom_iam::{Arn, Facts, Scope};
 use strongroom_objects::request::{ContentRange, GetRequest, ObjectInfo};
-use strongroom_objects::{BucketName, ObjectError, Tags};
+use strongroom_objects::{BucketName, EntityTags, ObjectError, ObjectName, Tags};
 
 use super::{OfVersion, bucket_name, headers, http_date, object_name, quoted, sse};
 use crate::refusal::{Names, Parameters, Refusal};
@@ -188,6 +188,34 @@ impl Rest {
             Err(error) if error.is_ours() => Err(error.into()),
             Err(_) => Ok(Tags::new()),
         }
+    }
+}
+
+impl Rest {
+    /// Lets a write or delete compare the tag of what is there, or refuses, as S3 does: who may not read an object could guess its
+    /// content by the tag. Whether there is something at all (`*`) is no such question.
+    pub(super) async fn allow_comparing(
+        &self,
+        (bucket, name): (&BucketName, &ObjectName),
+        caller: &Caller,
+        conditions: [Option<&EntityTags>; 2],
+    ) -> Result<(), Refusal> {
+        if !conditions.iter().any(|condition| matches!(condition, Some(EntityTags::Tags(_)))) {
+            return Ok(());
+        }
+        let mut facts = caller.facts();
+        match self.0.objects.object_tags(bucket, name, None).await {
+            Ok(found) => {
+                for (tag, value) in found.tags {
+                    facts.set_tag("s3:existingobjecttag/", &tag, value);
+                }
+            }
+            // That it is not there is for the operation to say.
+            Err(ObjectError::NoSuchKey { .. } | ObjectError::NoSuchBucket { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let object = Arn::object(bucket.as_str(), name.as_str());
+        self.allow_in(bucket, caller, (Scope::ObjectsRead, "s3:GetObject"), &object, &facts)
     }
 }
 

@@ -83,6 +83,7 @@ pub(in crate::rest) async fn put(
     headers::refuse_others(&parts.headers, &sse::WRITE)?;
 
     let mut facts = caller.facts();
+    facts.set("s3:objectcreationoperation", "true");
     for (header, fact) in sse::CONDITIONS {
         if let Some(value) = headers::text(&parts.headers, header)? {
             facts.set(fact, value);
@@ -98,6 +99,9 @@ pub(in crate::rest) async fn put(
         &Arn::object(bucket.as_str(), &key),
         &facts,
     )?;
+    let conditions = headers::write_conditions(&parts.headers)?;
+    let tags = [conditions.if_match.as_ref(), conditions.if_none_match.as_ref()];
+    rest.allow_comparing((&bucket, &name), &caller, tags).await?;
     let sse = sse::write_request(&parts.headers, caller.is_private())?;
     rest.allow_sealing((&bucket, &key), &caller, &sse, &facts)?;
 
@@ -107,7 +111,7 @@ pub(in crate::rest) async fn put(
         content: Content::new(content_length(&parts.headers)?, pieces(body)),
         meta: headers::meta(&parts.headers)?,
         sse,
-        conditions: headers::write_conditions(&parts.headers)?,
+        conditions,
         checksums: ChecksumRequest::default(),
         content_md5: headers::content_md5(&parts.headers)?,
     };
@@ -130,7 +134,7 @@ pub(in crate::rest) async fn put(
     Ok((StatusCode::CREATED, answer, Json(stored)).into_response())
 }
 
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     let invalid = || Refusal::bad_request("InvalidHeader", "Content-Length is not a number.");
     let text = headers::text(headers, CONTENT_LENGTH.as_str())?;
     text.map(|text| text.parse().map_err(|_| invalid())).transpose()
