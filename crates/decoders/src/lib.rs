@@ -3,7 +3,8 @@
 //! Each crate names its readers in a module `fuzzing` (feature `fuzzing`, never part of a release). [`Bench`] holds
 //! one: it runs it on an input and demands that nothing panics, that nothing takes more memory than the input
 //! justifies, and whatever the reader asserts itself. The tests here try valid inputs that [`Mangler`] changed; the
-//! coverage-guided fuzzer in `fuzz/` tries whatever it comes up with.
+//! coverage-guided fuzzer in `fuzz/` tries whatever it comes up with. What reads foreign bytes in the REST API and in the binary is
+//! tried on mangled ones by the tests of those crates (`try_mangled`), without a measure of memory.
 
 mod bench;
 

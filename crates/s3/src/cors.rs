@@ -3,7 +3,7 @@
 //! AWS S3 User Guide, "Using cross-origin resource sharing (CORS)"; Fetch standard, "CORS protocol". Rules say what a browser lets a page see.
 //! They give nobody access: an answer with these headers is otherwise the one that it would be without.
 
-mod preflight;
+pub(crate) mod preflight;
 
 use std::sync::Arc;
 

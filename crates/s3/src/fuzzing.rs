@@ -42,6 +42,14 @@ pub const DECODERS: &[Decoder] = &[
         document_seeds,
         crate::encryption_document::split_for_fuzzing,
     ),
+    Decoder::new("s3/ownership", ownership_seeds, crate::ops::bucket_settings::ownership::is_document),
+    Decoder::new("s3/headers in a query", hoisted_seeds, hoisted).with_memory(32 << 10, 400),
+    Decoder::new("s3/lock headers", lock_seeds, |bytes| {
+        crate::ops::object_lock::of_headers(&headers(bytes)).is_ok()
+    })
+    .with_memory(16 << 10, 200),
+    Decoder::new("s3/range of a part copy", || vec![b"bytes=0-9".to_vec()], part_range),
+    Decoder::new("s3/headers of a preflight", preflight_seeds, preflight).with_memory(16 << 10, 200),
     Decoder::new("s3/tagging", tagging_seeds, tagging).with_memory(4096, 64),
     Decoder::new("s3/range", range_seeds, range),
     Decoder::new("s3/conditions", condition_seeds, conditions),
@@ -278,6 +286,66 @@ fn encryption(bytes: &[u8]) -> bool {
         }
         Err(_) => false,
     }
+}
+
+fn ownership_seeds() -> Vec<Vec<u8>> {
+    [&br#""BucketOwnerEnforced""#[..], br#""Removed""#].map(<[u8]>::to_vec).to_vec()
+}
+
+fn hoisted_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"X-Amz-Signature=0&x-amz-meta-a=1%202&X-Amz-Storage-Class=STANDARD_IA\nhost: x".to_vec(),
+        b"X-Amz-Signature=0&X-Amz-Date=20260102T030405Z&x-amz-tagging=a%3Db".to_vec(),
+    ]
+}
+
+/// The query of a presigned URL, then headers.
+fn hoisted(bytes: &[u8]) -> bool {
+    let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
+    let query = std::str::from_utf8(lines.next().unwrap_or_default()).ok();
+    let uri: Option<http::Uri> = query.and_then(|query| format!("/b/k?{query}").parse().ok());
+    let Some(uri) = uri else { return false };
+    let given = headers(lines.next().unwrap_or_default());
+    let mut all = given.clone();
+    if crate::hoisted::into_headers(&uri, &mut all).is_err() {
+        return false;
+    }
+    let names: Vec<_> = crate::hoisted::names(uri.query().unwrap_or_default()).collect();
+    let added = all.keys().filter(|name| !given.contains_key(*name));
+    assert!(added.into_iter().all(|name| names.iter().any(|known| known == name.as_str())), "all are signed");
+    assert!(
+        given.iter().all(|(name, value)| all.get_all(name).iter().any(|kept| kept == value)),
+        "none is lost"
+    );
+    true
+}
+
+fn lock_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"x-amz-object-lock-mode: COMPLIANCE\nx-amz-object-lock-retain-until-date: 2030-01-01T00:00:00Z"
+            .to_vec(),
+        b"x-amz-object-lock-legal-hold: ON".to_vec(),
+    ]
+}
+
+fn part_range(bytes: &[u8]) -> bool {
+    let range =
+        std::str::from_utf8(bytes).ok().and_then(|text| crate::ops::upload_part_copy::range_in(text).ok());
+    assert!(range.is_none_or(|(first, last)| first <= last), "some bytes");
+    range.is_some()
+}
+
+fn preflight_seeds() -> Vec<Vec<u8>> {
+    vec![
+        b"access-control-request-headers: X-Amz-Date, authorization\naccess-control-request-headers: x-a"
+            .to_vec(),
+    ]
+}
+
+fn preflight(bytes: &[u8]) -> bool {
+    let Some(wanted) = crate::cors::preflight::wanted(&headers(bytes)) else { return false };
+    assert!(wanted.len() <= crate::cors::preflight::HEADERS_MAX, "an answer is not longer than its question");
+    true
 }
 
 fn tagging_seeds() -> Vec<Vec<u8>> {

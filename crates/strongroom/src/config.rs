@@ -19,6 +19,12 @@ use strongroom_api::rest::RateLimit;
 use strongroom_objects::DataKeyOptions;
 use strongroom_store::KeyLimits;
 
+/// Whether a text is a configuration, for tests with mangled ones.
+#[cfg(test)]
+pub(crate) fn is_file(text: &str) -> bool {
+    File::parse(text).is_ok()
+}
+
 /// What a server runs with. Every value has been checked.
 #[derive(Debug)]
 pub(crate) struct Config {

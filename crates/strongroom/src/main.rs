@@ -8,6 +8,8 @@ mod cli;
 mod client;
 mod config;
 mod events;
+#[cfg(test)]
+mod fuzzing;
 mod inspect;
 mod server;
 

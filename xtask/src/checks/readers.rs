@@ -7,6 +7,7 @@ const REACHED: &[(&str, &str, &str)] = &[
     ("crates/store/src/pages/journal.rs", "decode", "the first half of `read`, which is tried"),
     ("crates/store/src/pages/root.rs", "decode", "a part of `newest`, which is tried"),
     ("crates/objects/src/rows/bucket.rs", "read_settings", "a part of `BucketRow::decode`"),
+    ("crates/api/src/rest/objects/get.rs", "parse", "calls `headers` and `sse`, which are tried"),
 ];
 
 /// A function that makes something of bytes.
@@ -42,7 +43,7 @@ pub(super) fn untried(sources: &[Source]) -> Vec<String> {
 }
 
 fn has_readers(path: &str) -> bool {
-    let crates = ["seal", "store", "kms", "iam", "objects", "s3"];
+    let crates = ["seal", "store", "kms", "iam", "objects", "s3", "api", "strongroom"];
     let ours = crates.iter().any(|name| path.starts_with(&format!("crates/{name}/src/")));
     ours && path.ends_with(".rs") && !is_test(path) && !is_entry(path) && !path.contains("/sim")
 }
@@ -59,7 +60,8 @@ fn entries(source: &Source, sources: &[Source]) -> String {
     sources.iter().filter(same).map(|other| other.text.as_str()).collect()
 }
 
-/// Functions called `decode`, `decode_…`, `parse`, `parse_…`, `read_…` or `…of_key` that take bytes and may refuse them.
+/// Functions called `decode`, `decode_…`, `parse`, `parse_…`, `read_…`, `…of_key`, `of_headers` or `into_headers` that take
+/// bytes, or the headers of a request, and may refuse them.
 fn readers(text: &str) -> Vec<Reader> {
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or(text);
     let lines: Vec<&str> = text.lines().collect();
@@ -74,13 +76,14 @@ fn readers(text: &str) -> Vec<Reader> {
         let Some(name) = declared(line) else { continue };
         let verb = name.split('_').next().unwrap_or(name);
         let reads = matches!(verb, "decode" | "parse") || name.starts_with("read_");
-        if !reads && !name.ends_with("of_key") {
+        if !reads && !name.ends_with("of_key") && !matches!(name, "of_headers" | "into_headers") {
             continue;
         }
         let head: String = lines[number..lines.len().min(number + 12)].join(" ");
         let head = head.split('{').next().unwrap_or_default();
         let (given, answer) = head.split_once("->").unwrap_or((head, ""));
         let bytes = given.contains("[u8") && !given.contains("mut [u8");
+        let bytes = bytes || given.contains("HeaderMap");
         let refuses = answer.trim_start().starts_with("Result") || answer.trim_start().starts_with("Option");
         if bytes && refuses {
             let name = home.map_or_else(|| name.to_owned(), |home| format!("{home}::{name}"));
@@ -129,20 +132,22 @@ mod tests {
         fn name_of_key(key: &[u8]) -> Option<Name> {\n}\n\
         fn decode_part(input: &mut Reader<'_>) -> Result<Part, Fault> {\n}\n\
         fn read_at(out: &mut [u8]) -> Result<(), Fault> {\n}\n\
+        fn of_headers(headers: &HeaderMap) -> Result<Asked, Fault> {\n}\n\
+        fn method_of(headers: &HeaderMap) -> Option<Method> {\n}\n\
         fn encode(row: &[u8]) -> Option<u8> {\n}\n\
         #[cfg(test)]\nmod tests {\n    fn parse(bytes: &[u8]) -> Option<u8> {\n    }\n}\n";
 
     #[test]
     fn readers_are_told_from_what_only_looks_like_one() {
         let found: Vec<String> = readers(READERS).into_iter().map(|reader| reader.name).collect();
-        assert_eq!(found, ["Row::decode", "name_of_key"]);
+        assert_eq!(found, ["Row::decode", "name_of_key", "of_headers"]);
     }
 
     #[test]
     fn a_reader_that_nobody_tries_is_named() {
         let code = source("crates/kms/src/row.rs", READERS);
-        let other = source("crates/iam/src/fuzzing.rs", "Row::decode name_of_key");
-        let tried = source("crates/kms/src/local/fuzzing.rs", "rename_of_key(Row::decode)");
+        let other = source("crates/iam/src/fuzzing.rs", "Row::decode name_of_key of_headers");
+        let tried = source("crates/kms/src/local/fuzzing.rs", "rename_of_key(Row::decode, of_headers)");
         let found = untried(&[code, other, tried]);
         assert!(found[0].starts_with("crates/kms/src/row.rs:7: name_of_key reads bytes"), "{found:?}");
         assert_eq!(found.len(), 1 + REACHED.len(), "exceptions that are gone are named too: {found:?}");

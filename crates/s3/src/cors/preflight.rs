@@ -13,7 +13,7 @@ const NOT_ALLOWED: &str = "CORSResponse: This CORS request is not allowed. This 
                            Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.";
 
 /// Headers asked about by one preflight at most.
-const HEADERS_MAX: usize = 100;
+pub(crate) const HEADERS_MAX: usize = 100;
 
 impl Cors {
     /// The headers of the answer to `OPTIONS`, or why there are none.
@@ -52,7 +52,7 @@ impl Cors {
 }
 
 /// The headers that the page wants to send, in lower case. `None` if they cannot be read or are too many.
-fn wanted(headers: &HeaderMap) -> Option<Vec<String>> {
+pub(crate) fn wanted(headers: &HeaderMap) -> Option<Vec<String>> {
     let mut wanted = Vec::new();
     for line in headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS) {
         let names = line.to_str().ok()?.split(',').map(str::trim).filter(|name| !name.is_empty());

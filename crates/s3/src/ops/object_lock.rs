@@ -155,7 +155,7 @@ pub(crate) async fn put_legal_hold(
 }
 
 /// The locks that a new object is to have, from its headers.
-pub(super) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, bool), ApiError> {
+pub(crate) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, bool), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let retention = match (text(MODE), text(UNTIL)) {
         (None, None) => None,

@@ -13,6 +13,15 @@ use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
 
+/// Whether these bytes are the document, for tests with mangled ones.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn is_document(bytes: &[u8]) -> bool {
+    let Ok(document) = serde_json::from_slice::<Ownership>(bytes) else { return false };
+    let again = serde_json::to_vec(&document).unwrap_or_default();
+    assert_eq!(serde_json::from_slice(&again).ok(), Some(document), "it says the same again");
+    true
+}
+
 /// The document. No document is a bucket as it was made: BucketOwnerEnforced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Ownership {
