@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::counter;
 use strongroom_seal::Random;
 use strongroom_store::GroupId;
-use strongroom_store::disk::{Disk, is_no_space};
+use strongroom_store::disk::{Disk, is_no_space, make_dir_durably};
 use strongroom_telemetry::names;
 
 use crate::ObjectError;
@@ -53,7 +53,10 @@ impl Blobs {
         let blobs = Self::at(disk, dir, epoch);
         let temp = blobs.dir.join(TEMP);
         let emptied = || {
-            blobs.disk.create_dir_all(&temp)?;
+            make_dir_durably(&*blobs.disk, &temp)?;
+            // Also if it was there: a process that died may have made it and not come to this.
+            let above = blobs.dir.parent().filter(|above| !above.as_os_str().is_empty());
+            blobs.disk.sync_dir(above.unwrap_or(Path::new(".")))?;
             for name in blobs.disk.list(&temp)? {
                 blobs.disk.remove(&temp.join(name))?;
             }

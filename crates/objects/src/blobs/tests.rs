@@ -94,6 +94,20 @@ fn nobody_places_a_blob_after_a_close() {
     assert!(fixture.blobs.close());
 }
 
+#[test]
+fn the_directory_of_blobs_has_its_name_durably_whoever_made_it() {
+    let disk = SimDisk::from_seed(1);
+    let synced = |name: &str| {
+        disk.trace();
+        Blobs::open(Arc::new(disk.clone()), Path::new("/data/blobs"), 1).unwrap();
+        let wanted = format!("sync names in {name}");
+        disk.traced().contains(&wanted)
+    };
+    assert!(synced("/data"));
+    // A process that died in between may have made it.
+    assert!(synced("/data"));
+}
+
 /// Waits until the disk keeps somebody waiting.
 fn held_up(disk: &SimDisk) -> bool {
     (0..5000).any(|_| {
