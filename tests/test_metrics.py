@@ -152,3 +152,27 @@ def test_pages_that_are_read_from_the_disk_are_counted_and_so_are_their_tags(wor
         assert server.stop() == 0
     finally:
         server.kill()
+
+
+def test_each_key_has_its_own_figures_and_no_bucket_its_name(workspace):
+    server = harness.Server(workspace / "metrics-keys").start()
+    try:
+        s3 = server.client()
+        s3.create_bucket(Bucket="named")
+        s3.put_object(Bucket="named", Key="k", Body=data(100))
+        admin(server, "keys", "rotate", "--bucket", "named")
+        text = server.api("/metrics/keys")[1]
+        assert "named" not in text
+        for name in ("created_timestamp_seconds", "seals", "sealed_bytes", "last_used_timestamp_seconds"):
+            name = f"strongroom_key_{name}"
+            assert re.search(rf"^# HELP {name} .{{20,}}\n# TYPE {name} gauge$", text, re.MULTILINE)
+            series = re.findall(rf'^{name}{{group="(\d+)",key="(\d+)",state="(\w+)"}} (\d+)$', text, re.MULTILINE)
+            assert [(group, key) for group, key, _, _ in series] == [("0", "1"), ("1", "1"), ("1", "2")]
+            assert [state for *_, state, _ in series][0::2] == ["active", "active"]
+        created = figure(text, "strongroom_key_created_timestamp_seconds", "gauge", {"group": "1", "key": "2"})
+        assert abs(created - time.time()) < 120
+        assert figure(text, "strongroom_key_seals", "gauge", {"group": "1", "key": "1"}) >= 1
+        assert figure(text, "strongroom_key_sealed_bytes", "gauge", {"group": "1", "key": "1"}) >= 100
+        assert server.stop() == 0
+    finally:
+        server.kill()

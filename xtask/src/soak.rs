@@ -97,7 +97,12 @@ impl Options {
 
     /// The options of the test runner that all of its steps share.
     fn tests(&self) -> test::Options {
-        test::Options { only: self.tests.clone(), soak: true, ..test::Options::default() }
+        test::Options {
+            only: self.tests.clone(),
+            soak: true,
+            profile: Some("release".to_owned()),
+            ..test::Options::default()
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The test runner: Rust tests, then the client suite against the binary that users get.
+//! The test runner: Rust tests, then the client suite against an optimised binary.
 
 mod clients;
 mod javascript;
@@ -29,7 +29,7 @@ pub(crate) struct Options {
     #[arg(long, conflicts_with = "no_clients")]
     pub(crate) no_rust: bool,
     /// Cargo profile of the binary that the clients talk to.
-    #[arg(long, value_name = "PROFILE", default_value = "release")]
+    #[arg(long, value_name = "PROFILE", default_value = "clients")]
     pub(crate) profile: Option<String>,
     /// More rounds, larger files, and the tests that are too slow for CI.
     #[arg(skip)]
@@ -87,7 +87,7 @@ impl Summary {
 
 impl Options {
     fn profile(&self) -> &str {
-        self.profile.as_deref().unwrap_or("release")
+        self.profile.as_deref().unwrap_or("clients")
     }
 
     /// After how much silence a run of tests is given up; never where tests are meant to take long.

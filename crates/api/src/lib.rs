@@ -5,6 +5,7 @@
 //! | `GET /health/live` | 200 while the process serves |
 //! | `GET /health/ready` | 200 if every [`Check`] succeeded within the last seconds, else 503 and which did not |
 //! | `GET /metrics` | the metrics as Prometheus text |
+//! | `GET /metrics/keys` | those of each key of each group, which are as many as there are keys |
 //! | `/api/v1/…` | buckets, objects and identities, for who has a token: [`rest`] |
 //!
 //! Everything else is a JSON error. What tells the server itself what to do is behind a door of its own: [`admin`].

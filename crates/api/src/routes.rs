@@ -28,6 +28,8 @@ pub struct ApiDeps {
     pub checks: Arc<[Check]>,
     /// What `/metrics` shows.
     pub metrics: Metrics,
+    /// What `/metrics/keys` shows: series of each key of each group, in the Prometheus text format.
+    pub key_metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// What is under `/api/v1`; none serves health and metrics alone.
     pub rest: Option<Rest>,
     /// Makes the id of the next request.
@@ -46,7 +48,8 @@ pub(crate) fn router(deps: ApiDeps) -> Router {
     let mut router = Router::new()
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics_text));
+        .route("/metrics", get(metrics_text))
+        .route("/metrics/keys", get(key_metrics_text));
     if let Some(rest) = deps.rest.clone() {
         router = router.merge(rest::router(rest));
     }
@@ -127,9 +130,17 @@ async fn ready(State(deps): State<ApiDeps>) -> (StatusCode, Json<Ready>) {
 }
 
 async fn metrics_text(State(deps): State<ApiDeps>) -> Response {
-    // Renders every series and reads /proc: long enough not to hold other connections up.
     let metrics = deps.metrics.clone();
-    match tokio::task::spawn_blocking(move || metrics.render()).await {
+    rendered(move || metrics.render()).await
+}
+
+async fn key_metrics_text(State(deps): State<ApiDeps>) -> Response {
+    rendered(move || (deps.key_metrics)()).await
+}
+
+/// Renders every series, and reads /proc for some: long enough not to hold other connections up.
+async fn rendered(render: impl FnOnce() -> String + Send + 'static) -> Response {
+    match tokio::task::spawn_blocking(render).await {
         Ok(text) => ([(header::CONTENT_TYPE, PROMETHEUS_TEXT)], text).into_response(),
         Err(error) => {
             tracing::error!(%error, "rendering the metrics failed");

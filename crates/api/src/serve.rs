@@ -268,6 +268,7 @@ mod tests {
         let deps = ApiDeps {
             checks: checks.into(),
             metrics: Metrics::install().unwrap(),
+            key_metrics: Arc::new(|| "# keys\n".to_owned()),
             rest: None,
             request_ids: Arc::new(|| RequestId::from_random([7; 16])),
             connections_max: limits.connections,

@@ -34,6 +34,7 @@ impl Server {
         let deps = ApiDeps {
             checks: checks.into(),
             metrics: Metrics::install().unwrap(),
+            key_metrics: Arc::new(|| "# keys\n".to_owned()),
             rest: None,
             request_ids: Arc::new(move || RequestId::from_random([next.fetch_add(1, Ordering::SeqCst); 16])),
             connections_max: 64,

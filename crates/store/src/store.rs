@@ -384,7 +384,7 @@ impl Handle {
         figures.log_first.store(log.first_segment().0, Ordering::Release);
         let engine = Arc::new(Engine {
             uses: Arc::clone(keyring.uses()),
-            board: Board::new(keyring.contents().reseal, Arc::clone(&options.clock)),
+            board: Board::new(&keyring.contents(), Arc::clone(&options.clock)),
             keyring,
             registry,
             poison,

@@ -5,6 +5,7 @@ mod admin_socket;
 mod audit;
 mod backup;
 mod banner;
+mod key_metrics;
 mod keys;
 mod kms_generation;
 mod manager;
@@ -152,6 +153,7 @@ async fn serve(mut config: Config, connections: Connections) -> Result<(), Failu
     let api_deps = ApiDeps {
         checks: Arc::new(checks),
         metrics: prometheus,
+        key_metrics: key_metrics::of(store.clone()),
         rest: rest.clone(),
         request_ids: Arc::new(request_id),
         connections_max: connections.api,

@@ -13,6 +13,8 @@ use crate::process;
 pub(super) enum Target {
     AtLeast(f64),
     AtMost(f64),
+    /// From the first to the second.
+    Between(f64, f64),
     /// Shown, not judged.
     None,
 }
@@ -41,6 +43,7 @@ impl Row {
         let met = match target {
             Target::AtLeast(least) => Some(value >= least),
             Target::AtMost(most) => Some(value <= most),
+            Target::Between(least, most) => Some((least..=most).contains(&value)),
             Target::None => None,
         };
         Self { name: name.into(), ours: ours.into(), other: other.into(), value, unit, target, met }
@@ -58,6 +61,7 @@ impl Row {
         match self.target {
             Target::AtLeast(least) => format!(">= {least}"),
             Target::AtMost(most) => format!("<= {most}"),
+            Target::Between(least, most) => format!("{least}..{most}"),
             Target::None => String::new(),
         }
     }

@@ -64,6 +64,7 @@ impl Server {
         let deps = ApiDeps {
             checks: Arc::new([]),
             metrics: Metrics::install().unwrap(),
+            key_metrics: Arc::new(|| "# keys\n".to_owned()),
             rest: Some(rest.clone()),
             request_ids: Arc::clone(&request_ids),
             connections_max: 64,

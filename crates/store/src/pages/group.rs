@@ -273,6 +273,12 @@ impl GroupDb {
         self.file.reseal(max_pages)
     }
 
+    /// Looks for the first page that is not under the active key, and moves none. While it says that something is left to look
+    /// at, it was not found yet.
+    pub(crate) fn reseal_look(&self) -> Result<Resealed, PagesError> {
+        self.file.reseal_look()
+    }
+
     /// For each key id in the file's table: pages under it now, data and tag pages alike. Reads all tag pages.
     pub(crate) fn pages_by_key(&self) -> Result<Vec<(u32, u64)>, PagesError> {
         self.file.pages_by_key()

@@ -55,11 +55,15 @@ struct Work {
     waits_since: Duration,
     /// How many users were asked about its values.
     asked: usize,
+    /// Its pages may have been moved by an earlier run: how many is to be found out before anything else, also during a pause.
+    to_look: bool,
 }
 
 /// What a worker is to do next.
 #[derive(Debug)]
 pub(super) enum Job {
+    /// How far an earlier run came with the pages of this group, for its active key.
+    Look(GroupId, u32),
     /// The next batch of pages of this group, for its active key.
     Pages(GroupId, u32),
     /// The values of this group, for its active key.
@@ -97,8 +101,10 @@ pub(super) enum Outcome {
 }
 
 impl Board {
-    pub(crate) fn new(settings: ResealSettings, clock: Arc<dyn Clock>) -> Self {
-        let state = State {
+    /// The board of a store whose keyring has this at the opening.
+    pub(crate) fn new(contents: &Contents, clock: Arc<dyn Clock>) -> Self {
+        let settings = contents.reseal;
+        let mut state = State {
             settings,
             pace: Pace::new(settings.kib_per_second, clock.ticks()),
             users: Vec::new(),
@@ -108,6 +114,7 @@ impl Board {
             stopping: false,
             events: 0,
         };
+        state.look_at(contents);
         show(settings);
         Self { clock, state: Mutex::new(state), changed: Condvar::new() }
     }
@@ -236,6 +243,21 @@ impl Board {
         self.tell(&mut state);
     }
 
+    /// What came of a look.
+    pub(super) fn looked(&self, group: GroupId, active: u32, outcome: Outcome) {
+        let now = self.now();
+        let mut state = self.lock();
+        if let Some(work) = state.groups.get_mut(&group) {
+            work.busy = false;
+            match outcome {
+                Outcome::Done => work.to_look = false,
+                other if work.active == active => work.finish(other, 0, now),
+                _ => {}
+            }
+        }
+        self.tell(&mut state);
+    }
+
     pub(super) fn progress(&self, contents: &Contents) -> Vec<ResealProgress> {
         let mut state = self.lock();
         state.look_at(contents);
@@ -278,6 +300,8 @@ impl State {
         if self.seen.is_some_and(|seen| seen >= contents.generation) {
             return;
         }
+        // Those that the opening finds: of a key that came since, nothing is moved yet.
+        let to_look = self.seen.is_none();
         self.seen = Some(contents.generation);
         let readable = |keys: &crate::keyring::GroupKeys| -> Vec<u32> {
             keys.keys.iter().filter(|key| key.state == KeyState::Readable).map(|key| key.id).collect()
@@ -290,7 +314,7 @@ impl State {
                 continue;
             }
             let active = keys.active().id;
-            let work = self.groups.entry(*group).or_insert_with(|| Work::new(active));
+            let work = self.groups.entry(*group).or_insert_with(|| Work { to_look, ..Work::new(active) });
             work.key_ids = key_ids;
             if work.active != active {
                 *work = Work {
@@ -318,6 +342,9 @@ impl State {
     fn next(&mut self, now: Duration) -> Job {
         if self.stopping {
             return Job::Stop;
+        }
+        if let Some(job) = self.next_look(now) {
+            return job;
         }
         if self.settings.paused || self.groups.is_empty() {
             return Job::Rest(self.events, None);
@@ -363,6 +390,14 @@ impl State {
         Job::Values(group, work.active, self.users.clone())
     }
 
+    fn next_look(&mut self, now: Duration) -> Option<Job> {
+        let to_look =
+            |work: &Work| work.to_look && !work.busy && work.rests_until.is_some_and(|until| until <= now);
+        let (group, work) = self.groups.iter_mut().find(|(_, work)| to_look(work))?;
+        work.busy = true;
+        Some(Job::Look(*group, work.active))
+    }
+
     /// Groups that wait for their users are looked at again.
     fn look_again(&mut self, now: Duration) {
         for work in self.groups.values_mut().filter(|work| work.stage != ResealStage::Pages) {
@@ -389,6 +424,7 @@ impl Work {
             rests_until: Some(Duration::ZERO),
             waits_since: Duration::ZERO,
             asked: 0,
+            to_look: false,
         }
     }
 

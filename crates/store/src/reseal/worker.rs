@@ -108,6 +108,10 @@ impl Resealer {
             board.counted(group, engine.registry.pages_of(group));
         }
         match board.next(&contents) {
+            Job::Look(group, active) => {
+                let outcome = self.look(group).unwrap_or_else(|error| trouble(group, &error));
+                board.looked(group, active, outcome);
+            }
             Job::Pages(group, active) => board.done(group, active, self.pages(group, active)),
             Job::Values(group, active, users) => {
                 board.done(group, active, self.values(group, active, &users));
@@ -121,6 +125,15 @@ impl Resealer {
             Job::Stop => return Step::Stop,
         }
         Step::Worked
+    }
+
+    /// Finds out how far a group's pages are, and moves none.
+    fn look(&self, group: GroupId) -> Result<Outcome, GroupError> {
+        // Not longer than for a look: a group in use is not closed to make room.
+        let open = self.engine.registry.acquire(group)?;
+        let step = open.db_on_disk()?.reseal_look().map_err(|error| GroupError::Pages { group, error })?;
+        self.board().moved(group, 0, Some((step.done, step.total)));
+        Ok(if step.left { Outcome::Again } else { Outcome::Done })
     }
 
     /// Moves a batch of a group's pages.

@@ -116,6 +116,38 @@ fn a_pause_and_a_rate_outlive_the_process_and_the_work_goes_on_by_itself() {
 }
 
 #[test]
+fn what_was_moved_before_a_crash_is_seen_by_the_next_opening_also_during_a_pause() {
+    let (disk, keys) = (SimDisk::from_seed(9), OneKey::named("k"));
+    let store = Store::create_or_open(with(&disk, &keys, 1)).unwrap();
+    let group = make_group(&store, "a");
+    fill(&store, group, 6000, "xxxx");
+    store.checkpoint().unwrap();
+    store.key_users_are_complete();
+    block_on(store.set_reseal(ResealSettings { paused: false, kib_per_second: 400 })).unwrap();
+    rotate(&store, group);
+    until(&store, |s| s.groups.iter().any(|group| group.bytes_moved > 200_000));
+    block_on(store.set_reseal(ResealSettings { paused: true, kib_per_second: 0 })).unwrap();
+    drop(store);
+    disk.cut_power();
+    let open = |seed| Store::create_or_open(with(&disk, &keys, seed)).unwrap();
+    let store = open(2);
+    // Fifty pages were moved; there are others before them that need no moving.
+    let seen = until(&store, |s| s.groups.iter().any(|group| group.pages_done >= 49)).groups;
+    assert!(seen[0].pages_done < seen[0].pages_total, "{seen:?}");
+    assert_eq!((seen[0].bytes_moved, seen[0].stage), (0, ResealStage::Pages));
+    drop(store);
+    disk.kill();
+    // Once more: nothing was moved in between.
+    let store = open(3);
+    until(&store, |s| s.groups.iter().any(|group| group.pages_done == seen[0].pages_done));
+    block_on(store.set_reseal(ResealSettings::default())).unwrap();
+    store.key_users_are_complete();
+    until(&store, retired);
+    assert_eq!(count(&store, group), 6000);
+    store.close().unwrap();
+}
+
+#[test]
 fn a_rate_in_force_slows_the_work_and_another_one_holds_at_once() {
     let (disk, keys) = (SimDisk::from_seed(3), OneKey::named("k"));
     let store = Store::create_or_open(with(&disk, &keys, 1)).unwrap();

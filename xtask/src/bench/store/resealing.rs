@@ -46,6 +46,12 @@ pub(super) fn run(options: &Options, programs: &Programs) -> Result<Vec<Row>, Pr
         }
         let middle = |value: &dyn Fn(&Felt) -> f64| median(&samples.iter().map(value).collect::<Vec<_>>());
         let moved = middle(&|felt| felt.moved) / MIB / f64::from(u32::try_from(seconds).unwrap_or(u32::MAX));
+        if kib > 0 {
+            let rate = f64::from(kib) / 1024.0;
+            let mibs = |rate: f64| format!("{rate:.2} MiB/s");
+            let name = format!("resealing: moved {name} / the rate");
+            rows.push(Row::new(name, mibs(moved), mibs(rate), moved / rate, "x", Target::Between(0.9, 1.1)));
+        }
         let row = |what: &str, busy: fn(&Felt) -> f64, quiet: fn(&Felt) -> f64| {
             let ms = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
             let name = format!("resealing: p99 of {what} {name} ({moved:.1} MiB/s) / without");

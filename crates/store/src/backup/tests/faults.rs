@@ -1,5 +1,6 @@
 //! Backups and restorings that are cut short, and disks that fail.
 
+use super::files::Named;
 use super::*;
 use crate::sim::{Call, SimDisk, Trouble};
 use crate::tests::simulated;
@@ -95,6 +96,72 @@ fn after_a_power_cut_at_any_call_there_is_a_whole_snapshot_or_none_and_the_next_
             assert_same(&restored_from(&place, &disk), &model);
         }
     }
+    store.close().unwrap();
+}
+
+/// Files on the disk of the target, as rows stand for them; all of them durable.
+fn with_files(store: &Store, group: GroupId) -> impl Fn(&SimDisk) -> BackupOptions + use<> {
+    let names: Vec<_> = (0..9u8).map(|number| format!("{number:02x}")).collect();
+    for name in &names {
+        store.commit_blocking(put(group, &format!("file/{name}"), "")).unwrap();
+    }
+    move |disk| {
+        let dir = PathBuf::from("/files").join(group.to_string());
+        disk.create_dir_all(&dir).unwrap();
+        for (number, name) in (1..).zip(&names) {
+            disk.put(&dir.join(name), Some(content_of(number)));
+        }
+        let attachments: Arc<dyn Attachments> = Arc::new(Named("/files".into()));
+        BackupOptions { attachments: Some(attachments), ..on(disk) }
+    }
+}
+
+/// The last ones need many writes.
+fn content_of(number: usize) -> Vec<u8> {
+    format!("content {number}").into_bytes().repeat(1 << (2 * number))
+}
+
+#[test]
+fn after_a_power_cut_at_any_call_each_file_that_a_snapshot_names_is_whole() {
+    let place = Place::new();
+    let store = place.open();
+    let group = make_group(&store, "album");
+    let files = with_files(&store, group);
+    let quiet = SimDisk::from_seed(0);
+    let options = files(&quiet);
+    let before = quiet.changes();
+    store.backup(&options, &mut |_| true).unwrap();
+    let calls = quiet.changes() - before;
+    let mut named = 0;
+    for cut in 0..calls + 3 {
+        let disk = SimDisk::from_seed(cut);
+        let options = files(&disk);
+        disk.cut_power_after(cut);
+        let taken = store.backup(&options, &mut |_| true).is_ok();
+        if cut % 2 == 0 {
+            disk.cut_power();
+        } else {
+            disk.kill();
+        }
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let verified = || verify(Path::new("/target"), &shared, &*place.keys, None, &mut |_| true);
+        match verified() {
+            // Files are read here, and compared with the digests that were taken while copying.
+            Ok(found) => {
+                assert_eq!(found.snapshot.files, 9, "cut after {cut}");
+                named += 1;
+            }
+            Err(BackupError::NoSnapshot { .. } | BackupError::Missing { .. }) if !taken => {}
+            Err(error) => panic!("cut after {cut}, taken {taken}: {error}"),
+        }
+        let again = store.backup(&options, &mut |_| true).unwrap_or_else(|error| panic!("{cut}: {error}"));
+        assert_eq!(verified().unwrap().snapshot, again, "cut after {cut}");
+        for number in 1..10 {
+            let copy = Path::new("/target/blobs").join(group.to_string()).join(format!("{:02x}", number - 1));
+            assert_eq!(disk.bytes(&copy), Some(content_of(number)), "cut after {cut}");
+        }
+    }
+    assert!(calls > 60 && (1..12).contains(&named), "{named} of {calls}");
     store.close().unwrap();
 }
 

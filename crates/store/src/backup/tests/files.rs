@@ -8,7 +8,7 @@ use crate::{Command, Write};
 
 /// Rows `file/<hex>` of every group but the system's stand for files.
 #[derive(Debug)]
-struct Named(PathBuf);
+pub(super) struct Named(pub(super) PathBuf);
 
 impl Attachments for Named {
     fn dir(&self) -> &Path {

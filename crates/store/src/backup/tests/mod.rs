@@ -7,6 +7,7 @@ mod files;
 mod forks;
 mod prune;
 mod rotation;
+mod vector;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

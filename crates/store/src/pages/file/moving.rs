@@ -97,12 +97,7 @@ impl PageFile {
             return Err(fault.clone());
         }
         self.check_frozen()?;
-        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
-        let to = self.tree.ciphers().table().sealing_entry().id;
-        if mover.to != Some(to) {
-            let (journal, unpublished) = (mover.journal.take(), mover.unpublished);
-            *mover = Mover { to: Some(to), journal, unpublished, ..Mover::default() };
-        }
+        let (mut mover, to) = self.mover();
         if mover.unpublished {
             self.publish_moves(&mut mover)?;
         }
@@ -122,9 +117,40 @@ impl PageFile {
                 }
             }
         }
+        let left = !mover.finished;
+        Ok(self.so_far(&mover, Resealed { to, moved, bytes: moved * PAGE, left, ..Resealed::default() }))
+    }
+
+    /// Looks for the next page that is to be moved, and moves none.
+    pub(in crate::pages) fn reseal_look(&self) -> Result<Resealed, PagesError> {
+        if let Some(fault) = self.fault() {
+            return Err(fault.clone());
+        }
+        let (mut mover, to) = self.mover();
+        let from = mover.next;
+        if !mover.finished {
+            self.pick(&mut mover, 0)?;
+        }
+        // Where it stopped is either a page to be moved, and the next look stays there, or as far as one call looks.
+        let left = mover.next > from && mover.next < pages(self.length());
+        Ok(self.so_far(&mover, Resealed { to, left, ..Resealed::default() }))
+    }
+
+    /// How far it is with the key that seals now, and that key's id.
+    fn mover(&self) -> (MutexGuard<'_, Mover>, u32) {
+        let mut mover = self.mover.lock().unwrap_or_else(PoisonError::into_inner);
+        let to = self.tree.ciphers().table().sealing_entry().id;
+        if mover.to != Some(to) {
+            let (journal, unpublished) = (mover.journal.take(), mover.unpublished);
+            *mover = Mover { to: Some(to), journal, unpublished, ..Mover::default() };
+        }
+        (mover, to)
+    }
+
+    fn so_far(&self, mover: &Mover, step: Resealed) -> Resealed {
         let total = pages(self.length());
         let done = if mover.finished { total } else { total.min(mover.next) };
-        Ok(Resealed { to, moved, bytes: moved * PAGE, done, total, left: !mover.finished })
+        Resealed { done, total, ..step }
     }
 
     /// For each key id, how many data and tag pages are under it now.
