@@ -70,14 +70,26 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     endpoint.run(&puts, CONNECTIONS, Until::Requests(puts.len()))?;
     // Nothing is decided for root; for a user each request needs a decision.
     let user = policy::as_user(&server, binary, &endpoint)?;
-    let mut rows = pair(options, &server, &endpoint, "GET 4 KiB / empty answer")?;
-    rows.extend(pair(options, &server, &user, "GET 4 KiB / empty answer, as a user")?);
+    let mut rows = Vec::new();
+    for (who, asking) in [("", &endpoint), (", as a user", &user)] {
+        // One is what the processor's own caches hold, as they hold all of an empty answer. Many are read from memory.
+        for (which, objects) in [("one object", 1), ("2000 objects", OBJECTS)] {
+            let name = format!("GET 4 KiB of {which} / empty answer{who}");
+            rows.extend(pair(options, &server, asking, objects, &name)?);
+        }
+    }
     Ok(rows)
 }
 
-/// Reads beside empty answers, both signed with the credentials of `endpoint`.
-fn pair(options: &Options, server: &Served, endpoint: &Endpoint, name: &str) -> Result<Vec<Row>, Problem> {
-    let gets = (0..OBJECTS).map(|n| endpoint.get(&format!("small {n}"))).collect::<Result<Vec<_>, _>>()?;
+/// Reads of so many objects beside empty answers, both signed with the credentials of `endpoint`.
+fn pair(
+    options: &Options,
+    server: &Served,
+    endpoint: &Endpoint,
+    objects: u64,
+    name: &str,
+) -> Result<Vec<Row>, Problem> {
+    let gets = (0..objects).map(|n| endpoint.get(&format!("small {n}"))).collect::<Result<Vec<_>, _>>()?;
     let contenders = [gets, vec![endpoint.head_bucket()?]];
     let mut rates = [Vec::new(), Vec::new()];
     let mut cpu = [Vec::new(), Vec::new()];
