@@ -73,7 +73,15 @@ fn clippy() -> Result<(), Problem> {
 /// The feature that leaves sealing out does not compile where somebody only names it.
 fn unsealed_is_refused() -> Result<(), Problem> {
     let mut command = process::cargo();
-    command.args(["check", "--locked", "--quiet", "-p", "strongroom-seal", "--features", "bench-unsealed"]);
+    // Of the whole workspace, so that what clippy has compiled is used: libraries have other features where one crate is alone.
+    command.args([
+        "check",
+        "--locked",
+        "--quiet",
+        "--workspace",
+        "--features",
+        "strongroom-seal/bench-unsealed",
+    ]);
     let mut said = String::new();
     let built = process::lines(command.env_remove("STRONGROOM_BENCH_BUILD"), |line| {
         said.push_str(line);
