@@ -7,7 +7,7 @@ use s3s::dto::{
     LocationInfo, Tag,
 };
 use s3s::xml::{DeError, Deserializer};
-use strongroom_objects::{BucketSettings, Tags};
+use strongroom_objects::Tags;
 use strongroom_objects::request::CreateBucket;
 
 use super::bucket_settings::tagging;
@@ -47,7 +47,8 @@ pub(crate) async fn run(mut call: Call, input: CreateBucketInput) -> Answer<Crea
             ),
         ));
     }
-    let request = CreateBucket { owner: call.identity()?.to_string(), settings: BucketSettings::default() };
+    let settings = call.objects().new_bucket_settings();
+    let request = CreateBucket { owner: call.identity()?.to_string(), settings };
     let tags = std::mem::take(&mut call.new_tags);
     match input.object_lock_enabled_for_bucket {
         Some(true) => call.objects().create_locked_bucket(&name, request, tags).await?,
