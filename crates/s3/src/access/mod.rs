@@ -15,6 +15,8 @@ mod actions;
 mod authority;
 mod facts;
 mod gate;
+#[cfg(test)]
+mod product;
 
 use std::fmt;
 
