@@ -3,10 +3,12 @@
 import base64
 
 import pytest
+from botocore.exceptions import ClientError
 
 import sigv4
 from content import read, refused
-from test_sse_errors import field, rule, set_rule, the_rule
+from test_admin_identities import here
+from test_sse_errors import FRESH, KEY, field, rule, set_rule, the_rule
 
 
 @pytest.mark.ours
@@ -40,6 +42,35 @@ def test_a_presigned_configuration_says_what_is_blocked(s3, bucket, server):
         reply = send(document.replace("SSE-C", "NONE"))
         assert (reply.status, field(reply.body, "Code")) == (400, "MalformedXML"), reply.body
     assert the_rule(s3, bucket)["BlockedEncryptionTypes"] == {"EncryptionType": ["SSE-C"]}
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("sse_c", [None, False, True], ids=["default", "blocked", "allowed"])
+def test_new_buckets_start_as_those_of_aws_unless_the_server_is_told_otherwise(start, sse_c):
+    """S3 User Guide, "Default SSE-C setting for new buckets FAQ"."""
+    server = start(arguments=["--sse-c-over-http"], sse_c=sse_c)
+    s3 = server.client()
+    s3.create_bucket(Bucket="by-s3")
+    assert here(server, "bucket", "create", "by-rest")["name"] == "by-rest"
+    blocked = {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
+    for bucket in ("by-s3", "by-rest"):
+        target = {"Bucket": bucket, "Key": "k"}
+        if sse_c:
+            assert the_rule(s3, bucket) == FRESH
+        else:
+            assert the_rule(s3, bucket) == FRESH | blocked
+            with pytest.raises(ClientError) as told:
+                s3.put_object(**target, Body=b"secret", **sigv4.sse_c(KEY))
+            error = told.value.response["Error"]
+            assert error["Code"] == "AccessDenied" and "customer-provided keys" in error["Message"], error
+            with refused("AccessDenied", 403):
+                s3.create_multipart_upload(**target, **sigv4.sse_c(KEY))
+            # A client that sets another default and does not know of it unblocks nothing.
+            set_rule(s3, bucket, "AES256")
+            assert the_rule(s3, bucket) == FRESH | blocked
+            set_rule(s3, bucket, "AES256", BlockedEncryptionTypes={"EncryptionType": ["NONE"]})
+        s3.put_object(**target, Body=b"secret", **sigv4.sse_c(KEY))
+        assert read(s3.get_object(**target, **sigv4.sse_c(KEY))) == b"secret"
 
 
 @pytest.mark.ours

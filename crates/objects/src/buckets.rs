@@ -189,6 +189,12 @@ impl Objects {
         self.create_tagged_bucket(name, request, Tags::new()).await
     }
 
+    /// What a bucket is made with whose maker asks for nothing.
+    pub fn new_bucket_settings(&self) -> BucketSettings {
+        let customer_keys_blocked = !self.0.options.customer_keys_in_new_buckets;
+        BucketSettings { customer_keys_blocked, ..BucketSettings::default() }
+    }
+
     /// [`Self::create_bucket`] with tags, which come with the bucket in one command: nobody sees it without them.
     ///
     /// # Errors

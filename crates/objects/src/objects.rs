@@ -60,6 +60,8 @@ pub struct ObjectsOptions {
     pub audit_entries_max: u64,
     /// How many bytes of small objects are kept in memory, opened; 0 for none.
     pub hot_bytes: usize,
+    /// Whether new buckets take objects under customers' keys until they are told to refuse them.
+    pub customer_keys_in_new_buckets: bool,
 }
 
 impl ObjectsOptions {
@@ -77,6 +79,7 @@ impl ObjectsOptions {
             data_keys: DataKeyOptions::default(),
             audit_entries_max: AUDIT_ENTRIES_MAX,
             hot_bytes: HOT_BYTES,
+            customer_keys_in_new_buckets: true,
         }
     }
 }

@@ -164,6 +164,22 @@ pub(crate) fn verify_document(headers: &HeaderMap, document: &[Bytes]) -> Result
     Ok(())
 }
 
+/// The same of a checksum that comes behind the document. One that was announced and did not come is none.
+pub(crate) fn verify_trailer(
+    headers: &HeaderMap,
+    trailers: Option<&TrailingHeaders>,
+    document: &[Bytes],
+) -> Result<(), ApiError> {
+    let Some(algorithm) = announced(headers)? else { return Ok(()) };
+    let value = trailers.and_then(|trailers| {
+        trailers.read(|trailers| ChecksumValue::parse(algorithm, text(trailers, header(algorithm))?))?
+    });
+    match value == Some(ChecksumValue::of(algorithm, document)) {
+        true => Ok(()),
+        false => Err(answer(&ObjectError::ChecksumMismatch { algorithm }, Subject::default())),
+    }
+}
+
 /// `Content-MD5`.
 pub(crate) fn content_md5(header: Option<&str>) -> Result<Option<[u8; 16]>, ApiError> {
     let Some(header) = header else { return Ok(None) };

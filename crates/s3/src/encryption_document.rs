@@ -6,12 +6,12 @@
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Uri};
-use http_body_util::{BodyExt, Limited};
 use s3s::Body;
 use s3s::dto::ServerSideEncryptionRule;
 
 use crate::checksum;
 use crate::error::{ApiError, DECLARATION, escape};
+use crate::wire::content;
 
 /// Longest document in bytes: one rule with the longest key id has less than a tenth of it.
 const DOCUMENT_LEN_MAX: usize = 64 << 10;
@@ -27,8 +27,7 @@ pub(crate) fn is_brought_by(method: &Method, uri: &Uri) -> bool {
 
 /// The document without the element, and whether the element blocks customers' keys. The headers are changed to fit.
 pub(crate) async fn taken_out(body: Body, headers: &mut HeaderMap) -> Result<(Body, Option<bool>), ApiError> {
-    let whole = Limited::new(body, DOCUMENT_LEN_MAX).collect().await;
-    let whole = whole.map_err(|_| ApiError::malformed_xml())?.to_bytes();
+    let whole = content::document(body, DOCUMENT_LEN_MAX).await?;
     checksum::verify_document(headers, std::slice::from_ref(&whole))?;
     // They are of the document as it came, and were verified.
     let of_content =

@@ -50,7 +50,9 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
         Ok(builder)
     };
     let mut outer = builder()?;
-    outer.set_route(Routes { again: Again(builder()?.build()), authority: authority.clone() });
+    let document_bytes_max = shared.options.limits.xml_bytes_max;
+    let again = Again { library: builder()?.build(), document_bytes_max };
+    outer.set_route(Routes { again, authority: authority.clone() });
     Ok(outer.build())
 }
 
@@ -297,6 +299,7 @@ impl Call {
             // Content is verified as it comes, and is never held.
             Some(document) if !matches!(operation, "put_object" | "upload_part") => {
                 checksum::verify_document(&self.headers, document)?;
+                checksum::verify_trailer(&self.headers, self.trailers.as_ref(), document)?;
             }
             _ => {}
         }

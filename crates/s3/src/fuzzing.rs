@@ -104,7 +104,7 @@ fn fed(chunking: Chunking, bytes: &[u8], piece: usize) -> Result<Vec<u8>, BodyFa
     let mut watch = ChunkWatch::new(chunking);
     let (mut out, mut whole) = (VecDeque::new(), Vec::new());
     for piece in bytes.chunks(piece) {
-        watch.feed(Bytes::copy_from_slice(piece), &mut out)?;
+        watch.feed(Bytes::copy_from_slice(piece), &mut out, |_| {})?;
         out.drain(..).for_each(|piece| whole.extend_from_slice(&piece));
     }
     watch.finish()?;

@@ -1,13 +1,16 @@
-//! Headers that mean nothing if they cannot be read, where the protocol library refuses the request instead.
+//! What the protocol library refuses and AWS does not: headers that mean nothing if they cannot be read, documents in chunks.
 //!
 //! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only);
 //! `Expires` is stored as it is given. The library reads both as soon as the signature is checked, and usually the
 //! signature covers them, so they can neither be taken away before nor be read otherwise after. Its hook for routes
 //! lies in between: it hands over the request with its signature checked, and the request goes through the library a
 //! second time, without the header and with a note of who was found to ask.
+//!
+//! A document that came in chunks (`aws-chunked`) is put together on the same way. The library unframes it, and then expects it
+//! to be as long as `Content-Length` says, which is the length of the framed one.
 
-use http::header::{AUTHORIZATION, EXPIRES, HOST, HeaderName, RANGE};
-use http::{Extensions, HeaderMap, Method, Request, Uri};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPIRES, HOST, HeaderName, RANGE};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use s3s::dto::{Range, Timestamp, TimestampFormat};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
@@ -18,6 +21,7 @@ use crate::error::ApiError;
 use crate::face::fail;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
+use crate::wire::content;
 
 /// What is known of a request that comes a second time. Nobody else makes one.
 #[derive(Clone)]
@@ -27,7 +31,7 @@ pub(crate) struct Verified {
     /// Trailers of a body that was unframed already.
     pub(crate) trailers: Option<TrailingHeaders>,
     /// `Expires` as it was given.
-    pub(crate) expires: Option<http::HeaderValue>,
+    pub(crate) expires: Option<HeaderValue>,
     /// What the document of a bucket's encryption said of customers' keys, which the library cannot read.
     pub(crate) customer_keys_blocked: Option<bool>,
 }
@@ -69,15 +73,23 @@ fn without_signature(uri: Uri) -> Uri {
     Uri::from_parts(parts).expect("only the query is another one")
 }
 
-/// Sends requests with such a header through the library again.
-pub(crate) struct Again(pub(crate) S3Service);
+/// Sends requests with such a header or document through the library again.
+pub(crate) struct Again {
+    pub(crate) library: S3Service,
+    /// Longest document in bytes.
+    pub(crate) document_bytes_max: usize,
+}
 
 #[async_trait::async_trait]
 impl S3Route for Again {
     fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
         // Requests without a signature are for the gate to refuse.
-        extensions.get::<RequestState>().is_some_and(|state| state.signed().is_some())
-            && (unreadable(method, headers).is_some() || encryption_document::is_brought_by(method, uri))
+        let Some(state) = extensions.get::<RequestState>().filter(|state| state.signed().is_some()) else {
+            return false;
+        };
+        state.has_document_in_chunks()
+            || unreadable(method, headers).is_some()
+            || encryption_document::is_brought_by(method, uri)
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -95,12 +107,17 @@ impl S3Route for Again {
         let Some(credentials) = request.credentials else { return Err(S3ErrorCode::AccessDenied.into()) };
         let header = unreadable(&request.method, &request.headers);
         let removed = header.as_ref().and_then(|header| request.headers.remove(header));
+        let state = request.extensions.get::<RequestState>().cloned();
+        let state = state.expect("the service puts the state into every request");
         let mut customer_keys_blocked = None;
         if encryption_document::is_brought_by(&request.method, &request.uri) {
             let taken = encryption_document::taken_out(request.input, &mut request.headers).await;
-            let state = request.extensions.get::<RequestState>().cloned();
-            let state = state.expect("the service puts the state into every request");
             (request.input, customer_keys_blocked) = taken.map_err(|error| fail(&state, error))?;
+        } else if state.has_document_in_chunks() {
+            let whole = content::document(request.input, self.document_bytes_max).await;
+            let whole = whole.map_err(|error| fail(&state, error))?;
+            request.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
+            request.input = Body::from(whole);
         }
         request.headers.remove(AUTHORIZATION);
         request.extensions.insert(Verified {
@@ -115,7 +132,7 @@ impl S3Route for Again {
         *again.headers_mut() = request.headers;
         *again.extensions_mut() = request.extensions;
         debug_assert!(again.headers().contains_key(HOST), "the library adds it for HTTP/2");
-        let answer = self.0.call(again).await.map_err(|_| S3Error::new(S3ErrorCode::InternalError))?;
+        let answer = self.library.call(again).await.map_err(|_| S3Error::new(S3ErrorCode::InternalError))?;
         let (parts, body) = answer.into_parts();
         let mut response = S3Response::with_status(body, parts.status);
         response.headers = parts.headers;
@@ -126,8 +143,6 @@ impl S3Route for Again {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn ignored(method: Method, name: HeaderName, value: &'static str) -> bool {

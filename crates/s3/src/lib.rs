@@ -10,6 +10,10 @@
 //! [`wire`](self) before and after it: framing of huge chunks, stalled bodies, error documents with all their
 //! fields, signatures that do not cover their headers. Which operation does what: `docs/s3-compatibility.md`.
 
+// The set-up of tests names the crate as they do from outside.
+#[cfg(test)]
+extern crate self as strongroom_s3;
+
 mod access;
 mod checksum;
 mod convert;

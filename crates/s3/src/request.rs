@@ -60,12 +60,18 @@ struct Inner {
     source_bucket: OnceLock<String>,
     form: OnceLock<()>,
     sts: OnceLock<()>,
+    document_in_chunks: OnceLock<()>,
     error: Mutex<Option<ApiError>>,
     received: AtomicU64,
     /// A document as it came, for operations whose headers carry its checksum.
-    document: Mutex<Option<Vec<Bytes>>>,
-    /// How long it may become, in bytes.
-    document_most: OnceLock<u64>,
+    document: Mutex<Option<Document>>,
+}
+
+/// A document while it comes.
+struct Document {
+    pieces: Vec<Bytes>,
+    /// How many more bytes it may become.
+    left: usize,
 }
 
 impl RequestState {
@@ -87,10 +93,10 @@ impl RequestState {
             source_bucket: OnceLock::new(),
             form: OnceLock::new(),
             sts: OnceLock::new(),
+            document_in_chunks: OnceLock::new(),
             error: Mutex::new(None),
             received: AtomicU64::new(0),
             document: Mutex::new(None),
-            document_most: OnceLock::new(),
         }))
     }
 
@@ -211,6 +217,15 @@ impl RequestState {
         let _ = self.0.sts.set(());
     }
 
+    /// Whether its body is a document that comes in chunks, which the library takes for an incomplete one.
+    pub(crate) fn has_document_in_chunks(&self) -> bool {
+        self.0.document_in_chunks.get().is_some()
+    }
+
+    pub(crate) fn set_document_in_chunks(&self) {
+        let _ = self.0.document_in_chunks.set(());
+    }
+
     /// What events and the audit trail are told of where a change comes from.
     pub(crate) fn origin(&self) -> Origin {
         let cause = match self.operation() {
@@ -240,35 +255,41 @@ impl RequestState {
         self.0.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Keeps the body from now on: the library parses documents before the operation could digest them. What is
-    /// longer than `most` bytes is none, and nothing of it is kept.
-    pub(crate) fn keep_document(&self, most: u64) {
-        let _ = self.0.document_most.set(most);
-        *self.document() = Some(Vec::new());
+    /// Keeps the document that the body is from now on: the library parses documents before the operation could digest them. What
+    /// is longer than `most` bytes is none, and nothing of it is kept.
+    pub(crate) fn keep_document(&self, most: usize) {
+        *self.document() = Some(Document { pieces: Vec::new(), left: most });
     }
 
-    /// What came of the body so far, if it is kept.
+    /// What came of the document so far, if it is kept.
     pub(crate) fn seen_document(&self) -> Option<Vec<u8>> {
-        self.document().as_ref().map(|pieces| pieces.concat())
+        self.document().as_ref().map(|document| document.pieces.concat())
     }
 
-    /// The body, if it was kept.
+    /// The document, if it was kept.
     pub(crate) fn take_document(&self) -> Option<Vec<Bytes>> {
-        self.document().take()
+        self.document().take().map(|document| document.pieces)
     }
 
-    fn document(&self) -> MutexGuard<'_, Option<Vec<Bytes>>> {
+    fn document(&self) -> MutexGuard<'_, Option<Document>> {
         self.0.document.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Counts bytes of the body as they came.
     pub(crate) fn add_received(&self, bytes: &Bytes) {
-        let received = self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed) + bytes.len() as u64;
-        let mut document = self.document();
-        if self.0.document_most.get().is_some_and(|most| received > *most) {
-            *document = None;
-        }
-        if let Some(document) = &mut *document {
-            document.push(bytes.clone());
+        self.0.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+
+    /// Takes note of content, without the framing that it may have come in.
+    pub(crate) fn add_content(&self, bytes: &Bytes) {
+        let mut slot = self.document();
+        let Some(document) = &mut *slot else { return };
+        match document.left.checked_sub(bytes.len()) {
+            Some(left) => {
+                document.left = left;
+                document.pieces.push(bytes.clone());
+            }
+            None => *slot = None,
         }
     }
 
@@ -292,13 +313,12 @@ mod tests {
     fn what_is_too_long_for_a_document_is_not_kept() {
         let state = RequestState::new(RequestId::from_random([1; 16]), true, None);
         state.keep_document(4);
-        state.add_received(&Bytes::from_static(b"ab"));
-        state.add_received(&Bytes::from_static(b"cd"));
+        state.add_content(&Bytes::from_static(b"ab"));
+        state.add_content(&Bytes::from_static(b"cd"));
         assert_eq!(state.take_document().unwrap().concat(), b"abcd");
         state.keep_document(4);
-        state.add_received(&Bytes::from_static(b"e"));
-        state.add_received(&Bytes::from_static(b"f"));
+        state.add_content(&Bytes::from_static(b"abcd"));
+        state.add_content(&Bytes::from_static(b"e"));
         assert_eq!(state.take_document(), None);
-        assert_eq!(state.received(), 6);
     }
 }

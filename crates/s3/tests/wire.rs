@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Method;
 use strongroom_s3::S3Options;
 use support::Server;
-use support::client::{Call, UNSIGNED};
+use support::client::{Answer, Call, Client, UNSIGNED};
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -99,8 +99,11 @@ async fn body_that_is_not_what_was_signed_leaves_nothing() {
 }
 
 fn streaming(payload: &str, length: usize) -> Call {
-    Call::put("/bucket/key", "")
-        .payload(payload)
+    chunked(Call::put("/bucket/key", ""), payload, length)
+}
+
+fn chunked(call: Call, payload: &str, length: usize) -> Call {
+    call.payload(payload)
         .header("content-encoding", "aws-chunked")
         .header("x-amz-decoded-content-length", &length.to_string())
 }
@@ -171,6 +174,97 @@ async fn signed_chunks_are_taken_and_a_changed_one_is_refused() {
         }
     }
     assert_eq!(client.send(Call::get("/bucket/key")).await.ok().body, pieces.concat());
+}
+
+/// Sends a document in signed chunks of four bytes. `change` is made to what goes over the wire.
+async fn in_signed_chunks(
+    client: &Client,
+    call: Call,
+    document: &str,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> Answer {
+    let mut call = chunked(call, "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", document.len());
+    let (headers, mut signing) = call.signed(&client.host);
+    let pieces = document.as_bytes().chunks(4).chain([&b""[..]]);
+    call.body = pieces.flat_map(|piece| signing.chunk(piece)).collect();
+    change(&mut call.body);
+    client.send_as(call, headers).await
+}
+
+/// Sends a document in one chunk without a signature, and the checksum of `summed` behind it.
+async fn in_an_unsigned_chunk(client: &Client, call: Call, document: &str, summed: &str) -> Answer {
+    let sum = base64(&hex::decode(support::client::sha256_hex(summed.as_bytes())).unwrap());
+    let body = format!("{:x}\r\n{document}\r\n0\r\nx-amz-checksum-sha256:{sum}\r\n\r\n", document.len());
+    let call = chunked(call, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", document.len());
+    client.send(call.header("x-amz-trailer", "x-amz-checksum-sha256").body(body)).await
+}
+
+#[tokio::test]
+async fn documents_in_chunks_are_read_like_any_other() {
+    let server = Server::start().await;
+    let client = server.client();
+    let tags = |value: &str| format!("<TagSet><Tag><Key>a</Key><Value>{value}</Value></Tag></TagSet>");
+    let new = "<CreateBucketConfiguration><LocationConstraint>us-east-1</LocationConstraint>\
+               <Tags><Tag><Key>a</Key><Value>b</Value></Tag></Tags></CreateBucketConfiguration>";
+    let told = async |bucket: &str| {
+        let found = client.send(Call::get(&format!("/{bucket}")).query("tagging", "")).await;
+        found.status.is_success().then(|| found.element("Value").to_owned())
+    };
+    let make = |bucket: &str| Call::put(&format!("/{bucket}"), "");
+
+    in_signed_chunks(&client, make("signed"), new, |_| {}).await.ok();
+    in_an_unsigned_chunk(&client, make("unsigned"), new, new).await.ok();
+    for bucket in ["signed", "unsigned"] {
+        assert_eq!(told(bucket).await.as_deref(), Some("b"), "the tags of {bucket} came with it");
+    }
+
+    // What is not what was signed or summed up makes no bucket.
+    let changed = |body: &mut Vec<u8>| {
+        let at = body.iter().position(|byte| *byte == b'>').unwrap();
+        body[at] = b'<';
+    };
+    let refused = in_signed_chunks(&client, make("changed"), new, changed).await;
+    assert_eq!(refused.error(), (403, "SignatureDoesNotMatch"));
+    let refused = in_signed_chunks(&client, make("cut"), new, |body| body.truncate(200)).await;
+    assert_eq!(refused.error(), (400, "IncompleteBody"));
+    let refused = in_an_unsigned_chunk(&client, make("summed"), new, "another").await;
+    assert_eq!(refused.error(), (400, "BadDigest"));
+    let long = format!("<CreateBucketConfiguration>{}", " ".repeat(9 << 20));
+    let refused = in_an_unsigned_chunk(&client, make("long"), &long, &long).await;
+    assert_eq!(refused.error(), (400, "MaxMessageLengthExceeded"));
+    for bucket in ["changed", "cut", "summed", "long"] {
+        let found = client.send(Call::get(&format!("/{bucket}"))).await;
+        assert_eq!(found.error(), (404, "NoSuchBucket"), "{bucket}");
+    }
+
+    // Documents of other operations.
+    let set = || make("signed").query("tagging", "");
+    let document = |value: &str| format!("<Tagging>{}</Tagging>", tags(value));
+    in_signed_chunks(&client, set(), &document("c"), |_| {}).await.ok();
+    assert_eq!(told("signed").await.as_deref(), Some("c"));
+    in_an_unsigned_chunk(&client, set(), &document("d"), &document("d")).await.ok();
+    let refused = in_an_unsigned_chunk(&client, set(), &document("e"), &document("f")).await;
+    assert_eq!(refused.error(), (400, "BadDigest"));
+    assert_eq!(told("signed").await.as_deref(), Some("d"));
+    let blocked = "<ServerSideEncryptionConfiguration><Rule><BlockedEncryptionTypes><EncryptionType>SSE-C\
+                   </EncryptionType></BlockedEncryptionTypes></Rule></ServerSideEncryptionConfiguration>";
+    in_an_unsigned_chunk(&client, make("signed").query("encryption", ""), blocked, blocked).await.ok();
+    let rule = client.send(Call::get("/signed").query("encryption", "")).await.ok();
+    assert_eq!(rule.element("EncryptionType"), "SSE-C");
+
+    // A completion, whose headers may have the checksum of the object.
+    let key = "/signed/key";
+    let begun = client.send(Call::new(Method::POST, key).query("uploads", "")).await.ok();
+    let upload = begun.element("UploadId");
+    let part = Call::put(key, "part").query("partNumber", "1").query("uploadId", upload);
+    let etag = client.send(part).await.ok().header("etag").unwrap().to_owned();
+    let parts = format!(
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
+         </CompleteMultipartUpload>"
+    );
+    let complete = Call::new(Method::POST, key).query("uploadId", upload);
+    in_signed_chunks(&client, complete, &parts, |_| {}).await.ok();
+    assert_eq!(client.send(Call::get(key)).await.ok().text(), "part");
 }
 
 #[tokio::test]

@@ -105,6 +105,19 @@ pub(crate) struct ServerArgs {
         help_heading = "TLS"
     )]
     pub(crate) sse_c_over_http: Option<bool>,
+    /// Let new buckets take objects under customer keys (SSE-C) at once; otherwise they start with SSE-C blocked, as on AWS, and
+    /// PutBucketEncryption unblocks it [default: false]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "STRONGROOM_SSE_C_IN_NEW_BUCKETS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new(),
+        help_heading = "Keys"
+    )]
+    pub(crate) sse_c_in_new_buckets: Option<bool>,
     /// Take API tokens over plain HTTP from other machines too: for trials only
     #[arg(
         long,

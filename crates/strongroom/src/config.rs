@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) region: String,
     pub(crate) tls: Tls,
     pub(crate) sse_c_over_http: bool,
+    pub(crate) sse_c_in_new_buckets: bool,
     pub(crate) api_tokens_over_http: bool,
     pub(crate) api_rate: RateLimit,
     pub(crate) unlock: UnlockSource,
@@ -96,6 +97,9 @@ mod defaults {
     pub(super) const MANAGER_LISTEN: &str = "127.0.0.1:9400";
     /// What S3 clients assume when they are not told.
     pub(super) const REGION: &str = "us-east-1";
+    /// As on AWS since April 2026 (S3 User Guide, "Default SSE-C setting for new buckets FAQ"): hardly anybody needs such keys, and who
+    /// steals credentials can hold objects to ransom with a key of their own.
+    pub(super) const SSE_C_IN_NEW_BUCKETS: bool = false;
     pub(super) const LOG_LEVEL: &str = "info";
     /// For the pages of all open buckets together; the rest of memory is better used by the page cache.
     pub(super) const INDEX_CACHE_MIB: u64 = 128;
@@ -289,6 +293,10 @@ impl Config {
             region,
             tls,
             sse_c_over_http: args.sse_c_over_http.or(server.sse_c_over_http).unwrap_or(false),
+            sse_c_in_new_buckets: args
+                .sse_c_in_new_buckets
+                .or(server.sse_c_in_new_buckets)
+                .unwrap_or(defaults::SSE_C_IN_NEW_BUCKETS),
             api_tokens_over_http: args.api_tokens_over_http.or(api.tokens_over_http).unwrap_or(false),
             api_rate,
             unlock,

@@ -112,6 +112,7 @@ async fn serve(mut config: Config, connections: Connections) -> Result<(), Failu
     let options = ObjectsOptions {
         data_keys: config.data_keys,
         hot_bytes: config.object_cache_bytes,
+        customer_keys_in_new_buckets: config.sse_c_in_new_buckets,
         event_targets: event_targets.iter().cloned().collect(),
         ..ObjectsOptions::new(config.data_dir.join("blobs"))
     };

@@ -7,7 +7,7 @@ use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use strongroom_iam::{Arn, Scope};
 use strongroom_objects::request::CreateBucket;
-use strongroom_objects::{BucketInfo, BucketSettings, Versioning};
+use strongroom_objects::{BucketInfo, Versioning};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Rest;
@@ -128,7 +128,8 @@ pub(super) async fn create(
         &Arn::bucket(name.as_str()),
         &caller.facts(),
     )?;
-    let request = CreateBucket { owner: caller.identity.to_string(), settings: BucketSettings::default() };
+    let settings = rest.0.objects.new_bucket_settings();
+    let request = CreateBucket { owner: caller.identity.to_string(), settings };
     let made = rest.0.objects.create_bucket(&name, request).await?;
     let location = [(LOCATION, format!("/api/v1/buckets/{name}"))];
     Ok((StatusCode::CREATED, location, Json(rest.shown(&caller, &made))))

@@ -79,21 +79,26 @@ impl Rest {
         }
     }
 
-    /// Lets `caller` seal with the key of the KMS that a write to the bucket will use, if it will use one.
+    /// Lets `caller` seal with the key of the KMS that a write to the bucket will use, if it will use one. What is returned asks for
+    /// that very key, whatever becomes of the bucket's default before the write looks at it.
     pub(super) fn allow_sealing(
         &self,
         (bucket, key): (&BucketName, &str),
         caller: &Caller,
-        asked: &SseRequest,
+        asked: SseRequest,
         facts: &Facts,
-    ) -> Result<(), Refusal> {
+    ) -> Result<SseRequest, Refusal> {
         if let SseRequest::Kms { key_id: Some(key_id), .. } | SseRequest::Dsse { key_id: Some(key_id), .. } =
-            asked
+            &asked
         {
             self.check_key_region(key_id)?;
         }
-        let Some(used) = self.0.objects.kms_use_for(bucket, asked)? else { return Ok(()) };
-        self.allow_key(caller, (Scope::ObjectsWrite, "kms:GenerateDataKey"), &used, (bucket, key), facts)
+        let settled = self.0.objects.settled_sse(bucket, asked)?;
+        if let Some(used) = self.0.objects.kms_use_for(bucket, &settled)? {
+            let action = (Scope::ObjectsWrite, "kms:GenerateDataKey");
+            self.allow_key(caller, action, &used, (bucket, key), facts)?;
+        }
+        Ok(settled)
     }
 
     /// Refuses a key that is named as one of another region.

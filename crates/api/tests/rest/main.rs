@@ -3,6 +3,7 @@
 
 mod access;
 mod authors;
+mod between;
 #[path = "../client/mod.rs"]
 mod client;
 mod document;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_api::rest::{RateLimit, Rest, RestOptions};
 use strongroom_api::{ApiDeps, serve};
 use strongroom_iam::{Credentials, Iam, IamOptions, Identity, Scope, TokenSpec};
-use strongroom_kms::{LocalKms, LocalKmsOptions, Unlock, WhenMissing};
+use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, record};
 use strongroom_store::{RootKeyError, RootKeys, Store, StoreOptions};
@@ -52,8 +52,16 @@ impl Server {
     }
 
     pub(crate) async fn with(rate: RateLimit) -> Self {
+        Self::with_kms(rate, |kms| Arc::new(kms)).await
+    }
+
+    /// With a KMS made from the local one.
+    pub(crate) async fn with_kms(
+        rate: RateLimit,
+        kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (objects, iam) = parts(dir.path()).await;
+        let (objects, iam) = parts(dir.path(), kms_of).await;
         let options = RestOptions { rate, tokens_over_http: false, region: "us-east-1".into() };
         let rest = Rest::new(objects.clone(), iam.clone(), options);
         let request_ids: Arc<dyn Fn() -> RequestId + Send + Sync> =
@@ -154,7 +162,7 @@ fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
     text + "\r\n" + body
 }
 
-async fn parts(dir: &Path) -> (Objects, Iam) {
+async fn parts(dir: &Path, kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>) -> (Objects, Iam) {
     let root_keys = Arc::new(MemoryKeys(RootKey::from_bytes(&mut [7; 32])));
     let (store_dir, kms_dir) = (dir.join("store"), dir.join("kms"));
     let (store, iam, kms) = tokio::task::spawn_blocking(move || {
@@ -173,7 +181,7 @@ async fn parts(dir: &Path) -> (Objects, Iam) {
         event_targets: [TARGET.to_owned()].into(),
         ..ObjectsOptions::new(dir.join("blobs"))
     };
-    let objects = Objects::open(store, Arc::new(kms), options).await.unwrap();
+    let objects = Objects::open(store, kms_of(kms), options).await.unwrap();
     (objects, iam)
 }
 

@@ -62,7 +62,7 @@ impl Authority {
         }
         match self.decide(asker, action, resource, facts)? {
             Decision::Allow => Ok(()),
-            _ if self.is_missing(action, resource) => Err(no_such_bucket(resource)),
+            _ if self.is_missing(resource) => Err(no_such_bucket(resource)),
             denied => Err(Self::denial(asker, action, &resource.arn(), denied)),
         }
     }
@@ -210,12 +210,8 @@ impl Authority {
     }
 
     /// Whether the bucket is not there: AWS says so to everybody, since names of buckets are no secret there.
-    fn is_missing(&self, action: &str, resource: Resource<'_>) -> bool {
-        // What is asked of who makes a bucket.
-        if matches!(action, "s3:CreateBucket" | "s3:TagResource") {
-            return false;
-        }
-        let Some(bucket) = resource.bucket() else { return false };
+    fn is_missing(&self, resource: Resource<'_>) -> bool {
+        let (Resource::Bucket(bucket) | Resource::Object(bucket, _)) = resource else { return false };
         let Ok(name) = BucketName::parse(bucket) else { return false };
         matches!(self.objects.group_of(&name), Err(ObjectError::NoSuchBucket { .. }))
     }

@@ -31,6 +31,7 @@ pub(crate) struct Decided {
 /// What the gate knows of a request whose document has to be read before it can be decided.
 #[derive(Clone)]
 pub(super) struct Pending {
+    operation: &'static str,
     pub(super) actions: Vec<&'static str>,
     bucket: String,
     /// Nothing for a bucket itself.
@@ -47,6 +48,7 @@ impl Pending {
     pub(super) fn resource(&self) -> Resource<'_> {
         match &self.key {
             Some(key) => Resource::Object(&self.bucket, key),
+            None if self.operation == "CreateBucket" => Resource::NewBucket(&self.bucket),
             None => Resource::Bucket(&self.bucket),
         }
     }
@@ -274,6 +276,7 @@ impl Gate {
 fn pending(rule: &Rule, cx: &S3AccessContext<'_>, bucket: &str, key: Option<String>) -> Pending {
     let version = facts::version(cx.uri());
     Pending {
+        operation: rule.operation,
         actions: rule.actions(version.is_some(), cx.headers()),
         bucket: bucket.to_owned(),
         key,

@@ -15,6 +15,8 @@ mod actions;
 mod authority;
 mod facts;
 mod gate;
+#[cfg(test)]
+mod product;
 
 use std::fmt;
 
@@ -36,6 +38,8 @@ pub(crate) enum Resource<'a> {
     Service,
     /// A bucket.
     Bucket(&'a str),
+    /// A bucket that is to be made. That it is not there is no news.
+    NewBucket(&'a str),
     /// An object.
     Object(&'a str, &'a str),
 }
@@ -44,7 +48,7 @@ impl<'a> Resource<'a> {
     fn bucket(self) -> Option<&'a str> {
         match self {
             Self::Service => None,
-            Self::Bucket(bucket) | Self::Object(bucket, _) => Some(bucket),
+            Self::Bucket(bucket) | Self::NewBucket(bucket) | Self::Object(bucket, _) => Some(bucket),
         }
     }
 
@@ -52,7 +56,7 @@ impl<'a> Resource<'a> {
         match self {
             // So that "arn:aws:s3:::*" is a resource of ListAllMyBuckets, as it is on AWS.
             Self::Service => Arn::bucket("*"),
-            Self::Bucket(bucket) => Arn::bucket(bucket),
+            Self::Bucket(bucket) | Self::NewBucket(bucket) => Arn::bucket(bucket),
             Self::Object(bucket, key) => Arn::object(bucket, key),
         }
     }

@@ -7,8 +7,8 @@ use s3s::dto::{
     LocationInfo, Tag,
 };
 use s3s::xml::{DeError, Deserializer};
+use strongroom_objects::Tags;
 use strongroom_objects::request::CreateBucket;
-use strongroom_objects::{BucketSettings, Tags};
 
 use super::bucket_settings::tagging;
 use super::common::grants_something;
@@ -47,7 +47,8 @@ pub(crate) async fn run(mut call: Call, input: CreateBucketInput) -> Answer<Crea
             ),
         ));
     }
-    let request = CreateBucket { owner: call.identity()?.to_string(), settings: BucketSettings::default() };
+    let settings = call.objects().new_bucket_settings();
+    let request = CreateBucket { owner: call.identity()?.to_string(), settings };
     let tags = std::mem::take(&mut call.new_tags);
     match input.object_lock_enabled_for_bucket {
         Some(true) => call.objects().create_locked_bucket(&name, request, tags).await?,
@@ -60,14 +61,10 @@ pub(crate) async fn run(mut call: Call, input: CreateBucketInput) -> Answer<Crea
 #[derive(Debug, Clone, Default)]
 pub(crate) struct NewTags(pub(crate) Tags);
 
-/// The tags in a `CreateBucketConfiguration`, which the library passes over. `None` is a document that was not kept since it came in
-/// chunks; it is refused, so that no tags are dropped.
+/// The tags in a `CreateBucketConfiguration`, which the library passes over. One that was not kept is refused, so that no tags are
+/// dropped.
 pub(crate) fn tags_of_document(document: Option<&[u8]>) -> Result<Tags, ApiError> {
-    let Some(document) = document else {
-        return Err(ApiError::not_implemented(
-            "A configuration of a new bucket in chunks is not implemented.",
-        ));
-    };
+    let document = document.ok_or_else(ApiError::malformed_xml)?;
     let mut reader = Deserializer::new(document);
     let mut tags = None;
     // What nobody knows, or knows under another name, must not be passed over.
@@ -124,6 +121,6 @@ mod tests {
         ] {
             assert_eq!(read(bad), Err("MalformedXML".to_owned()), "{bad}");
         }
-        assert_eq!(tags_of_document(None).unwrap_err().code, "NotImplemented");
+        assert_eq!(tags_of_document(None).unwrap_err().code, "MalformedXML");
     }
 }

@@ -116,9 +116,13 @@ where
                     let Ok(bytes) = frame.into_data() else { continue };
                     this.state.add_received(&bytes);
                     match &mut this.chunks {
-                        None => return Poll::Ready(Some(Ok(Frame::data(bytes)))),
+                        None => {
+                            this.state.add_content(&bytes);
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        }
                         Some(chunks) => {
-                            if let Err(fault) = chunks.feed(bytes, &mut this.ready) {
+                            let content = |piece: &Bytes| this.state.add_content(piece);
+                            if let Err(fault) = chunks.feed(bytes, &mut this.ready, content) {
                                 this.ended = true;
                                 this.ready.clear();
                                 return Poll::Ready(Some(Err(fault)));
@@ -194,6 +198,22 @@ mod tests {
         assert_eq!(body.frame().await.unwrap().unwrap_err(), BodyFault::Stalled);
         assert_eq!(started.elapsed().as_secs(), 3 * 29 + 30);
         assert!(body.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn document_in_chunks_is_kept_without_its_framing() {
+        for chunking in [Chunking::Unsigned, Chunking::Signed { chunk_bytes_max: 4 }] {
+            let state = state();
+            state.keep_document(5);
+            let wire = b"3\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
+            let pieces = stream::iter(
+                wire.chunks(2).map(|piece| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(piece)))),
+            );
+            let body = RequestBody::new(StreamBody::new(pieces), state.clone(), IDLE, Some(chunking));
+            body.collect().await.unwrap();
+            assert_eq!(state.take_document().unwrap().concat(), b"abcde", "{chunking:?}");
+            assert_eq!(state.received(), wire.len() as u64);
+        }
     }
 
     #[tokio::test]

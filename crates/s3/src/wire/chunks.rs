@@ -49,8 +49,14 @@ impl ChunkWatch {
         Self { chunking, state: State::Meta(Vec::new()) }
     }
 
-    /// Takes what arrived and appends to `out` what the signature layer gets.
-    pub(crate) fn feed(&mut self, mut arrived: Bytes, out: &mut VecDeque<Bytes>) -> Result<(), BodyFault> {
+    /// Takes what arrived and appends to `out` what the signature layer gets. `content` is shown what is inside of the framing; of
+    /// signed chunks before the signature layer has checked them.
+    pub(crate) fn feed(
+        &mut self,
+        mut arrived: Bytes,
+        out: &mut VecDeque<Bytes>,
+        content: impl Fn(&Bytes),
+    ) -> Result<(), BodyFault> {
         let cut = self.chunking == Chunking::Unsigned;
         if !cut {
             out.push_back(arrived.clone());
@@ -73,6 +79,7 @@ impl ChunkWatch {
                     let take = usize::try_from(*left).unwrap_or(usize::MAX).min(arrived.len());
                     let piece = arrived.split_to(take);
                     *left -= take as u64;
+                    content(&piece);
                     if *left == 0 {
                         self.state = State::DataEnd(0);
                     }
@@ -139,7 +146,7 @@ mod tests {
         let mut watch = ChunkWatch::new(chunking);
         let mut out = VecDeque::new();
         for bytes in wire.chunks(piece) {
-            watch.feed(Bytes::copy_from_slice(bytes), &mut out)?;
+            watch.feed(Bytes::copy_from_slice(bytes), &mut out, |_| {})?;
         }
         watch.finish()?;
         Ok(out.into_iter().flatten().collect())
@@ -176,8 +183,8 @@ mod tests {
     fn one_huge_unsigned_chunk_leaves_in_the_pieces_in_which_it_came() {
         let mut watch = ChunkWatch::new(Chunking::Unsigned);
         let mut out = VecDeque::new();
-        watch.feed(Bytes::from_static(b"fffffffff\r\n"), &mut out).unwrap();
-        watch.feed(Bytes::from_static(b"some"), &mut out).unwrap();
+        watch.feed(Bytes::from_static(b"fffffffff\r\n"), &mut out, |_| {}).unwrap();
+        watch.feed(Bytes::from_static(b"some"), &mut out, |_| {}).unwrap();
         let framed: Vec<u8> = out.into_iter().flatten().collect();
         assert_eq!(framed, b"4\r\nsome\r\n");
     }

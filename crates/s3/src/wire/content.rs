@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::{HeaderMap, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use s3s::Body;
 use s3s::dto::StreamingBlob;
 use s3s::stream::ByteStream;
-use strongroom_objects::{Content, ContentError};
+use strongroom_objects::{Content, ContentError, ObjectError};
 
 use super::body::BodyFault;
 use crate::error::ApiError;
@@ -29,6 +31,19 @@ pub(crate) fn content(
 /// The file of a form: how long it is shows at its end.
 pub(crate) fn content_of_form(body: Option<StreamingBlob>) -> Content {
     body.map_or_else(Content::empty, |body| Content::new(None, in_words_of_s3(body)))
+}
+
+/// A document, which may have `most` bytes.
+pub(crate) async fn document(body: Body, most: usize) -> Result<Bytes, ApiError> {
+    match Limited::new(body, most).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "MaxMessageLengthExceeded",
+            "Your request was too big.",
+        )),
+        Err(error) => Err(ObjectError::Content(fault(error.as_ref())).into()),
+    }
 }
 
 /// Uploads announce their length: the decoded one if they are `aws-chunked`.

@@ -81,9 +81,18 @@ pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> 
     let query = uri.query().unwrap_or_default();
     match *method {
         Method::PUT => headers.contains_key("x-amz-copy-source"),
-        Method::POST => query.split('&').any(|pair| pair.starts_with("uploadId=")),
+        Method::POST => completes(query),
         _ => false,
     }
+}
+
+/// Whether the body is the list of parts of a completion. Checksums in its headers are those of the object.
+pub(crate) fn lists_parts(method: &Method, uri: &Uri) -> bool {
+    *method == Method::POST && completes(uri.query().unwrap_or_default())
+}
+
+fn completes(query: &str) -> bool {
+    query.split('&').any(|pair| pair.starts_with("uploadId="))
 }
 
 /// Query parameters of requests whose body is a document: a list of objects to delete, or a setting.

@@ -177,8 +177,11 @@ impl Service {
             let document = head::carries_document(&parts.method, &parts.uri)
                 || parts.method == Method::PUT
                     && form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
-            if chunking.is_none() && document {
-                state.keep_document(limits.xml_bytes_max as u64);
+            if document {
+                state.keep_document(limits.xml_bytes_max);
+            }
+            if chunking.is_some() && (document || head::lists_parts(&parts.method, &parts.uri)) {
+                state.set_document_in_chunks();
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };

@@ -13,7 +13,9 @@ mod injection;
 mod kms_keys;
 mod matrix;
 mod operations;
+mod oracle;
 mod people;
+mod sample;
 mod strangers;
 mod tokens;
 

@@ -346,6 +346,34 @@ async fn who_may_not_list_does_not_learn_what_is_missing() {
 }
 
 #[tokio::test]
+async fn who_may_not_do_all_that_headers_of_a_new_bucket_ask_for_is_denied_and_makes_none() {
+    let setup = Setup::new().await;
+    let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
+    let new = |name: &str, value: &str| Call::put("/new", "").header(name, value);
+    let locked = || new("x-amz-bucket-object-lock-enabled", "true");
+    let rows = [
+        (Call::put("/new", ""), "s3:CreateBucket"),
+        (Call::put("/new", NEW_TAGS), "s3:TagResource"),
+        (new("x-amz-acl", "private"), "s3:PutBucketAcl"),
+        (new("x-amz-grant-read", "id=x"), "s3:PutBucketAcl"),
+        (new("x-amz-object-ownership", "BucketOwnerEnforced"), "s3:PutBucketOwnershipControls"),
+        (locked(), "s3:PutBucketObjectLockConfiguration"),
+        (locked(), "s3:PutBucketVersioning"),
+    ];
+    for (call, further) in rows {
+        let all = statement("Allow", &["s3:*"], "*");
+        setup.policy("u", &[all, statement("Deny", &[further], "*")].join(",")).await;
+        let told = setup.by(&user, call).await;
+        assert_eq!(told.error(), (403, "AccessDenied"), "{further} denied: {}", told.text());
+        assert!(told.element("Message").contains(further), "{}", told.text());
+        assert_eq!(setup.root(Call::get("/new")).await.error(), (404, "NoSuchBucket"), "{further} denied");
+    }
+    setup.policy("u", &statement("Allow", &["s3:*"], "*")).await;
+    let ownership = new("x-amz-object-ownership", "BucketOwnerEnforced").header("x-amz-acl", "private");
+    setup.by(&user, ownership).await.ok();
+}
+
+#[tokio::test]
 async fn governance_is_bypassed_by_those_alone_who_may() {
     let setup = Setup::new().await;
     setup.root(Call::put("/locked", "").header("x-amz-bucket-object-lock-enabled", "true")).await.ok();

@@ -63,6 +63,10 @@ pub(crate) fn check(args: &ServerArgs) -> Result<(), Box<dyn std::error::Error +
             "SSE-C over HTTP",
             if config.sse_c_over_http { "allowed (trials only)" } else { "refused" }.to_owned(),
         ),
+        (
+            "SSE-C in new buckets",
+            if config.sse_c_in_new_buckets { "allowed" } else { "blocked until it is unblocked" }.to_owned(),
+        ),
         ("API tokens", api_tokens.to_owned()),
         ("API configuration", api_rate),
         ("keyring unlocked by", unlock),

@@ -32,6 +32,7 @@ pub(super) struct Server {
     pub(super) tls_key: Option<PathBuf>,
     pub(super) tls_self_signed: Option<bool>,
     pub(super) sse_c_over_http: Option<bool>,
+    pub(super) sse_c_in_new_buckets: Option<bool>,
     pub(super) shutdown_grace_seconds: Option<u64>,
 }
 

@@ -103,7 +103,7 @@ pub(in crate::rest) async fn put(
     let tags = [conditions.if_match.as_ref(), conditions.if_none_match.as_ref()];
     rest.allow_comparing((&bucket, &name), &caller, tags).await?;
     let sse = sse::write_request(&parts.headers, caller.is_private())?;
-    rest.allow_sealing((&bucket, &key), &caller, &sse, &facts)?;
+    let sse = rest.allow_sealing((&bucket, &key), &caller, sse, &facts)?;
 
     let request = PutRequest {
         bucket,
