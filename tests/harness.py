@@ -43,18 +43,13 @@ class StartFailed(Exception):
 
 
 class Server:
-    """One server process on one data directory; start, stop and kill it as often as a test likes.
+    """One server process on one data directory; start, stop and kill it as often as a test likes."""
 
-    Its new buckets take objects under customers' keys, since tests of those are about the keys; `sse_c=None` leaves that at
-    the server's default.
-    """
-
-    def __init__(self, data_dir, *, arguments=(), environment=None, wrapper=(), log_path=None, sse_c=True):
+    def __init__(self, data_dir, *, arguments=(), environment=None, wrapper=(), log_path=None):
         self.data_dir = pathlib.Path(data_dir)
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
         self.wrapper = list(wrapper)
-        self.sse_c = sse_c
         self.log_path = pathlib.Path(log_path or f"{data_dir}.log")
         self.process = None
         self.s3_url = None
@@ -65,9 +60,7 @@ class Server:
         for face in ("s3", "api", "manager"):
             if f"--{face}-listen" not in self.arguments:
                 listen += [f"--{face}-listen", "127.0.0.1:0"]
-        sse_c = [] if self.sse_c is None else [f"--sse-c-in-new-buckets={str(self.sse_c).lower()}"]
-        server = [binary(), "server", "--data-dir", str(self.data_dir)]
-        return [*self.wrapper, *server, *listen, *sse_c, *self.arguments]
+        return [*self.wrapper, binary(), "server", "--data-dir", str(self.data_dir), *listen, *self.arguments]
 
     def spawn(self):
         """Starts the process without waiting for it to be ready."""

@@ -46,16 +46,17 @@ def test_a_presigned_configuration_says_what_is_blocked(s3, bucket, server):
 
 @pytest.mark.ours
 @pytest.mark.parametrize("sse_c", [None, False, True], ids=["default", "blocked", "allowed"])
-def test_new_buckets_start_as_those_of_aws_unless_the_server_is_told_otherwise(start, sse_c):
+def test_new_buckets_take_customer_keys_unless_the_server_blocks_them_as_aws_does(start, sse_c):
     """S3 User Guide, "Default SSE-C setting for new buckets FAQ"."""
-    server = start(arguments=["--sse-c-over-http"], sse_c=sse_c)
+    told = [] if sse_c is None else [f"--sse-c-in-new-buckets={str(sse_c).lower()}"]
+    server = start(arguments=["--sse-c-over-http", *told])
     s3 = server.client()
     s3.create_bucket(Bucket="by-s3")
     assert here(server, "bucket", "create", "by-rest")["name"] == "by-rest"
     blocked = {"BlockedEncryptionTypes": {"EncryptionType": ["SSE-C"]}}
     for bucket in ("by-s3", "by-rest"):
         target = {"Bucket": bucket, "Key": "k"}
-        if sse_c:
+        if sse_c is not False:
             assert the_rule(s3, bucket) == FRESH
         else:
             assert the_rule(s3, bucket) == FRESH | blocked

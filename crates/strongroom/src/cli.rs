@@ -105,8 +105,8 @@ pub(crate) struct ServerArgs {
         help_heading = "TLS"
     )]
     pub(crate) sse_c_over_http: Option<bool>,
-    /// Let new buckets take objects under customer keys (SSE-C) at once; otherwise they start with SSE-C blocked, as on AWS, and
-    /// PutBucketEncryption unblocks it [default: false]
+    /// Whether new buckets take objects under customer keys (SSE-C) at once; if not, they start with SSE-C blocked, as on AWS since
+    /// April 2026, and PutBucketEncryption unblocks it [default: true]
     #[arg(
         long,
         value_name = "BOOL",

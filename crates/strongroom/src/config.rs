@@ -97,9 +97,10 @@ mod defaults {
     pub(super) const MANAGER_LISTEN: &str = "127.0.0.1:9400";
     /// What S3 clients assume when they are not told.
     pub(super) const REGION: &str = "us-east-1";
-    /// As on AWS since April 2026 (S3 User Guide, "Default SSE-C setting for new buckets FAQ"): hardly anybody needs such keys, and who
-    /// steals credentials can hold objects to ransom with a key of their own.
-    pub(super) const SSE_C_IN_NEW_BUCKETS: bool = false;
+    /// An application that makes its buckets and brings its keys works unchanged. AWS blocks such keys in new buckets since April 2026
+    /// (S3 User Guide, "Default SSE-C setting for new buckets FAQ"), for who steals credentials can hold objects to ransom with a
+    /// key of their own: who does not need SSE-C switches it off here.
+    pub(super) const SSE_C_IN_NEW_BUCKETS: bool = true;
     pub(super) const LOG_LEVEL: &str = "info";
     /// For the pages of all open buckets together; the rest of memory is better used by the page cache.
     pub(super) const INDEX_CACHE_MIB: u64 = 128;

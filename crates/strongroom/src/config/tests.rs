@@ -111,7 +111,7 @@ fn a_switch_that_the_file_sets_can_be_unset() {
     assert_eq!(switches(&unset), (false, false, false));
     let config = Config::resolve(&args(&["--tls-self-signed"]), File::default(), false).unwrap();
     assert_eq!(config.tls, Tls::SelfSigned);
-    assert!(!config.sse_c_in_new_buckets, "as on AWS");
+    assert!(config.sse_c_in_new_buckets, "applications that bring keys work unchanged");
 }
 
 #[test]
