@@ -11,7 +11,7 @@ use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use s3s::dto::{ETagCondition, Range, ServerSideEncryption};
 use strongroom_objects::{ChecksumValue, SseRequest};
-use strongroom_seal::fuzzing::Decoder;
+use strongroom_seal::fuzzing::{Decoder, header_lines};
 
 use crate::form::{self, Form};
 use crate::sse::{self, Channel, CustomerHeaders, WriteHeaders};
@@ -144,18 +144,11 @@ fn data(framed: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Lines of `name: value`. What cannot be a header never gets here.
+/// What cannot be a header never gets here.
 fn headers(bytes: &[u8]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let name = parts.next().and_then(|name| HeaderName::from_bytes(name).ok());
-        let value = parts.next().and_then(|value| HeaderValue::from_bytes(value.trim_ascii()).ok());
-        if let (Some(name), Some(value)) = (name, value) {
-            map.append(name, value);
-        }
-    }
-    map
+    let header =
+        |(name, value)| Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?));
+    header_lines(bytes).filter_map(header).collect()
 }
 
 fn signature_seeds() -> Vec<Vec<u8>> {

@@ -17,6 +17,7 @@ use tracing::{Dispatch, Span, dispatcher};
 use crate::access::{Asker, Decided};
 use crate::error::ApiError;
 use crate::sigv4::Signed;
+use crate::wire::body::BodyFault;
 
 tokio::task_local! {
     /// The request that this task answers: the library asks for secrets by their access key alone.
@@ -61,6 +62,9 @@ struct Inner {
     form: OnceLock<()>,
     sts: OnceLock<()>,
     document_in_chunks: OnceLock<()>,
+    /// The hash of its document, in hexadecimal, if its signature covers one.
+    document_hash: OnceLock<String>,
+    body_fault: OnceLock<BodyFault>,
     error: Mutex<Option<ApiError>>,
     received: AtomicU64,
     /// A document as it came, for operations whose headers carry its checksum.
@@ -94,6 +98,8 @@ impl RequestState {
             form: OnceLock::new(),
             sts: OnceLock::new(),
             document_in_chunks: OnceLock::new(),
+            document_hash: OnceLock::new(),
+            body_fault: OnceLock::new(),
             error: Mutex::new(None),
             received: AtomicU64::new(0),
             document: Mutex::new(None),
@@ -224,6 +230,24 @@ impl RequestState {
 
     pub(crate) fn set_document_in_chunks(&self) {
         let _ = self.0.document_in_chunks.set(());
+    }
+
+    /// What the document has to hash to, as its signature says.
+    pub(crate) fn document_hash(&self) -> Option<&str> {
+        self.0.document_hash.get().map(String::as_str)
+    }
+
+    pub(crate) fn set_document_hash(&self, hash: &str) {
+        let _ = self.0.document_hash.set(hash.to_owned());
+    }
+
+    /// Why the body could not be read to its end.
+    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
+        self.0.body_fault.get().copied()
+    }
+
+    pub(crate) fn set_body_fault(&self, fault: BodyFault) {
+        let _ = self.0.body_fault.set(fault);
     }
 
     /// What events and the audit trail are told of where a change comes from.

@@ -268,6 +268,27 @@ async fn documents_in_chunks_are_read_like_any_other() {
 }
 
 #[tokio::test]
+async fn document_that_does_not_come_as_it_was_signed_is_told_so_and_changes_nothing() {
+    let mut options = S3Options::default();
+    options.limits.body_idle_timeout = Duration::from_millis(300);
+    let server = Server::with(options, None).await;
+    let client = server.client();
+    client.bucket("bucket").await;
+    let mut call =
+        Call::put("/bucket", "<VersioningConfiguration><Status>Enabled</Status>").query("versioning", "");
+    let (headers, _) = call.signed(&client.host);
+    call.body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>".to_vec();
+    let refused = client.send_as(call, headers).await;
+    assert_eq!(refused.error(), (400, "XAmzContentSHA256Mismatch"), "{}", refused.text());
+    let call = Call::put("/bucket", vec![b'x'; 1000]).query("versioning", "");
+    let slow = head(&call, &client.host, "connection: close\r\ncontent-length: 1000\r\n") + "some";
+    let answer = exchange(&server, slow.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("<Code>RequestTimeout</Code>"), "{answer}");
+    let found = client.send(Call::get("/bucket").query("versioning", "")).await.ok();
+    assert!(!found.text().contains("Status"), "{}", found.text());
+}
+
+#[tokio::test]
 async fn keys_are_kept_byte_for_byte() {
     let server = Server::start().await;
     let client = server.client();

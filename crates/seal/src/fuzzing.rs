@@ -53,6 +53,14 @@ pub fn unhex(text: &str) -> Vec<u8> {
     digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }
 
+/// Names and values of lines `name: value`, for readers of headers. A line without a colon is passed over.
+pub fn header_lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
+        Some((name, value[1..].trim_ascii()))
+    })
+}
+
 /// The readers of this crate.
 pub const DECODERS: &[Decoder] = &[
     // The Reader's fields and what they were read as.

@@ -70,6 +70,13 @@ impl<B> RequestBody<B> {
         Self { inner, state, idle, timer: None, waiting: false, chunks, ready: VecDeque::new(), ended: false }
     }
 
+    /// Nothing more comes. What went wrong is noted: the library keeps it to itself if the body is a document.
+    fn failed(&mut self, fault: BodyFault) -> BodyFault {
+        self.ended = true;
+        self.state.set_body_fault(fault);
+        fault
+    }
+
     /// The client sent nothing: whether that lasts too long already.
     fn stalled(&mut self, cx: &mut Context<'_>) -> bool {
         let deadline = Instant::now() + self.idle;
@@ -104,8 +111,7 @@ where
             let frame = match Pin::new(&mut this.inner).poll_frame(cx) {
                 Poll::Ready(frame) => frame,
                 Poll::Pending if this.stalled(cx) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(BodyFault::Stalled)));
+                    return Poll::Ready(Some(Err(this.failed(BodyFault::Stalled))));
                 }
                 Poll::Pending => return Poll::Pending,
             };
@@ -123,21 +129,19 @@ where
                         Some(chunks) => {
                             let content = |piece: &Bytes| this.state.add_content(piece);
                             if let Err(fault) = chunks.feed(bytes, &mut this.ready, content) {
-                                this.ended = true;
                                 this.ready.clear();
-                                return Poll::Ready(Some(Err(fault)));
+                                return Poll::Ready(Some(Err(this.failed(fault))));
                             }
                         }
                     }
                 }
                 Some(Err(_)) => {
-                    this.ended = true;
-                    return Poll::Ready(Some(Err(BodyFault::Disconnected)));
+                    return Poll::Ready(Some(Err(this.failed(BodyFault::Disconnected))));
                 }
                 None => {
                     this.ended = true;
                     if let Some(Err(fault)) = this.chunks.as_ref().map(ChunkWatch::finish) {
-                        return Poll::Ready(Some(Err(fault)));
+                        return Poll::Ready(Some(Err(this.failed(fault))));
                     }
                 }
             }

@@ -7,10 +7,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use s3s::Body;
 use s3s::dto::StreamingBlob;
 use s3s::stream::ByteStream;
+use sha2::{Digest, Sha256};
 use strongroom_objects::{Content, ContentError, ObjectError};
 
 use super::body::BodyFault;
 use crate::error::ApiError;
+use crate::request::RequestState;
 
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
@@ -44,6 +46,15 @@ pub(crate) async fn document(body: Body, most: usize) -> Result<Bytes, ApiError>
         )),
         Err(error) => Err(ObjectError::Content(fault(error.as_ref())).into()),
     }
+}
+
+/// Why a document could not be read. The library does not say it: it takes that for a failure of the server.
+pub(crate) fn unread_document(state: &RequestState) -> Option<ApiError> {
+    if let Some(why) = state.body_fault() {
+        return Some(ObjectError::Content(fault(&why)).into());
+    }
+    let (signed, sent) = (state.document_hash()?, state.seen_document()?);
+    (hex::encode(Sha256::digest(&sent)) != signed).then(other_hash)
 }
 
 /// Uploads announce their length: the decoded one if they are `aws-chunked`.
@@ -112,11 +123,7 @@ fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentErro
     // library's own answers watches over it.
     let text = error.to_string();
     refused(if text.ends_with("Sha256Mismatch") {
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "XAmzContentSHA256Mismatch",
-            "The provided 'x-amz-content-sha256' header does not match what was computed.",
-        )
+        other_hash()
     } else if text.ends_with("SignatureMismatch") {
         ApiError::new(
             StatusCode::FORBIDDEN,
@@ -133,6 +140,14 @@ fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentErro
     } else {
         ApiError::incomplete_body()
     })
+}
+
+fn other_hash() -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "XAmzContentSHA256Mismatch",
+        "The provided 'x-amz-content-sha256' header does not match what was computed.",
+    )
 }
 
 /// Our own fault, however deep the library wrapped it.

@@ -76,6 +76,12 @@ pub(crate) fn chunking(headers: &HeaderMap, limits: &Limits) -> Option<Chunking>
     }
 }
 
+/// The hash that the signature covers in place of the body, in hexadecimal.
+pub(crate) fn payload_hash(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get("x-amz-content-sha256")?.to_str().ok()?;
+    (text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))).then_some(text)
+}
+
 /// Whether the operation may take longer than a client waits for the first byte of an answer: copies and completions.
 pub(crate) fn may_take_long(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     let query = uri.query().unwrap_or_default();

@@ -21,6 +21,7 @@ use tracing::Dispatch;
 use tracing::instrument::{Instrument, WithSubscriber};
 
 use super::body::RequestBody;
+use super::content;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
@@ -179,6 +180,9 @@ impl Service {
                     && form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
             if document {
                 state.keep_document(limits.xml_bytes_max);
+                if let Some(hash) = head::payload_hash(&parts.headers) {
+                    state.set_document_hash(hash);
+                }
             }
             if chunking.is_some() && (document || head::lists_parts(&parts.method, &parts.uri)) {
                 state.set_document_in_chunks();
@@ -268,8 +272,12 @@ fn settle(
         let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
         return (status, parts.headers, Source::Library(body));
     }
-    let error =
-        state.take_error().unwrap_or_else(|| from_library(parts.status, &body.bytes().unwrap_or_default()));
+    let of_library = || {
+        let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
+        let unread = ours.then(|| content::unread_document(state)).flatten();
+        unread.unwrap_or_else(|| from_library(parts.status, &body.bytes().unwrap_or_default()))
+    };
+    let error = state.take_error().unwrap_or_else(of_library);
     failure(error, state, method)
 }
 

@@ -4,7 +4,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use strongroom_objects::SseRequest;
-use strongroom_seal::fuzzing::{Decoder, try_mangled};
+use strongroom_seal::fuzzing::{Decoder, header_lines, try_mangled};
 
 use super::super::versioned::Expected;
 use super::{headers as read, put, sse};
@@ -20,18 +20,11 @@ fn mangled_headers_are_refused_or_mean_something() {
     try_mangled(DECODERS, 4_000);
 }
 
-/// Lines of `name: value`. What cannot be a header never gets here.
+/// What cannot be a header never gets here.
 fn headers(bytes: &[u8]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for line in bytes.split(|byte| *byte == b'\n') {
-        let mut parts = line.splitn(2, |byte| *byte == b':');
-        let name = parts.next().and_then(|name| HeaderName::from_bytes(name).ok());
-        let value = parts.next().and_then(|value| HeaderValue::from_bytes(value.trim_ascii()).ok());
-        if let (Some(name), Some(value)) = (name, value) {
-            map.append(name, value);
-        }
-    }
-    map
+    let header =
+        |(name, value)| Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?));
+    header_lines(bytes).filter_map(header).collect()
 }
 
 fn version_seeds() -> Vec<Vec<u8>> {
