@@ -112,39 +112,3 @@ fn power_cuts_in_each_step_leave_versions_whole() {
 fn power_cuts_in_each_step_leave_a_null_version_whole_that_replaces_itself() {
     cut_in_each_step(Versioning::Suspended, [1..=1, 1..=1, 1..=1, 1..=1]);
 }
-
-/// A store on a disk of its own, and the bucket's objects with blobs on another one.
-async fn on_two_disks(disks: &[SimDisk; 2], seed: u64) -> (strongroom_store::Store, Objects) {
-    let store = sim::open_store(&disks[0], seed).unwrap();
-    let opened = Objects::open(store.clone(), MemoryKeys::new(), sim::options(&disks[1], seed)).await;
-    (store, opened.unwrap())
-}
-
-#[test]
-fn a_runtime_that_ends_while_a_copy_is_being_committed_takes_no_name_that_a_row_has() {
-    let disks = [sim::with_bucket(1), SimDisk::from_seed(2)];
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (store, first) = runtime.block_on(async {
-        let (store, objects) = on_two_disks(&disks, 3).await;
-        objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
-        let first = objects.put(put("k", noise(1, LENGTH))).await.unwrap().version;
-        disks[0].hold();
-        tokio::spawn(async move { objects.copy(onto_itself("k", kms(false), None)).await });
-        eventually(|| sim::blobs(&disks[1]).len() == 2 && disks[0].waiting() > 0).await;
-        // Nothing shows that a command is in the log's queue: it is by now, or what follows is easier.
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        (store, first.unwrap())
-    });
-    // As a second signal to the server does it.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    disks[0].go_on();
-    store.close().unwrap();
-    live(async || {
-        let (_store, objects) = on_two_disks(&disks, 4).await;
-        let versions = versions(&objects).await;
-        assert_eq!(versions.last(), Some(&first));
-        for version in versions {
-            assert!(read(&objects, version).await == noise(1, LENGTH));
-        }
-    });
-}

@@ -211,7 +211,8 @@ fn seal(
             (ContentAt::Inline(sealed), None)
         }
         ReceivedContent::Blob(written) => {
-            let blob = written.place()?;
+            let mut blob = written.place()?;
+            blob.commits();
             (ContentAt::Blob(blob.id()), Some(blob))
         }
     };
