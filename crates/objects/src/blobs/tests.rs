@@ -166,6 +166,29 @@ fn what_the_file_system_does_not_link_is_left_to_be_copied_and_a_full_disk_is_a_
 }
 
 #[test]
+fn a_name_that_is_taken_stays_with_who_has_it() {
+    let fixture = Fixture::new();
+    let (first, linked) = linked(&fixture);
+    let link = linked.unwrap().unwrap().remove(0);
+    let taken = link.id();
+    link.end(None);
+    let random = Repeating(taken.id);
+    assert!(fixture.blobs.link(GROUP, &[first], &random).unwrap().is_none());
+    assert_eq!(fixture.disk.files().len(), 2);
+    assert!(!fixture.blobs.close(), "nobody knows whose it is");
+}
+
+/// Draws the same again and again.
+#[derive(Debug)]
+struct Repeating([u8; 16]);
+
+impl Random for Repeating {
+    fn fill(&self, out: &mut [u8]) {
+        out.copy_from_slice(&self.0);
+    }
+}
+
+#[test]
 fn of_several_blobs_all_get_a_further_name_or_none_does() {
     let fixture = Fixture::new();
     let blobs = [1, 2].map(|_| {

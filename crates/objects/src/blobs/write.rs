@@ -1,6 +1,7 @@
 //! Writing a blob: temp → seal and write → fsync → rename → fsync of the directory, or a further name for one that is there
 //! (`docs/spec/blobs.md` §3).
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -203,10 +204,10 @@ impl Blobs {
             let mut blob = NewBlob { blobs: Arc::clone(self), temp, id, committing: false };
             self.make_dir(group).map_err(linking)?;
             if let Err(error) = self.disk.link(&self.path(group, old), &blob.temp.path) {
-                // One that answers with an error may have happened.
+                // One that answers with an error may have happened. What was there before is not ours to remove.
                 match self.disk.exists(&blob.temp.path) {
-                    Ok(there) => blob.temp.armed = there,
-                    Err(_) => self.set_unclean(),
+                    Ok(there) if error.kind() != io::ErrorKind::AlreadyExists => blob.temp.armed = there,
+                    _ => self.set_unclean(),
                 }
                 if is_no_space(&error) {
                     return Err(linking(error));
