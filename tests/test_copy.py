@@ -1,5 +1,10 @@
 """Server-side copies."""
 
+import base64
+import contextlib
+import stat
+import time
+
 import pytest
 
 from content import KIB, MIB, ODD_KEYS, data, md5, read, refused
@@ -109,3 +114,78 @@ def test_a_copy_onto_itself_returns_to_the_buckets_encryption(tls_s3, tls_bucket
     assert (read(got), got["ServerSideEncryption"], got["ETag"]) == (body, "AES256", f'"{md5(body)}"')
     with refused("InvalidRequest", 400):
         tls_s3.copy_object(**names, CopySource=names)
+
+
+def disk_usage(folder):
+    """What the files below a folder take, as du counts: each once, under however many names it is."""
+    files = {}
+    for path in folder.rglob("*"):
+        # It may go while we look.
+        with contextlib.suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_ISREG(found.st_mode):
+                files[found.st_ino] = found.st_blocks * 512
+    return sum(files.values())
+
+
+def upload_in_parts(s3, bucket, key, parts, **arguments):
+    upload = s3.create_multipart_upload(Bucket=bucket, Key=key, **arguments)["UploadId"]
+    done = []
+    for number, part in enumerate(parts, start=1):
+        reply = s3.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=number, Body=part)
+        done.append({"PartNumber": number, "ETag": reply["ETag"]})
+    listed = {"Parts": done}
+    reply = s3.complete_multipart_upload(Bucket=bucket, Key=key, UploadId=upload, MultipartUpload=listed)
+    return reply["VersionId"]
+
+
+@pytest.mark.ours
+def test_versions_that_differ_in_their_encryption_alone_take_the_space_of_one(start):
+    server = start()
+    s3 = server.client()
+    s3.create_bucket(Bucket="versions")
+    s3.put_bucket_versioning(Bucket="versions", VersioningConfiguration={"Status": "Enabled"})
+    parts = [data(8 * MIB, seed=1), data(8 * MIB, seed=2), data(4 * MIB, seed=3)]
+    body = b"".join(parts)
+    versions = [upload_in_parts(s3, "versions", "k", parts, Metadata={"kept": "yes"})]
+    blobs = server.data_dir / "blobs"
+    before = disk_usage(blobs)
+    assert before > 20 * MIB
+    source = {"Bucket": "versions", "Key": "k"}
+    context = {"SSEKMSEncryptionContext": base64.b64encode(b'{"team": "blue"}').decode()}
+    for target in (
+        {"ServerSideEncryption": "aws:kms", **context},
+        {"ServerSideEncryption": "aws:kms", "BucketKeyEnabled": True},
+        {"ServerSideEncryption": "AES256"},
+    ):
+        copied = s3.copy_object(**source, CopySource=source, **target)
+        versions.append(copied["VersionId"])
+        assert copied["CopySourceVersionId"] == versions[-2]
+        assert copied["ServerSideEncryption"] == target["ServerSideEncryption"]
+        head = s3.head_object(**source)
+        assert (head["VersionId"], head["ETag"]) == (versions[-1], copied["CopyObjectResult"]["ETag"])
+        assert head["ETag"].endswith('-3"') and head["Metadata"] == {"kept": "yes"}
+    assert len(set(versions)) == 4
+    of = lambda version, **more: read(s3.get_object(**source, VersionId=version, **more))
+    assert all(of(version) == body for version in versions)
+    assert disk_usage(blobs) < before + MIB
+    # What others came from goes, and they stay.
+    s3.delete_object(**source, VersionId=versions.pop(0))
+    s3.delete_object(**source, VersionId=versions.pop(0))
+    server.kill()
+    s3 = server.start().client()
+    assert all(of(version) == body for version in versions)
+    assert of(versions[0], PartNumber=2) == parts[1]
+    first, last = 8 * MIB - 5, 16 * MIB + 4
+    assert of(versions[1], Range=f"bytes={first}-{last}") == body[first : last + 1]
+    # An older one comes back.
+    back = s3.copy_object(**source, CopySource={**source, "VersionId": versions[0]}, ServerSideEncryption="aws:kms")
+    assert read(s3.get_object(**source)) == body
+    assert disk_usage(blobs) < before + MIB
+    for version in (*versions, back["VersionId"]):
+        assert of(version) == body
+        s3.delete_object(**source, VersionId=version)
+    deadline = time.monotonic() + 60
+    while disk_usage(blobs) > MIB:
+        assert time.monotonic() < deadline, "the files go with their last names"
+        time.sleep(0.1)

@@ -56,6 +56,10 @@ impl Disk for PatientDisk {
         patiently(|| self.0.rename(from, to))
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        patiently(|| self.0.link(from, to))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         patiently(|| self.0.remove(path))
     }

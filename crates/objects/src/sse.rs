@@ -18,7 +18,7 @@ use crate::digest::md5_of;
 use crate::key_names::key_meant;
 use crate::layers::{ContentKeys, Layers, Places};
 use crate::measure::sse_failed;
-use crate::rows::{BlobId, CLIENT_CONTEXT_LEN_MAX, ContentId, SseRow};
+use crate::rows::{BlobId, CLIENT_CONTEXT_LEN_MAX, ContentId, SealedAs, SseRow};
 use crate::{BucketName, BucketSettings, DefaultEncryption, ObjectError, ObjectName, SseApplied, SseRequest};
 
 /// Where a key and its content belong.
@@ -31,6 +31,12 @@ pub(crate) struct Belongs {
 }
 
 impl Belongs {
+    /// Where the content belonged when it was sealed, if that is another place: its contexts name that one, whoever has it now.
+    /// The keys are wrapped for the place of now.
+    pub(crate) fn when_sealed(&self, sealed: Option<&SealedAs>) -> Self {
+        Self { content: sealed.map_or(self.content, |sealed| sealed.content), ..self.clone() }
+    }
+
     /// The places of an inline payload.
     pub(crate) fn inline(&self) -> Places {
         let [inner, outer] =

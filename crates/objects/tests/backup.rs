@@ -76,6 +76,28 @@ async fn objects_uploads_and_parts_come_back_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn versions_that_share_a_file_come_back_as_files_of_their_own() {
+    let fixture = fixture().await;
+    fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+    let large = noise(1, 200_000);
+    let first = fixture.put("name", large.clone()).await;
+    take(&fixture).await.unwrap();
+    let second = fixture.objects.copy(onto_itself("name", kms(true), None)).await.unwrap().put;
+    let taken = take(&fixture).await.unwrap();
+    assert_eq!((taken.files, taken.new_files), (2, 1));
+    let new = restored(&fixture, None).await;
+    let delete = request::DeleteRequest {
+        version: first.version,
+        ..request::DeleteRequest::new(bucket(), name("name"))
+    };
+    new.objects.delete(delete).await.unwrap();
+    let left = || files(&store_dir(new.dir.path()).join("blobs")).len();
+    eventually(|| left() == 1).await;
+    let request = request::GetRequest { version: second.version, ..get("name") };
+    assert_eq!(new.objects.get(request).await.unwrap().body.collect().await.unwrap(), large);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_dropped_while_a_backup_runs_is_in_it_and_goes_after_it() {
     let fixture = fixture().await;
     let large = noise(3, 100_000);

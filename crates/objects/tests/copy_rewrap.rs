@@ -11,34 +11,6 @@ use strongroom_objects::*;
 use strongroom_seal::CustomerKey;
 use support::*;
 
-fn onto_itself(key: &str, sse: SseRequest, was: Option<CustomerKey>) -> CopyRequest {
-    CopyRequest {
-        source: CopySource {
-            bucket: bucket(),
-            name: name(key),
-            version: None,
-            conditions: ReadConditions::default(),
-            customer_key: was,
-        },
-        bucket: bucket(),
-        name: name(key),
-        meta: ObjectMeta::default(),
-        metadata: Directive::Copy,
-        tagging: Directive::Copy,
-        sse,
-        conditions: WriteConditions::default(),
-        checksum: None,
-    }
-}
-
-fn customer(byte: u8) -> CustomerKey {
-    CustomerKey::from_bytes(&mut [byte; 32])
-}
-
-fn kms(bucket_key: bool) -> SseRequest {
-    SseRequest::Kms { key_id: None, context: Some("{}".into()), bucket_key: Some(bucket_key) }
-}
-
 /// The blob files, with what a rewritten one would have differently.
 fn files_as_they_are(fixture: &Fixture) -> Vec<(PathBuf, SystemTime)> {
     let files = fixture.files().into_iter();
@@ -139,16 +111,4 @@ async fn small_objects_and_metadata_follow_the_request() {
     conditional.conditions.if_none_match = Some(EntityTags::Any);
     let failed = fixture.objects.copy(conditional).await;
     assert!(matches!(failed, Err(ObjectError::PreconditionFailed { .. })));
-}
-
-#[tokio::test]
-async fn a_bucket_with_versions_gets_a_version_with_data_of_its_own() {
-    let fixture = Fixture::new().await;
-    let enable = |settings: &mut BucketSettings| settings.versioning = Versioning::Enabled;
-    fixture.objects.set_bucket_settings(&bucket(), enable).await.unwrap();
-    let content = noise(3, 100_000);
-    fixture.put("k", content.clone()).await;
-    fixture.objects.copy(onto_itself("k", kms(false), None)).await.unwrap();
-    assert_eq!(fixture.files().len(), 2);
-    assert_eq!(fixture.read("k").await.unwrap(), content);
 }

@@ -111,6 +111,26 @@ async fn no_row_names_the_old_key_afterwards_and_everything_reads_the_same() {
 }
 
 #[tokio::test]
+async fn versions_that_were_sealed_as_others_follow_a_rotation_too() {
+    let fixture = Fixture::new().await;
+    fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+    let contents = [("small", noise(1, 500)), ("large", noise(2, 100_000))];
+    for (key, content) in &contents {
+        fixture.put(key, content.clone()).await;
+        let mut request = onto_itself(key, SseRequest::S3, None);
+        request.metadata = request::Directive::Replace;
+        fixture.objects.copy(request).await.unwrap();
+    }
+    assert_eq!(fixture.files().len(), 2);
+    assert_eq!(wraps(&fixture), BTreeMap::from([(('c', 1), 4)]));
+    rotate(&fixture).await;
+    assert_eq!(wraps(&fixture), BTreeMap::from([(('c', 2), 4)]));
+    for (key, content) in &contents {
+        assert!(fixture.read(key).await.unwrap() == *content);
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_written_when_nothing_is_old_and_the_system_group_has_no_object_keys() {
     let fixture = Fixture::new().await;
     fixture.put("name", "content").await;

@@ -237,6 +237,48 @@ async fn older_versions_are_checked_like_current_ones() {
     assert_eq!((place.name.as_str(), place.version), ("name", large.version));
 }
 
+#[tokio::test]
+async fn content_that_was_sealed_as_another_version_is_checked_under_the_names_it_has_now() {
+    let fixture = Fixture::new().await;
+    fixture.objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
+    let keys = [("small", 1000), ("large", LENGTH)];
+    let mut copies = Vec::new();
+    for (key, length) in keys {
+        let first = fixture.put(key, noise(1, length)).await;
+        copies.push(fixture.objects.copy(onto_itself(key, kms(false), None)).await.unwrap().put);
+        let customers = onto_itself(key, SseRequest::Customer(customer(1)), None);
+        fixture.objects.copy(customers).await.unwrap();
+        let older = request::DeleteRequest {
+            version: first.version,
+            ..request::DeleteRequest::new(bucket(), name(key))
+        };
+        fixture.objects.delete(older).await.unwrap();
+    }
+    eventually(|| fixture.files().len() == 2).await;
+    let dir = closed(fixture).await;
+    let (counts, found, store) = check(dir.path(), true).await;
+    assert!(found.is_empty() && store.is_empty(), "{found:?} {store:?}");
+    assert_eq!((counts.objects, counts.blobs, counts.inline, counts.customer), (4, 1, 1, 2));
+    // One name goes: that is the damage of one version.
+    let files = files(&blob_dir(dir.path()));
+    fs::remove_file(&files[0]).unwrap();
+    let (_, found, _) = check(dir.path(), true).await;
+    let [ObjectFinding::Damaged { place, what: ObjectDamage::Of(Damaged::Missing) }] = found.as_slice()
+    else {
+        panic!("{found:?}");
+    };
+    assert_eq!(place.name, "large");
+    // The file itself is damaged: that is the damage of both, of which one can be opened.
+    fs::copy(&files[1], &files[0]).unwrap();
+    assert!(check(dir.path(), true).await.1.is_empty());
+    files.iter().for_each(|file| flip(file, 90));
+    let (_, found, _) = check(dir.path(), true).await;
+    let [ObjectFinding::Damaged { place, what: ObjectDamage::Chunks(chunks) }] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!((place.version, place.part, chunks.clone()), (copies[1].version, 1, 0..=0));
+}
+
 /// Puts rows into a group as no operation does.
 fn put_rows(store: &Store, group: GroupId, rows: &[(&[u8], &[u8])]) {
     let write = |(key, value): &(&[u8], &[u8])| Write::Put { key: key.to_vec(), value: value.to_vec() };

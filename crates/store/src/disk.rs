@@ -22,6 +22,11 @@ pub trait Disk: Send + Sync + fmt::Debug {
     fn create_new(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
     /// Names `from` as `to`, replacing what was there.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file a further name, which must not be taken: it is one file under both, and there until the last is removed.
+    /// Where files have one name each, that is an error and nothing happens.
+    fn link(&self, _from: &Path, _to: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory that is empty. Where directories cannot be removed, they stay.
@@ -30,7 +35,7 @@ pub trait Disk: Send + Sync + fmt::Debug {
     }
     /// Makes a directory and its parents, open to their owner alone; existing ones are fine and stay as they are.
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Makes creations, renames and removals in `path` durable.
+    /// Makes creations, renames, further names and removals in `path` durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// The names of the files in a directory, sorted.
     fn list(&self, path: &Path) -> io::Result<Vec<String>>;
@@ -115,6 +120,10 @@ impl Disk for OsDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

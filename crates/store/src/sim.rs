@@ -10,7 +10,7 @@
 //! * Each 512-byte sector written since the file's last sync holds one of the contents it had since then, the old one
 //!   included, whatever became of its neighbours: writes tear and overtake one another.
 //! * A file's length is one it had since its last sync. Bytes within it that never arrived are zero.
-//! * Of the creations, renames and removals since a directory's last sync, any happened, in any order between names;
+//! * Of the creations, renames, links and removals since a directory's last sync, any happened, in any order between names;
 //!   those of one name happen in their order.
 //! * A file that was renamed into another directory is there under its new name once that one was synced; the old name
 //!   may come back until the old one was.
@@ -87,6 +87,8 @@ pub enum Call {
     Create,
     /// [`crate::disk::Disk::rename`].
     Rename,
+    /// [`crate::disk::Disk::link`].
+    Link,
     /// [`crate::disk::Disk::remove`].
     Remove,
     /// [`crate::disk::Disk::sync_dir`].

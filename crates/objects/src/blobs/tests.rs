@@ -85,6 +85,130 @@ fn a_close_is_not_clean_after_a_file_that_could_not_be_removed() {
 }
 
 #[test]
+fn a_blob_whose_command_was_never_heard_of_again_stays_for_the_sweep() {
+    let fixture = Fixture::new();
+    let mut placed = fixture.written().place().unwrap();
+    placed.commits();
+    // The runtime ends while the command is under way.
+    drop(placed);
+    assert_eq!(fixture.disk.files().len(), 1, "a row may name it");
+    assert!(!fixture.blobs.close());
+    let fixture = Fixture::new();
+    let mut placed = fixture.written().place().unwrap();
+    placed.commits();
+    placed.end(Some(&ObjectError::NoSpace));
+    assert!(fixture.disk.files().is_empty() && fixture.blobs.close());
+}
+
+/// A blob that a row names, and its further name.
+fn linked(fixture: &Fixture) -> (BlobId, Result<Option<Vec<NewBlob>>, ObjectError>) {
+    let placed = fixture.written().place().unwrap();
+    let id = placed.id();
+    placed.end(None);
+    (id, fixture.blobs.link(GROUP, &[id], &fixture.random))
+}
+
+#[test]
+fn a_further_name_is_durable_and_goes_alone_if_its_command_fails() {
+    let fixture = Fixture::new();
+    fixture.disk.trace();
+    let (first, linked) = linked(&fixture);
+    let [link] = <[NewBlob; 1]>::try_from(linked.unwrap().unwrap()).ok().unwrap();
+    let second = link.id();
+    assert!(!fixture.blobs.close(), "its command has no outcome yet");
+    let traced = fixture.disk.traced();
+    assert_eq!(traced.last().unwrap(), "sync names in /blobs/00000001/00000001");
+    assert!(traced[traced.len() - 2].starts_with("link "), "{traced:?}");
+    let path = |id: &BlobId| fixture.blobs.path(GROUP, id);
+    assert_eq!(fixture.disk.bytes(&path(&first)), fixture.disk.bytes(&path(&second)));
+    link.end(Some(&ObjectError::NoSpace));
+    assert_eq!(fixture.disk.files(), [path(&first)]);
+    assert!(fixture.blobs.close());
+    assert!(matches!(fixture.blobs.link(GROUP, &[first], &fixture.random), Err(ObjectError::Stopping)));
+}
+
+#[test]
+fn a_blob_is_there_until_its_last_name_goes() {
+    let fixture = Fixture::new();
+    let (first, linked) = linked(&fixture);
+    let link = linked.unwrap().unwrap().remove(0);
+    let second = link.id();
+    link.end(None);
+    let path = fixture.blobs.path(GROUP, &second);
+    let bytes = fixture.disk.bytes(&path);
+    fixture.blobs.remove(GROUP, &first).unwrap();
+    assert_eq!(fixture.disk.files(), std::slice::from_ref(&path));
+    fixture.disk.cut_power();
+    assert!(bytes.is_some() && fixture.disk.bytes(&path) == bytes);
+}
+
+#[test]
+fn what_the_file_system_does_not_link_is_left_to_be_copied_and_a_full_disk_is_a_full_disk() {
+    for (error, copies) in [
+        (io::ErrorKind::PermissionDenied, true),
+        (io::ErrorKind::TooManyLinks, true),
+        (io::ErrorKind::CrossesDevices, true),
+        (io::ErrorKind::Unsupported, true),
+        (io::ErrorKind::StorageFull, false),
+        (io::ErrorKind::QuotaExceeded, false),
+    ] {
+        let fixture = Fixture::new();
+        fixture.disk.plan(Trouble { call: Some(Call::Link), after: 0, error, lasting: true });
+        let (_, linked) = linked(&fixture);
+        match linked {
+            Ok(None) => assert!(copies, "{error}"),
+            Err(ObjectError::NoSpace) => assert!(!copies, "{error}"),
+            _ => panic!("{error}"),
+        }
+        assert_eq!(fixture.disk.files().len(), 1, "{error}");
+        assert!(fixture.blobs.close(), "{error}");
+    }
+}
+
+#[test]
+fn a_name_that_is_taken_stays_with_who_has_it() {
+    let fixture = Fixture::new();
+    let (first, linked) = linked(&fixture);
+    let link = linked.unwrap().unwrap().remove(0);
+    let taken = link.id();
+    link.end(None);
+    let random = Repeating(taken.id);
+    assert!(fixture.blobs.link(GROUP, &[first], &random).unwrap().is_none());
+    assert_eq!(fixture.disk.files().len(), 2);
+    assert!(!fixture.blobs.close(), "nobody knows whose it is");
+}
+
+/// Draws the same again and again.
+#[derive(Debug)]
+struct Repeating([u8; 16]);
+
+impl Random for Repeating {
+    fn fill(&self, out: &mut [u8]) {
+        out.copy_from_slice(&self.0);
+    }
+}
+
+#[test]
+fn of_several_blobs_all_get_a_further_name_or_none_does() {
+    let fixture = Fixture::new();
+    let blobs = [1, 2].map(|_| {
+        let placed = fixture.written().place().unwrap();
+        let id = placed.id();
+        placed.end(None);
+        id
+    });
+    fixture.blobs.remove(GROUP, &blobs[1]).unwrap();
+    assert!(fixture.blobs.link(GROUP, &blobs, &fixture.random).unwrap().is_none(), "one is gone");
+    assert_eq!(fixture.disk.files(), [fixture.blobs.path(GROUP, &blobs[0])]);
+    // Names that are not durable are no names yet.
+    let error = io::ErrorKind::Other;
+    fixture.disk.plan(Trouble { call: Some(Call::SyncDir), after: 0, error, lasting: false });
+    assert!(matches!(fixture.blobs.link(GROUP, &blobs[..1], &fixture.random), Err(ObjectError::Io { .. })));
+    assert_eq!(fixture.disk.files().len(), 1);
+    assert!(fixture.blobs.close());
+}
+
+#[test]
 fn nobody_places_a_blob_after_a_close() {
     let fixture = Fixture::new();
     let written = fixture.written();

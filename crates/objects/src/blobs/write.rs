@@ -1,5 +1,7 @@
-//! Writing a blob: temp → seal and write → fsync → rename → fsync of the directory (`docs/spec/blobs.md` §3).
+//! Writing a blob: temp → seal and write → fsync → rename → fsync of the directory, or a further name for one that is there
+//! (`docs/spec/blobs.md` §3).
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +11,7 @@ use metrics::{counter, histogram};
 use strongroom_seal::stream::{HEADER_LEN, Last, Sealer, StreamError, StreamSpec};
 use strongroom_seal::{Context, ObjectKey, Random, TAG_LEN};
 use strongroom_store::GroupId;
-use strongroom_store::disk::DiskFile;
+use strongroom_store::disk::{DiskFile, is_no_space};
 use strongroom_telemetry::names;
 
 use super::{Blobs, TEMP, fault};
@@ -168,7 +170,7 @@ impl WrittenBlob {
         let Self { blobs, temp, group, id, .. } = self;
         blobs.begin_placing()?;
         // From here on its drop ends what was begun.
-        let mut blob = NewBlob { blobs: Arc::clone(&blobs), temp, id };
+        let mut blob = NewBlob { blobs: Arc::clone(&blobs), temp, id, committing: false };
         blobs.make_dir(group).map_err(placing)?;
         let path = blobs.path(group, &id);
         // One that answers with an error may have happened: then the removal of the old name finds that out.
@@ -181,16 +183,66 @@ impl WrittenBlob {
     }
 }
 
-/// A blob in its place that no row names yet. Dropping it removes the file, unless [`Self::end`] knew better.
+impl Blobs {
+    /// Gives blobs a further name each, in this run's directory, durably: what they are named now is a blob of its own, whose content
+    /// is that of the old one and stays when the old one goes. `None` if the file system does not do that, or a blob is not
+    /// there any more: then nothing was done, and the content can be copied. Blocks.
+    pub(crate) fn link(
+        self: &Arc<Self>,
+        group: GroupId,
+        from: &[BlobId],
+        random: &dyn Random,
+    ) -> Result<Option<Vec<NewBlob>>, ObjectError> {
+        let linking = |error| fault("giving a blob another name", error);
+        let mut linked = Vec::with_capacity(from.len());
+        for old in from {
+            self.begin_placing()?;
+            let id = self.new_id(random);
+            let path = self.path(group, &id);
+            let temp = Temp { blobs: Arc::clone(self), path, armed: false };
+            // From here on its drop ends what was begun.
+            let mut blob = NewBlob { blobs: Arc::clone(self), temp, id, committing: false };
+            self.make_dir(group).map_err(linking)?;
+            if let Err(error) = self.disk.link(&self.path(group, old), &blob.temp.path) {
+                // One that answers with an error may have happened. What was there before is not ours to remove.
+                match self.disk.exists(&blob.temp.path) {
+                    Ok(there) if error.kind() != io::ErrorKind::AlreadyExists => blob.temp.armed = there,
+                    _ => self.set_unclean(),
+                }
+                if is_no_space(&error) {
+                    return Err(linking(error));
+                }
+                tracing::debug!(%error, "a blob gets no further name, so its content is copied");
+                return Ok(None);
+            }
+            blob.temp.armed = true;
+            linked.push(blob);
+        }
+        if !linked.is_empty() {
+            self.disk.sync_dir(&self.epoch_dir(group, self.epoch)).map_err(linking)?;
+        }
+        Ok(Some(linked))
+    }
+}
+
+/// A blob in its place that no row names yet. Dropping it removes the file, unless [`Self::end`] knew better or a command that
+/// names it is under way.
 pub(crate) struct NewBlob {
     blobs: Arc<Blobs>,
     temp: Temp,
     id: BlobId,
+    committing: bool,
 }
 
 impl NewBlob {
     pub(crate) fn id(&self) -> BlobId {
         self.id
+    }
+
+    /// A command that names it is about to be handed out. If its outcome is never heard of, because the runtime ends in between,
+    /// the file stays and the sweep decides: a row may name it.
+    pub(crate) fn commits(&mut self) {
+        self.committing = true;
     }
 
     /// Its command succeeded, or failed so. If a row names it now, or may, the file stays: in the latter case the sweep
@@ -201,12 +253,17 @@ impl NewBlob {
             self.blobs.set_unclean();
         }
         self.temp.armed = failed.is_some() && !unknown;
+        self.committing = false;
     }
 }
 
 impl Drop for NewBlob {
     fn drop(&mut self) {
         // Before it is said to have ended, so that a close which sees that knows whether anything stayed.
+        if self.committing {
+            self.blobs.set_unclean();
+            self.temp.armed = false;
+        }
         self.temp.remove();
         self.blobs.placing_ended();
     }

@@ -106,7 +106,7 @@ fn plan(seen: &Seen<'_>, request: &CompleteUpload) -> Result<(Change, PutResult)
     };
     let left_out = all.iter().filter(|part| chosen.iter().all(|chosen| chosen.number != part.number));
     let dropped = left_out.map(|part| part.row.blob).collect();
-    let body = Box::new(Body { sse: row.sse, content, meta: row.meta });
+    let body = Box::new(Body { sse: row.sse, content, sealed_as: None, meta: row.meta });
     let (checks, writes) = uploads::end(&request.name, id, found, &all);
     // As on AWS an object that was uploaded in parts is as old as its upload.
     let action = Action::New { object, body, mtime: row.begun };

@@ -43,7 +43,8 @@ impl Objects {
         counted("copy", async {
             let CopyRequest { source, bucket, name, mut meta, metadata, tagging, sse, conditions, checksum } =
                 request;
-            let onto_itself = source.bucket == bucket && source.name == name && source.version.is_none();
+            let onto_its_name = source.bucket == bucket && source.name == name;
+            let onto_itself = onto_its_name && source.version.is_none();
             let target = self.0.bucket(&bucket)?;
             let named = sse != SseRequest::Default;
             // The bucket's default may change as well: what is asked about is what is done.
@@ -69,7 +70,7 @@ impl Objects {
             }
             let meta = target_meta(&opened, meta, metadata, tagging);
             let source_version = opened.shown_version();
-            if onto_itself {
+            if onto_its_name {
                 let conditions = &conditions;
                 let onto = Onto { bucket: &target, sse: &sse, meta: &meta, tagging, conditions, checksum };
                 if let Some(put) = Box::pin(self.0.rewrap_onto_itself(&mut opened, onto)).await? {

@@ -21,7 +21,7 @@ use crate::measure::counted;
 use crate::objects::{Inner, Objects, Place, blocking};
 use crate::range::{self, Wanted};
 use crate::request::{GetRequest, GetResult, HeadResult, ObjectInfo};
-use crate::rows::{self, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
+use crate::rows::{self, BlobId, Body, ContentAt, Head, HeadKind, ObjectHead, PartAt};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::versions::{self, Version};
 use crate::wraps::WrapHeld;
@@ -116,10 +116,13 @@ pub(crate) struct Opened {
 /// What is read of an object, and from where.
 struct Source {
     bucket: Arc<Bucket>,
-    belongs: Belongs,
+    /// Where it belonged when it was sealed.
+    sealed: Belongs,
     version: VersionId,
     keys: ContentKeys,
     parts: Vec<PartAt>,
+    /// What the blob of each part was when it was sealed. Empty: what it is.
+    sealed_blobs: Vec<BlobId>,
     inner: Arc<Inner>,
 }
 
@@ -311,13 +314,15 @@ impl Opened {
             None => unwrap(inner, &bucket, unwrapper, &body, &belongs, version)?,
         };
         drop(held);
-        let (content, sse, meta) = (body.content, body.sse, body.meta);
+        let Body { content, sealed_as, sse, meta } = body;
+        let sealed = belongs.when_sealed(sealed_as.as_ref());
         let parts = match content {
-            ContentAt::Inline(sealed) => {
-                let plain = open_inline(&sealed, &keys, &bucket, &belongs, version, object.size)?;
+            ContentAt::Inline(bytes) => {
+                let plain = open_inline(&bytes, &keys, &bucket, &sealed, version, object.size)?;
                 let started = Started::Inline(plain.slice(usize_range(&wanted.bytes)));
                 if let Some(moment) = moment.filter(|_| sse.is_wrapped_by_group()) {
-                    let body = Body { content: ContentAt::Inline(Vec::new()), sse, meta };
+                    let content = ContentAt::Inline(Vec::new());
+                    let body = Body { content, sealed_as: None, sse, meta };
                     let hot = HotObject { moment, head, object, body, plain };
                     inner.hot.keep(bucket.group, belongs.name, hot);
                 }
@@ -326,7 +331,9 @@ impl Opened {
             ContentAt::Blob(blob) => vec![PartAt { number: 1, size: object.size, blob, checksum: None }],
             ContentAt::Parts(parts) => parts,
         };
-        let source = Source { bucket, belongs, version, keys, parts, inner: Arc::clone(inner) };
+        let sealed_blobs = sealed_as.map(|sealed| sealed.blobs).unwrap_or_default();
+        let inner = Arc::clone(inner);
+        let source = Source { bucket, sealed, version, keys, parts, sealed_blobs, inner };
         let mut cursor = Cursor::new(Arc::new(source), &wanted.bytes, lease);
         let window = cursor.next_window()?;
         Ok(Started::Blobs(Box::new(cursor), window))
@@ -480,8 +487,9 @@ impl Cursor {
 
     fn open_part(&mut self, part: &PartAt) -> Result<BlobReader, ObjectError> {
         let source = &self.source;
-        let places = source.belongs.blob(part.number, &part.blob);
-        let group = source.belongs.group;
+        let sealed_blob = source.sealed_blobs.get(self.part).unwrap_or(&part.blob);
+        let places = source.sealed.blob(part.number, sealed_blob);
+        let group = source.sealed.group;
         let reader = source.inner.blobs.read(group, &part.blob, part.size, &source.keys, &places);
         let reader = reader.map_err(|fault| self.fault(part, fault))?;
         if self.source.parts.len() == 1 {
@@ -496,7 +504,7 @@ impl Cursor {
         match fault {
             ReadFault::Io(error) => ObjectError::Io { doing: "reading a blob", source: error },
             ReadFault::Damaged(what) => {
-                damaged(&source.bucket, &source.belongs.name, source.version, part.number, what)
+                damaged(&source.bucket, &source.sealed.name, source.version, part.number, what)
             }
         }
     }

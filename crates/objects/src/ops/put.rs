@@ -211,7 +211,8 @@ fn seal(
             (ContentAt::Inline(sealed), None)
         }
         ReceivedContent::Blob(written) => {
-            let blob = written.place()?;
+            let mut blob = written.place()?;
+            blob.commits();
             (ContentAt::Blob(blob.id()), Some(blob))
         }
     };
@@ -223,7 +224,14 @@ fn seal(
         storage_class: meta.system.storage_class.clone(),
         checksums: received.digested.checksums.into_iter().map(full).collect(),
     };
-    Ok((SealedObject { object, body: Body { sse, content, meta }, applied: wrapper.applied() }, blob))
+    Ok((
+        SealedObject {
+            object,
+            body: Body { sse, content, sealed_as: None, meta },
+            applied: wrapper.applied(),
+        },
+        blob,
+    ))
 }
 
 fn change(now: Timestamp, object: &ObjectHead, body: &Body) -> Change {

@@ -119,7 +119,8 @@ impl Inner {
             let Received { content: ReceivedContent::Blob(written), .. } = received else {
                 return Err(ObjectError::Stopping);
             };
-            let blob = blocking(move || written.place()).await?;
+            let mut blob = blocking(move || written.place()).await?;
+            blob.commits();
             let row = PartRow { mtime, size, etag, blob: blob.id(), checksum };
             let committed = inner.commit_part(&bucket, &belongs.name, upload, part, row).await;
             blob.end(committed.as_ref().err());

@@ -73,7 +73,8 @@ impl Put {
         let keys = ContentKeys::generate(Layers::One, random);
         let sse = Wrapper::Group.wrap(&fixture.store, &belongs, &keys, random).unwrap();
         let sealed = seal_all(&keys, &belongs.inline(), inner.options.stream, content, random);
-        let body = Body { sse, content: ContentAt::Inline(sealed), meta: ObjectMeta::default() };
+        let content = ContentAt::Inline(sealed);
+        let body = Body { sse, content, sealed_as: None, meta: ObjectMeta::default() };
         Self { bucket, belongs, body, held }
     }
 

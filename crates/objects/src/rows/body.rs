@@ -4,7 +4,7 @@ use strongroom_seal::Envelope;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 use super::head::{read_algorithm, read_value};
-use super::{BlobId, RowError, read_opt_text, versioned, write_opt_text, writer};
+use super::{BlobId, ContentId, RowError, read_opt_text, versioned, write_opt_text, writer};
 use crate::{ChecksumValue, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode, SystemMeta, Timestamp};
 
 /// A sealed record around 32 bytes.
@@ -22,6 +22,8 @@ const PART_LEN_MIN: usize = 2 + 8 + BlobId::LEN + 1;
 pub(crate) struct Body {
     pub(crate) sse: SseRow,
     pub(crate) content: ContentAt,
+    /// What the content was sealed as, if that is something else.
+    pub(crate) sealed_as: Option<SealedAs>,
     /// Without the storage class, which the head has.
     pub(crate) meta: ObjectMeta,
 }
@@ -76,6 +78,15 @@ pub(crate) struct PartAt {
     pub(crate) checksum: Option<ChecksumValue>,
 }
 
+/// What content was sealed as that has come to another version since: its bytes are the same, and each blob is there under
+/// a further name. What it is called *now* says where it is and whose; what it was called *then* is in the contexts that open it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SealedAs {
+    pub(crate) content: ContentId,
+    /// For each blob of the content, the one it was.
+    pub(crate) blobs: Vec<BlobId>,
+}
+
 impl ContentAt {
     /// The blobs, in the order of the content.
     pub(crate) fn blobs(&self) -> Vec<BlobId> {
@@ -85,25 +96,31 @@ impl ContentAt {
             Self::Parts(parts) => parts.iter().map(|part| part.blob).collect(),
         }
     }
+
+    /// The same content in other blobs, of which there are as many.
+    pub(crate) fn in_blobs(&self, blobs: &[BlobId]) -> Self {
+        debug_assert_eq!(self.blobs().len(), blobs.len(), "each blob has another one in its place");
+        match self {
+            Self::Inline(sealed) => Self::Inline(sealed.clone()),
+            Self::Blob(blob) => Self::Blob(blobs.first().copied().unwrap_or(*blob)),
+            Self::Parts(parts) => {
+                let in_blob = |(part, blob): (&PartAt, &BlobId)| PartAt { blob: *blob, ..part.clone() };
+                Self::Parts(parts.iter().zip(blobs).map(in_blob).collect())
+            }
+        }
+    }
 }
 
 impl Body {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = writer();
         write_sse(&mut out, &self.sse);
-        match &self.content {
-            ContentAt::Inline(sealed) => drop(out.u8(1).bytes(sealed)),
-            ContentAt::Blob(blob) => drop(out.u8(2).raw(&blob.to_bytes())),
-            ContentAt::Parts(parts) => {
-                out.u8(3).u32(u32::try_from(parts.len()).expect("there are at most 10,000 parts"));
-                for part in parts {
-                    out.u16(part.number).u64(part.size).raw(&part.blob.to_bytes());
-                    match &part.checksum {
-                        Some(value) => out.u8(1).u8(value.algorithm() as u8).raw(value.as_bytes()),
-                        None => out.u8(0),
-                    };
-                }
-            }
+        if let Some(sealed) = &self.sealed_as {
+            out.u8(4).raw(&sealed.content.0);
+        }
+        write_content(&mut out, &self.content);
+        for blob in self.sealed_as.iter().flat_map(|sealed| &sealed.blobs) {
+            out.raw(&blob.to_bytes());
         }
         write_meta(&mut out, &self.meta);
         out.finish()
@@ -117,16 +134,57 @@ impl Body {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
         let mut input = versioned(bytes)?;
         let sse = read_sse(&mut input)?;
-        let content = match input.u8("content kind")? {
-            1 => ContentAt::Inline(input.bytes(INLINE_LEN_MAX, "inline content")?.to_vec()),
-            2 => ContentAt::Blob(BlobId::from_bytes(input.array("blob id")?)),
-            3 => ContentAt::Parts(read_parts(&mut input)?),
-            _ => return Err(DecodeError::OutOfRange { field: "content kind" }.into()),
+        let (content, sealed_as) = match input.u8("content kind")? {
+            4 => {
+                let id = ContentId(*input.array("sealed content id")?);
+                let kind = input.u8("sealed content kind")?;
+                let content = read_content(&mut input, kind)?;
+                let sealed = SealedAs { content: id, blobs: read_sealed_blobs(&mut input, &content)? };
+                (content, Some(sealed))
+            }
+            kind => (read_content(&mut input, kind)?, None),
         };
         let meta = read_meta(&mut input)?;
         input.finish("body")?;
-        Ok(Self { sse, content, meta })
+        Ok(Self { sse, content, sealed_as, meta })
     }
+}
+
+fn write_content(out: &mut Writer, content: &ContentAt) {
+    match content {
+        ContentAt::Inline(sealed) => drop(out.u8(1).bytes(sealed)),
+        ContentAt::Blob(blob) => drop(out.u8(2).raw(&blob.to_bytes())),
+        ContentAt::Parts(parts) => {
+            out.u8(3).u32(u32::try_from(parts.len()).expect("there are at most 10,000 parts"));
+            for part in parts {
+                out.u16(part.number).u64(part.size).raw(&part.blob.to_bytes());
+                match &part.checksum {
+                    Some(value) => out.u8(1).u8(value.algorithm() as u8).raw(value.as_bytes()),
+                    None => out.u8(0),
+                };
+            }
+        }
+    }
+}
+
+fn read_content(input: &mut Reader<'_>, kind: u8) -> Result<ContentAt, DecodeError> {
+    Ok(match kind {
+        1 => ContentAt::Inline(input.bytes(INLINE_LEN_MAX, "inline content")?.to_vec()),
+        2 => ContentAt::Blob(BlobId::from_bytes(input.array("blob id")?)),
+        3 => ContentAt::Parts(read_parts(input)?),
+        _ => return Err(DecodeError::OutOfRange { field: "content kind" }),
+    })
+}
+
+/// What the blobs of `content` were when they were sealed. One that still is what it was would be its own source's, and a
+/// blob has one owner.
+fn read_sealed_blobs(input: &mut Reader<'_>, content: &ContentAt) -> Result<Vec<BlobId>, DecodeError> {
+    let field = "sealed blob";
+    let read = |blob: BlobId| {
+        let sealed = BlobId::from_bytes(input.array(field)?);
+        if sealed == blob { Err(DecodeError::OutOfRange { field }) } else { Ok(sealed) }
+    };
+    content.blobs().into_iter().map(read).collect()
 }
 
 fn read_parts(input: &mut Reader<'_>) -> Result<Vec<PartAt>, DecodeError> {

@@ -6,7 +6,7 @@ use strongroom_store::GroupId;
 
 use super::{
     BlobId, Body, BucketRow, ContentAt, ContentId, GroupState, Head, HeadKind, ObjectHead, PartAt, PartRow,
-    RowError, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
+    RowError, SealedAs, SseRow, UploadRow, body, decode_epoch, encode_epoch, upload_key, upload_of_key,
 };
 use crate::events::{
     AuditEntry, AuditKind, Event, EventKey, EventKind, NotificationConfig, decode_told, encode_told,
@@ -140,11 +140,16 @@ fn body_seeds() -> Vec<Vec<u8>> {
         ContentAt::Inline(vec![9; 200]),
         ContentAt::Blob(blob(7)),
     ];
-    sse()
+    let own = sse()
         .into_iter()
-        .zip(contents)
-        .map(|(sse, content)| Body { sse, content, meta: meta() }.encode())
-        .collect()
+        .zip(contents.clone())
+        .map(|(sse, content)| Body { sse, content, sealed_as: None, meta: meta() }.encode());
+    let sealed_elsewhere = sse().into_iter().zip(contents).map(|(sse, content)| {
+        let blobs = content.blobs().iter().map(|_| blob(0x50)).collect();
+        let sealed_as = Some(SealedAs { content: ContentId([0xc5; 16]), blobs });
+        Body { sse, content, sealed_as, meta: meta() }.encode()
+    });
+    own.chain(sealed_elsewhere).collect()
 }
 
 fn upload_seeds() -> Vec<Vec<u8>> {

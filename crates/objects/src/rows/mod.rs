@@ -13,7 +13,7 @@ mod upload;
 
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
-pub(crate) use body::{Body, CLIENT_CONTEXT_LEN_MAX, ContentAt, PartAt, SseRow, TEXT_LEN_MAX};
+pub(crate) use body::{Body, CLIENT_CONTEXT_LEN_MAX, ContentAt, PartAt, SealedAs, SseRow, TEXT_LEN_MAX};
 pub(crate) use bucket::{BucketRow, GroupState, OWNER_LEN_MAX};
 pub(crate) use document::{
     decode_document, document as document_key, document_of_key, encode_document, system_documents,

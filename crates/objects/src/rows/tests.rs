@@ -86,13 +86,23 @@ fn bodies() -> Vec<Body> {
     sse_rows()
         .into_iter()
         .zip(contents)
-        .map(|(sse, content)| Body { sse, content, meta: meta() })
+        .map(|(sse, content)| Body { sse, content, sealed_as: None, meta: meta() })
         .chain([Body {
             sse: sse_rows().remove(0),
             content: ContentAt::Inline(Vec::new()),
+            sealed_as: None,
             meta: ObjectMeta::default(),
         }])
         .collect()
+}
+
+/// The same contents, which were sealed as others.
+fn sealed_elsewhere() -> Vec<Body> {
+    let sealed = |body: Body| {
+        let blobs = (0x50..).zip(body.content.blobs()).map(|(number, _)| blob(number)).collect();
+        Body { sealed_as: Some(SealedAs { content: ContentId([0xC5; 16]), blobs }), ..body }
+    };
+    bodies().into_iter().map(sealed).collect()
 }
 
 fn uploads() -> Vec<UploadRow> {
@@ -138,7 +148,7 @@ fn all() -> Vec<Sample> {
     for head in [plain_head(), full_head(), Head { kind: HeadKind::DeleteMarker, ..plain_head() }] {
         rows.push(("head", head.encode(), |bytes| Some(Head::decode(bytes).ok()?.encode() == bytes)));
     }
-    for body in bodies() {
+    for body in bodies().into_iter().chain(sealed_elsewhere()) {
         rows.push(("body", body.encode(), |bytes| Some(Body::decode(bytes).ok()?.encode() == bytes)));
     }
     for upload in uploads() {
@@ -169,7 +179,7 @@ fn what_is_written_is_read_back() {
     for head in [plain_head(), full_head(), Head { kind: HeadKind::DeleteMarker, ..plain_head() }] {
         assert_eq!(Head::decode(&head.encode()), Ok(head));
     }
-    for body in bodies() {
+    for body in bodies().into_iter().chain(sealed_elsewhere()) {
         assert_eq!(Body::decode(&body.encode()), Ok(body));
     }
     for upload in uploads() {
@@ -202,6 +212,44 @@ fn the_bytes_of_a_head_are_those_of_the_specification() {
 }
 
 #[test]
+fn the_bytes_of_content_that_was_sealed_as_another_are_those_of_the_specification() {
+    let sse = SseRow::Group { key_id: 4, wrapped: Box::new([0x77; body::WRAPPED_LEN]) };
+    let part = |number, place| PartAt { number, size: 6, blob: blob(place), checksum: None };
+    let of = |content, blobs| {
+        let sealed_as = Some(SealedAs { content: ContentId([0xC5; 16]), blobs });
+        Body { sse: sse.clone(), content, sealed_as, meta: ObjectMeta::default() }
+    };
+    let place = |number: u8| format!("000000{number:02x}{}", hex::encode([number; 16]));
+    let (one, two) = (place(1), place(2));
+    let (once, twice) = (place(8), place(9));
+    let parts = format!("03020000000100{size}{one}000700{size}{two}00", size = "0600000000000000");
+    for (body, content) in [
+        (of(ContentAt::Inline(vec![8; 3]), vec![]), "0103000000080808".to_owned()),
+        (of(ContentAt::Blob(blob(1)), vec![blob(8)]), format!("02{one}{once}")),
+        (of(ContentAt::Parts(vec![part(1, 1), part(7, 2)]), vec![blob(8), blob(9)]), parts + &once + &twice),
+    ] {
+        let bytes = body.encode();
+        let before = 1 + 1 + 4 + body::WRAPPED_LEN;
+        let meta = 7 + 4 + 4 + 1 + 1;
+        let expected = format!("04{}{content}", hex::encode([0xC5; 16]));
+        assert_eq!(hex::encode(&bytes[before..bytes.len() - meta]), expected);
+    }
+}
+
+#[test]
+fn content_is_sealed_as_one_other_and_a_blob_is_not_what_it_was() {
+    let kind_at = 1 + 1 + 4 + body::WRAPPED_LEN;
+    let mut once_more = sealed_elsewhere()[0].encode();
+    assert_eq!(once_more[kind_at], 4);
+    once_more[kind_at + 17] = 4;
+    assert!(Body::decode(&once_more).is_err());
+    let mut body = sealed_elsewhere().remove(2);
+    let was = body.content.blobs()[1];
+    body.sealed_as.as_mut().unwrap().blobs[1] = was;
+    assert!(matches!(Body::decode(&body.encode()), Err(RowError::Malformed(_))));
+}
+
+#[test]
 fn lengths_are_those_of_the_specification() {
     assert_eq!(
         full_head().encode().len(),
@@ -220,9 +268,12 @@ fn ten_thousand_parts_with_checksums_fit_in_a_row() {
     let part = |number| PartAt { number, size: u64::MAX >> 20, blob: blob(1), checksum: Some(value.clone()) };
     let parts = (1..=10_000).map(part).collect();
     let body = Body { content: ContentAt::Parts(parts), ..bodies().remove(1) };
-    let bytes = body.encode();
-    assert!(bytes.len() < strongroom_store::VALUE_LEN_MAX - 64 * 1024, "{}", bytes.len());
-    assert_eq!(Body::decode(&bytes), Ok(body));
+    let sealed_as = Some(SealedAs { content: ContentId([1; 16]), blobs: vec![blob(2); 10_000] });
+    for body in [body.clone(), Body { sealed_as, ..body }] {
+        let bytes = body.encode();
+        assert!(bytes.len() < strongroom_store::VALUE_LEN_MAX - 64 * 1024, "{}", bytes.len());
+        assert_eq!(Body::decode(&bytes), Ok(body));
+    }
 }
 
 #[test]

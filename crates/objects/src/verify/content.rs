@@ -9,7 +9,7 @@ use strongroom_seal::stream::{HEADER_LEN, Header};
 use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
 use crate::blobs::{BlobReader, ReadFault};
 use crate::layers::{ContentKeys, open_all, sealed_len};
-use crate::rows::{BlobId, SseRow};
+use crate::rows::{BlobId, SealedAs, SseRow};
 use crate::sse::{Belongs, UnwrapError, Unwrapper};
 use crate::{Damaged, ObjectError};
 
@@ -19,12 +19,21 @@ const WINDOW_LEN: u64 = 1 << 20;
 /// A piece of content.
 pub(super) enum Job {
     Inline { entry: Arc<Entry>, sealed: Vec<u8>, size: u64 },
-    Blob { entry: Arc<Entry>, part: u16, blob: BlobId, size: u64, range: Range<u64> },
+    Blob { entry: Arc<Entry>, part: u16, blob: PlacedBlob, size: u64, range: Range<u64> },
+}
+
+/// A blob: where it is, and what it was when it was sealed.
+#[derive(Clone, Copy)]
+pub(super) struct PlacedBlob {
+    pub(super) at: BlobId,
+    pub(super) sealed_as: BlobId,
 }
 
 /// What pieces of content have in common: where they belong, and their key.
 pub(super) struct Entry {
     belongs: Belongs,
+    /// Where the content belonged when it was sealed.
+    sealed: Belongs,
     sse: SseRow,
     pub(super) place: ObjectPlace,
     /// The bucket's name is known, which keys from the KMS are bound to.
@@ -41,8 +50,15 @@ enum Key {
 }
 
 impl Entry {
-    pub(super) fn new(belongs: Belongs, sse: SseRow, place: ObjectPlace, named: bool) -> Self {
-        Self { belongs, sse, place, named, key: OnceLock::new() }
+    pub(super) fn new(
+        belongs: Belongs,
+        sealed_as: Option<&SealedAs>,
+        sse: SseRow,
+        place: ObjectPlace,
+        named: bool,
+    ) -> Self {
+        let sealed = belongs.when_sealed(sealed_as);
+        Self { belongs, sealed, sse, place, named, key: OnceLock::new() }
     }
 }
 
@@ -60,7 +76,7 @@ impl Verifier<'_> {
                         if matches!(without, Key::Customer) {
                             self.count(|counts| counts.customer += 1);
                         }
-                        if let Err(fault) = self.outside(entry, blob, *size) {
+                        if let Err(fault) = self.outside(entry, &blob.at, *size) {
                             self.fault(place, fault);
                         }
                     }
@@ -120,7 +136,7 @@ impl Verifier<'_> {
         let place = || entry.place.clone();
         match entry.key.get_or_init(|| self.unwrap(entry)) {
             Key::Is(key) => {
-                let opened = open_all(key, &entry.belongs.inline(), sealed);
+                let opened = open_all(key, &entry.sealed.inline(), sealed);
                 match opened.filter(|plain| plain.len() as u64 == size) {
                     Some(_) => self.count(|counts| {
                         counts.inline += 1;
@@ -165,12 +181,12 @@ impl Verifier<'_> {
         entry: &Entry,
         keys: &ContentKeys,
         place: ObjectPlace,
-        blob: &BlobId,
+        blob: &PlacedBlob,
         size: u64,
         range: Range<u64>,
     ) {
-        let places = entry.belongs.blob(place.part, blob);
-        let reader = match self.blobs.read(entry.belongs.group, blob, size, keys, &places) {
+        let places = entry.sealed.blob(place.part, &blob.sealed_as);
+        let reader = match self.blobs.read(entry.belongs.group, &blob.at, size, keys, &places) {
             Ok(reader) => reader,
             // One piece tells it for all.
             Err(_) if range.start > 0 => return,

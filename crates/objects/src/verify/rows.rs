@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 
 use strongroom_store::{GroupId, ReadError, Reading};
 
-use super::content::{Entry, Job};
+use super::content::{Entry, Job, PlacedBlob};
 use super::scan::{Rows, table_name};
 use super::{ObjectDamage, ObjectFinding, ObjectPlace, Verifier};
 use crate::events::{Event, event_of_key};
@@ -161,7 +161,9 @@ impl Verifier<'_> {
         };
         let belongs =
             Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: object.content };
-        let entry = Arc::new(Entry::new(belongs, body.sse, place, bucket.named));
+        let sealed_as = body.sealed_as;
+        let entry = Arc::new(Entry::new(belongs, sealed_as.as_ref(), body.sse, place, bucket.named));
+        let sealed_blobs = sealed_as.map_or_else(|| body.content.blobs(), |sealed| sealed.blobs);
         let parts = match body.content {
             ContentAt::Inline(sealed) => {
                 drop(jobs.send(Job::Inline { entry, sealed, size: object.size }));
@@ -176,8 +178,8 @@ impl Verifier<'_> {
                 parts.iter().map(|part| (part.number, part.blob, part.size)).collect()
             }
         };
-        for (number, blob, size) in parts {
-            self.hand_out(reading, &entry, number, blob, size, jobs)?;
+        for ((number, at, size), sealed_as) in parts.into_iter().zip(sealed_blobs) {
+            self.hand_out(reading, &entry, number, PlacedBlob { at, sealed_as }, size, jobs)?;
         }
         Ok(())
     }
@@ -201,7 +203,7 @@ impl Verifier<'_> {
         };
         let belongs =
             Belongs { bucket: bucket.name.clone(), group: bucket.group, name, content: row.content };
-        let entry = Arc::new(Entry::new(belongs, row.sse, place, bucket.named));
+        let entry = Arc::new(Entry::new(belongs, None, row.sse, place, bucket.named));
         let from = rows::part_key(&upload, 0);
         let to = rows::part_key(&upload, u16::MAX);
         for part in reading.range(Bound::Included(&from), Bound::Included(&to))? {
@@ -210,7 +212,8 @@ impl Verifier<'_> {
             // One that does not decode is reported with its table.
             let Ok(part) = PartRow::decode(&value) else { continue };
             self.count(|counts| counts.parts += 1);
-            self.hand_out(reading, &entry, number, part.blob, part.size, jobs)?;
+            let blob = PlacedBlob { at: part.blob, sealed_as: part.blob };
+            self.hand_out(reading, &entry, number, blob, part.size, jobs)?;
         }
         Ok(())
     }
@@ -221,11 +224,11 @@ impl Verifier<'_> {
         reading: &Reading,
         entry: &Arc<Entry>,
         part: u16,
-        blob: BlobId,
+        blob: PlacedBlob,
         size: u64,
         jobs: &SyncSender<Job>,
     ) -> Result<(), ReadError> {
-        if reading.get(&rows::owner_key(&blob))?.is_none() {
+        if reading.get(&rows::owner_key(&blob.at))?.is_none() {
             let place = ObjectPlace { part, ..entry.place.clone() };
             self.watch.found(ObjectFinding::Damaged { place, what: ObjectDamage::NoOwner });
         }

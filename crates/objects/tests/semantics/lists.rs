@@ -50,8 +50,8 @@ impl Run {
             listed.iter().map(|upload| (upload.name.as_str().to_owned(), upload.upload)).collect();
         let mut known: Vec<_> =
             self.model.uploads.iter().filter(|upload| upload.key.starts_with(prefix)).collect();
-        // By name, then by age; the model has them by age.
-        known.sort_by_key(|upload| upload.key);
+        // By name, then by age, which an id begins with: the clock of a run that was opened again may say the same twice.
+        known.sort_by_key(|upload| (upload.key, upload.id));
         assert_eq!(found, known.iter().map(|upload| (upload.key.to_owned(), upload.id)).collect::<Vec<_>>());
     }
 

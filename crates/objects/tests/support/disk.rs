@@ -18,6 +18,8 @@ struct State {
     /// Whether everything fails from then on, as if the process had been killed.
     dead_after: bool,
     kind: io::ErrorKind,
+    /// What the file system says to further names of a file, if it does not take any.
+    links_refused: Option<io::ErrorKind>,
     read: AtomicU64,
 }
 
@@ -37,7 +39,17 @@ impl TestDisk {
     }
 
     fn new(left: i64, dead_after: bool, kind: io::ErrorKind) -> Self {
-        Self(Arc::new(State { left: AtomicI64::new(left), dead_after, kind, read: AtomicU64::new(0) }))
+        Self::of(left, dead_after, kind, None)
+    }
+
+    /// Files have one name each.
+    pub fn without_links(says: io::ErrorKind) -> Self {
+        Self::of(-1, false, io::ErrorKind::Other, Some(says))
+    }
+
+    fn of(left: i64, dead_after: bool, kind: io::ErrorKind, links_refused: Option<io::ErrorKind>) -> Self {
+        let (left, read) = (AtomicI64::new(left), AtomicU64::new(0));
+        Self(Arc::new(State { left, dead_after, kind, links_refused, read }))
     }
 
     /// The failure comes after `left` more calls.
@@ -87,6 +99,13 @@ impl Disk for TestDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change()?;
         OsDisk.rename(from, to)
+    }
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change()?;
+        if let Some(refused) = self.0.links_refused {
+            return Err(refused.into());
+        }
+        OsDisk.link(from, to)
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.change()?;

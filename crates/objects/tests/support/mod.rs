@@ -13,7 +13,7 @@ use bytes::Bytes;
 use strongroom_kms::{KeyInfo, KeyState, KmsError, Provider};
 use strongroom_objects::request::*;
 use strongroom_objects::*;
-use strongroom_seal::{Context, DataKey, Envelope, RootKey, SeededRandom, record};
+use strongroom_seal::{Context, CustomerKey, DataKey, Envelope, RootKey, SeededRandom, record};
 use strongroom_store::{RootKeyError, RootKeys, Store, StoreOptions};
 use zeroize::Zeroizing;
 
@@ -292,6 +292,35 @@ pub fn complete(key: &str, upload: UploadId, parts: &[(u32, ETag)]) -> CompleteU
         size: None,
         customer_key: None,
     }
+}
+
+/// A copy of the current version onto its name.
+pub fn onto_itself(key: &str, sse: SseRequest, was: Option<CustomerKey>) -> CopyRequest {
+    CopyRequest {
+        source: CopySource {
+            bucket: bucket(),
+            name: name(key),
+            version: None,
+            conditions: ReadConditions::default(),
+            customer_key: was,
+        },
+        bucket: bucket(),
+        name: name(key),
+        meta: ObjectMeta::default(),
+        metadata: Directive::Copy,
+        tagging: Directive::Copy,
+        sse,
+        conditions: WriteConditions::default(),
+        checksum: None,
+    }
+}
+
+pub fn customer(byte: u8) -> CustomerKey {
+    CustomerKey::from_bytes(&mut [byte; 32])
+}
+
+pub fn kms(bucket_key: bool) -> SseRequest {
+    SseRequest::Kms { key_id: None, context: Some("{}".into()), bucket_key: Some(bucket_key) }
 }
 
 pub fn listing(prefix: &str, delimiter: Option<&str>, after: Option<&str>, max: u32) -> ListRequest {

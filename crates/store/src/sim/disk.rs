@@ -204,6 +204,22 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut world = self.turn();
+        self.check_process(&world)?;
+        world.note(|_| format!("link {} as {}", from.display(), to.display()));
+        world.call(Call::Link)?;
+        let Some(&inode) = world.files.names.get(from) else { return Err(io::ErrorKind::NotFound.into()) };
+        if world.files.names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if !to.parent().is_some_and(|dir| world.files.dirs.contains(dir)) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        world.files.change_name(NameChange::Link { path: to.to_path_buf(), inode });
+        Ok(())
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut world = self.turn();
         self.check_process(&world)?;

@@ -137,8 +137,10 @@ impl Files {
 
     /// Blocks that all files together take.
     pub(super) fn allocated(&self) -> usize {
-        let named = self.names.values().filter_map(|inode| self.inodes.get(inode));
-        named.map(|inode| inode.content.allocated()).sum()
+        // A file of several names takes its blocks once.
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        let inodes = named.iter().filter_map(|inode| self.inodes.get(inode));
+        inodes.map(|inode| inode.content.allocated()).sum()
     }
 }
 

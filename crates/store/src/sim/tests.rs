@@ -73,6 +73,37 @@ fn a_file_moved_to_another_directory_is_there_once_that_one_is_synced_and_may_be
 }
 
 #[test]
+fn a_further_name_is_there_once_its_directory_is_synced_and_keeps_the_file_when_the_first_goes() {
+    let mut seen = BTreeSet::new();
+    for (seed, synced) in (0..100).map(|seed| (seed, seed % 2 == 0)) {
+        let (disk, file) = disk(seed);
+        file.write_at(b"content", 0).unwrap();
+        file.sync().unwrap();
+        disk.create_dir_all(Path::new("/b")).unwrap();
+        disk.link(Path::new("/f"), Path::new("/b/x")).unwrap();
+        assert!(disk.link(Path::new("/f"), Path::new("/b/x")).is_err(), "the name is taken");
+        assert!(disk.link(Path::new("/g"), Path::new("/b/y")).is_err(), "there is no such file");
+        disk.limit(Some(2 * 4096));
+        assert!(
+            disk.open(Path::new("/b/x")).unwrap().write_at(b"!", 4096).is_ok(),
+            "it takes no space twice"
+        );
+        file.sync().unwrap();
+        if synced {
+            disk.sync_dir(Path::new("/b")).unwrap();
+            disk.remove(Path::new("/f")).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+        }
+        disk.cut_power();
+        let there = disk.bytes(Path::new("/b/x"));
+        assert!(!synced || disk.files() == [PathBuf::from("/b/x")]);
+        assert!(there.iter().all(|bytes| bytes.starts_with(b"content") && bytes.ends_with(b"!")));
+        seen.insert((synced, there.is_some()));
+    }
+    assert_eq!(seen, BTreeSet::from([(false, false), (false, true), (true, true)]));
+}
+
+#[test]
 fn a_killed_process_loses_nothing_but_its_locks() {
     let (disk, file) = disk(1);
     assert!(file.try_lock().unwrap());
