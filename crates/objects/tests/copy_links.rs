@@ -228,6 +228,56 @@ async fn where_versioning_is_suspended_the_null_version_is_replaced_and_the_file
     eventually(|| files_and_inodes(&fixture) == (2, 2)).await;
 }
 
+/// Copies `k` under a key of the KMS, with something that happens once the source was opened.
+async fn copy_while<W>(fixture: &Fixture, meanwhile: W) -> PutResult
+where
+    W: Future<Output = ()> + Send,
+{
+    let allow = |_: ToCopy<'_>| {
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(meanwhile));
+        Ok::<(), std::convert::Infallible>(())
+    };
+    let copied = Box::pin(fixture.objects.copy_if(onto_itself("k", kms(true), None), allow)).await;
+    copied.unwrap_or_else(|_| panic!("it is copied")).put
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_goes_or_is_succeeded_while_it_is_copied_is_copied_all_the_same() {
+    let fixture = versioned().await;
+    let first = fixture.put("k", noise(1, LENGTH)).await;
+    let second = copy_while(&fixture, Box::pin(remove(&fixture, "k", first.version))).await;
+    assert!(fixture.read("k").await.unwrap() == noise(1, LENGTH));
+    eventually(|| files_and_inodes(&fixture) == (1, 1)).await;
+    let newer = Box::pin(async { drop(fixture.put("k", noise(2, LENGTH)).await) });
+    let third = copy_while(&fixture, newer).await;
+    assert!(fixture.read("k").await.unwrap() == noise(1, LENGTH), "it came last");
+    assert_eq!(files_and_inodes(&fixture), (3, 2));
+    let fixture = fixture.crash().await;
+    for version in [second.version, third.version] {
+        assert!(content(&fixture, of("k", version)).await.unwrap() == noise(1, LENGTH));
+    }
+    assert_eq!(files_and_inodes(&fixture), (3, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_change_while_an_object_is_copied_are_those_of_the_copy() {
+    let fixture = versioned().await;
+    fixture.put("k", noise(1, LENGTH)).await;
+    for (nth, versioning) in
+        [Versioning::Enabled, Versioning::Suspended, Versioning::Suspended].into_iter().enumerate()
+    {
+        fixture.objects.set_versioning(&bucket(), versioning).await.unwrap();
+        let tags = vec![("tag".to_owned(), nth.to_string())];
+        let tagged = tags.clone();
+        let tagging = Box::pin(async {
+            fixture.objects.set_object_tags(&bucket(), &name("k"), None, tagged).await.unwrap();
+        });
+        copy_while(&fixture, tagging).await;
+        assert_eq!(fixture.objects.head(get("k")).await.unwrap().info.meta.tags, tags);
+        assert_eq!(files_and_inodes(&fixture).1, 1);
+    }
+}
+
 #[tokio::test]
 async fn other_layers_and_another_checksum_are_other_data() {
     let fixture = versioned().await;
