@@ -21,6 +21,8 @@ use waiting::{Things, Waiting};
 
 /// Rows removed by one command at most.
 const BATCH: usize = 512;
+/// A close syncs no more directories than this: looking through them at the next opening costs less.
+const SYNCS_MAX: usize = 1000;
 
 /// A blob that a command dropped.
 #[derive(Debug)]
@@ -185,10 +187,11 @@ impl Worker {
         };
         // Said even if something else stands in the way: from here on nobody places a blob.
         let settled = self.blobs.close();
+        let settled = settled && self.blobs.unsynced() <= SYNCS_MAX;
         if swept && self.complete && self.waiting.is_empty() && settled {
-            let (store, epoch) = (self.store.clone(), self.blobs.epoch());
+            let (store, blobs) = (self.store.clone(), Arc::clone(&self.blobs));
             // If it fails, the next opening has something to look through.
-            drop(blocking(move || mark_swept(&store, epoch)).await);
+            drop(blocking(move || mark_swept(&store, &blobs, blobs.epoch())).await);
         }
     }
 }
@@ -231,7 +234,7 @@ fn sweep_groups(store: &Store, blobs: &Blobs, leases: &Leases, stop: &AtomicBool
         }
     }
     // What is left of groups that are gone has to wait for the next start.
-    if unheld { mark_swept(store, last) } else { Err(ObjectError::Stopping) }
+    if unheld { mark_swept(store, blobs, last) } else { Err(ObjectError::Stopping) }
 }
 
 fn sweep_group(store: &Store, blobs: &Blobs, group: GroupId) -> Result<(), ObjectError> {
@@ -284,7 +287,9 @@ fn unlink(blobs: &Blobs, group: GroupId, blob: &BlobId, reason: &'static str) ->
     Ok(())
 }
 
-fn mark_swept(store: &Store, epoch: u32) -> Result<(), ObjectError> {
+/// Says that nothing is left of an epoch: once that is so after a power cut, too.
+fn mark_swept(store: &Store, blobs: &Blobs, epoch: u32) -> Result<(), ObjectError> {
+    blobs.sync_removals().map_err(|error| fault("making removals of blobs durable", error))?;
     let value = rows::encode_epoch(epoch);
     let writes = vec![Write::Put { key: rows::BLOBS_SWEPT.to_vec(), value }];
     store.commit_blocking(Command { group: GroupId::SYSTEM, checks: Vec::new(), writes })?;

@@ -6,7 +6,7 @@ mod buffers;
 mod read;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -41,6 +41,8 @@ pub(crate) struct Blobs {
     closed: AtomicBool,
     /// Something of this run stays that the next opening has to look for.
     unclean: AtomicBool,
+    /// Directories that names went from, which a power cut may bring back.
+    unsynced: Mutex<BTreeSet<PathBuf>>,
     /// For what is read of the files.
     batches: Arc<Buffers>,
     /// For what is handed out.
@@ -81,6 +83,7 @@ impl Blobs {
             pending: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             unclean: AtomicBool::new(false),
+            unsynced: Mutex::default(),
             batches,
             windows,
         }
@@ -104,7 +107,34 @@ impl Blobs {
         }
         let length = self.disk.open(&path)?.len()?;
         self.disk.remove(&path)?;
+        self.gone_from(path.parent().unwrap_or(&self.dir));
         Ok(length)
+    }
+
+    /// Takes note that a name went from a directory.
+    fn gone_from(&self, dir: &Path) {
+        let mut unsynced = self.unsynced.lock().unwrap_or_else(PoisonError::into_inner);
+        if !unsynced.contains(dir) {
+            unsynced.insert(dir.to_owned());
+        }
+    }
+
+    /// How many directories [`Self::sync_removals`] would sync.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.unsynced.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Makes durable that what was removed is gone.
+    pub(crate) fn sync_removals(&self) -> io::Result<()> {
+        let dirs = std::mem::take(&mut *self.unsynced.lock().unwrap_or_else(PoisonError::into_inner));
+        for dir in dirs {
+            match self.disk.sync_dir(&dir) {
+                // It went as well, from a directory that is among them.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// The groups that have a directory.
@@ -139,6 +169,7 @@ impl Blobs {
         for epoch in self.disk.list(&dir).unwrap_or_default().iter().filter_map(|name| hex32(name)) {
             if epoch < self.epoch {
                 drop(self.disk.remove_dir(&self.epoch_dir(group, epoch)));
+                self.gone_from(&dir);
             }
         }
     }
@@ -157,8 +188,11 @@ impl Blobs {
                 }
             }
             drop(self.disk.remove_dir(&epoch));
+            self.gone_from(&epoch);
         }
         drop(self.disk.remove_dir(&dir));
+        self.gone_from(&dir);
+        self.gone_from(&self.dir);
         left
     }
 

@@ -286,6 +286,7 @@ impl Temp {
             tracing::debug!(%error, "an unfinished blob stays until the next start");
             self.blobs.set_unclean();
         }
+        self.blobs.gone_from(self.path.parent().unwrap_or(&self.blobs.dir));
     }
 }
 
