@@ -1,7 +1,7 @@
 //! Figures about operations, for the metrics.
 
 use futures::FutureExt;
-use metrics::counter;
+use metrics::{Counter, counter};
 use strongroom_telemetry::names;
 
 use crate::ObjectError;
@@ -31,13 +31,43 @@ pub(crate) fn counted<T, E: Failure>(
     work: impl Future<Output = Result<T, E>>,
 ) -> impl Future<Output = Result<T, E>> {
     work.inspect(move |result| {
-        let outcome = match result {
-            Ok(_) => "ok",
-            Err(error) if error.is_ours() => "failed",
-            Err(_) => "refused",
-        };
-        counter!(names::OBJECTS_OPERATIONS, "operation" => operation, "outcome" => outcome).increment(1);
+        counter!(names::OBJECTS_OPERATIONS, "operation" => operation, "outcome" => outcome(result))
+            .increment(1);
     })
+}
+
+fn outcome<T, E: Failure>(result: &Result<T, E>) -> &'static str {
+    match result {
+        Ok(_) => "ok",
+        Err(error) if error.is_ours() => "failed",
+        Err(_) => "refused",
+    }
+}
+
+/// Counts reads like [`counted`], without looking up the counter of those that succeed: they can be so short that it shows.
+pub(crate) struct Reads {
+    ok: Counter,
+}
+
+impl Reads {
+    const OPERATION: &'static str = "get";
+
+    pub(crate) fn new() -> Self {
+        Self { ok: counter!(names::OBJECTS_OPERATIONS, "operation" => Self::OPERATION, "outcome" => "ok") }
+    }
+
+    pub(crate) fn counted<T, E: Failure>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        work.inspect(move |result| match outcome(result) {
+            "ok" => self.ok.increment(1),
+            outcome => {
+                counter!(names::OBJECTS_OPERATIONS, "operation" => Self::OPERATION, "outcome" => outcome)
+                    .increment(1)
+            }
+        })
+    }
 }
 
 /// Counts an object that could not be sealed or opened.

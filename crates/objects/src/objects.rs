@@ -20,6 +20,7 @@ use crate::events::{self, AUDIT_ENTRIES_MAX, Audit, EVENT_QUEUE_MAX, Outbox};
 use crate::hot::HotObjects;
 use crate::leases::Leases;
 use crate::locks::Locks;
+use crate::measure::Reads;
 use crate::patient;
 use crate::sweep::Sweeper;
 use crate::wraps::Wraps;
@@ -105,6 +106,7 @@ pub(crate) struct Inner {
     pub(crate) outbox: Outbox,
     pub(crate) audit: Audit,
     pub(crate) hot: HotObjects,
+    pub(crate) reads: Reads,
 }
 
 impl Objects {
@@ -146,6 +148,7 @@ impl Objects {
             outbox,
             audit,
             hot,
+            reads: Reads::new(),
         };
         let objects = Self(Arc::new(inner));
         objects.settle_buckets().await;

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::bench::Options;
-use crate::bench::load::{Endpoint, Signed, Until, bytes, count};
+use crate::bench::load::{Endpoint, Form, Signed, Until, bytes, count};
 use crate::bench::policy;
 use crate::bench::serve::Served;
 use crate::bench::table::{self, Row, Target, median};
@@ -73,24 +73,30 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     let mut rows = Vec::new();
     for (who, asking) in [("", &endpoint), (", as a user", &user)] {
         // One is what the processor's own caches hold, as they hold all of an empty answer. Many are read from memory.
-        for (which, objects) in [("one object", 1), ("2000 objects", OBJECTS)] {
+        let many = format!("{OBJECTS} objects");
+        for (which, objects, form) in [
+            ("one object", 1, Form::Headers),
+            (many.as_str(), OBJECTS, Form::Headers),
+            (&format!("{many}, presigned"), OBJECTS, Form::Url),
+        ] {
             let name = format!("GET 4 KiB of {which} / empty answer{who}");
-            rows.extend(pair(options, &server, asking, objects, &name)?);
+            rows.extend(pair(options, &server, asking, (objects, form), &name)?);
         }
     }
     Ok(rows)
 }
 
-/// Reads of so many objects beside empty answers, both signed with the credentials of `endpoint`.
+/// Reads of so many objects beside empty answers, both signed in this form with the credentials of `endpoint`.
 fn pair(
     options: &Options,
     server: &Served,
     endpoint: &Endpoint,
-    objects: u64,
+    (objects, form): (u64, Form),
     name: &str,
 ) -> Result<Vec<Row>, Problem> {
-    let gets = (0..objects).map(|n| endpoint.get(&format!("small {n}"))).collect::<Result<Vec<_>, _>>()?;
-    let contenders = [gets, vec![endpoint.head_bucket()?]];
+    let gets = (0..objects).map(|n| endpoint.get_as(form, &format!("small {n}")));
+    let gets = gets.collect::<Result<Vec<_>, _>>()?;
+    let contenders = [gets, vec![endpoint.head_bucket(form)?]];
     let mut rates = [Vec::new(), Vec::new()];
     let mut cpu = [Vec::new(), Vec::new()];
     let mut ratios = [Vec::new(), Vec::new()];

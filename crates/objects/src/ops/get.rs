@@ -34,7 +34,7 @@ impl Objects {
     /// # Errors
     /// [`ObjectError::NoSuchKey`], those of conditions and ranges, and [`ObjectError::Damaged`], also in the body.
     pub async fn get(&self, request: GetRequest) -> Result<GetResult, ObjectError> {
-        counted("get", self.get_uncounted(request)).await
+        self.0.reads.counted(self.get_uncounted(request)).await
     }
 
     async fn get_uncounted(&self, request: GetRequest) -> Result<GetResult, ObjectError> {

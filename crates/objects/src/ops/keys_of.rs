@@ -19,11 +19,12 @@ pub struct KmsUse {
 impl KmsUse {
     /// What an object is encrypted with; `None` if the KMS has no part in it.
     pub fn of(applied: &SseApplied) -> Option<Self> {
-        match applied.clone() {
-            SseApplied::Kms { key_id, context, bucket_key } => Some(Self { key_id, context, bucket_key }),
-            SseApplied::Dsse { key_id, context } => Some(Self { key_id, context, bucket_key: false }),
-            SseApplied::S3 | SseApplied::Customer { .. } => None,
-        }
+        let (key_id, context, bucket_key) = match applied {
+            SseApplied::Kms { key_id, context, bucket_key } => (key_id, context, *bucket_key),
+            SseApplied::Dsse { key_id, context } => (key_id, context, false),
+            SseApplied::S3 | SseApplied::Customer { .. } => return None,
+        };
+        Some(Self { key_id: key_id.clone(), context: context.clone(), bucket_key })
     }
 
     /// The same of a write whose request is [`SseRequest::settled`].

@@ -1,6 +1,6 @@
 //! What several operations share.
 
-use http::header::EXPIRES;
+use http::header::{EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_iam::Identity;
@@ -83,7 +83,6 @@ macro_rules! answer_info {
         let out = &mut $output;
         out.accept_ranges = Some("bytes".to_owned());
         out.e_tag = Some($crate::convert::etag_out(&info.etag));
-        out.last_modified = Some($crate::convert::time_out(info.mtime));
         out.version_id = $crate::convert::version_out(info.version);
         out.parts_count = info.parts.map(i32::from).filter(|_| $range.by_part);
         out.content_range = $range.answered.as_ref().map($crate::ops::common::content_range);
@@ -135,9 +134,12 @@ impl Asked {
     }
 }
 
-/// Headers the library cannot carry: `Expires` as the client wrote it, and how many tags there are.
+/// Headers that the library does not write: `Expires` as the client wrote it, which it cannot carry, and `Last-Modified`,
+/// which it formats so slowly that it shows in a short read.
 pub(super) fn further_headers(info: &ObjectInfo, with_expires: bool) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(4);
+    let modified = HeaderValue::try_from(convert::http_date(info.mtime)).expect("dates are ASCII");
+    headers.insert(LAST_MODIFIED, modified);
     if with_expires
         && let Some(expires) = &info.meta.system.expires
         && let Ok(value) = HeaderValue::from_str(expires)
