@@ -261,8 +261,11 @@ def test_nothing_is_done_of_a_document_that_is_not_as_it_was_signed(server, s3, 
     wrong = {}
     for name, (damage, expected) in DAMAGES.items():
         answered = code(sent(server, case, damage=damage))
-        if answered != expected or case.is_done():
-            wrong[name] = (answered, case.is_done())
+        done = case.is_done()
+        if answered != expected or done:
+            wrong[name] = (answered, done)
+        if done:
+            break
     assert not wrong, "\n".join(f"{k}: {v}" for k, v in wrong.items())
     # A trailer that is signed and does not fit the document.
     assert code(sent(server, case, value="AAAAAA==")) == (400, "BadDigest")
