@@ -114,8 +114,15 @@ def request(
         connection.close()
 
 
-def put_chunked(url, path, body, *, payload, trailer=None, chunk_size=64 * 1024, damage=None, headers=None):
-    """An aws-chunked upload. `trailer` is (name, value); `damage` may change the finished body."""
+def put_chunked(url, path, body, **options):
+    """An aws-chunked upload; the options are those of `send_chunked`."""
+    return send_chunked(url, "PUT", path, body, **options)
+
+
+def send_chunked(
+    url, method, path, body, *, payload, query=(), trailer=None, chunk_size=64 * 1024, damage=None, headers=None
+):
+    """A request with an aws-chunked body. `trailer` is (name, value); `damage` may change the finished body."""
     signer = Signer()
     host = urllib.parse.urlsplit(url).netloc
     encoded = urllib.parse.quote(path, safe="/-_.~")
@@ -126,7 +133,7 @@ def put_chunked(url, path, body, *, payload, trailer=None, chunk_size=64 * 1024,
     }
     if trailer:
         headers["x-amz-trailer"] = trailer[0]
-    headers = signer.headers("PUT", host, encoded, (), headers, payload)
+    headers = signer.headers(method, host, encoded, query, headers, payload)
     pieces = [body[at : at + chunk_size] for at in range(0, len(body), chunk_size)] + [b""]
     out = bytearray()
     for piece in pieces:
@@ -142,9 +149,10 @@ def put_chunked(url, path, body, *, payload, trailer=None, chunk_size=64 * 1024,
     elif trailer:
         out += signer.trailer(*trailer)
     out = damage(bytes(out)) if damage else bytes(out)
+    target = encoded + ("?" + "&".join(f"{quote(n)}={quote(v)}" for n, v in query) if query else "")
     connection = http.client.HTTPConnection(host, timeout=30)
     try:
-        connection.putrequest("PUT", encoded, skip_host=True, skip_accept_encoding=True)
+        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.putheader("content-length", str(len(out)))

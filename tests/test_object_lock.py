@@ -6,6 +6,7 @@ import pytest
 
 from conftest import fresh_name
 from content import data, read, refused
+from people import User, statement
 
 LOCKED = "Access Denied because object protected by object lock."
 
@@ -71,6 +72,8 @@ def test_buckets_without_lock_say_so(s3, bucket):
     with refused("InvalidRequest", 400) as answer:
         s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockLegalHoldStatus="ON")
     assert answer.response["Error"]["Message"] == "Bucket is missing Object Lock Configuration"
+    with refused("InvalidRequest", 400):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x", ObjectLockLegalHoldStatus="OFF")
     s3.put_object(Bucket=bucket, Key="k", Body=b"x")
     for ask in (s3.get_object_retention, s3.get_object_legal_hold):
         with refused("InvalidRequest", 400):
@@ -160,9 +163,51 @@ def test_a_legal_hold_keeps_until_it_is_taken_off(s3, locked):
         remove(s3, locked, version, BypassGovernanceRetention=True)
     s3.put_object_legal_hold(Bucket=locked, Key="k", VersionId=version, LegalHold={"Status": "OFF"})
     assert hold() == "OFF"
+    assert s3.head_object(Bucket=locked, Key="k")["ObjectLockLegalHoldStatus"] == "OFF"
     remove(s3, locked, version)
     with refused("MalformedXML", 400):
         s3.put_object_legal_hold(Bucket=locked, Key="k", LegalHold={"Status": "other"})
+
+
+def test_a_legal_hold_that_never_was_is_none_and_not_off(s3, locked):
+    version = put(s3, locked)
+    for asked in ({}, {"VersionId": version}):
+        with refused("NoSuchObjectLockConfiguration", 404) as answer:
+            s3.get_object_legal_hold(Bucket=locked, Key="k", **asked)
+        message = answer.response["Error"]["Message"]
+        assert message == "The specified object does not have a ObjectLock configuration"
+    # Retention is something else, and so are tags.
+    retain(s3, locked, version, "GOVERNANCE", later(days=1))
+    s3.put_object_tagging(Bucket=locked, Key="k", Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    with refused("NoSuchObjectLockConfiguration", 404):
+        s3.get_object_legal_hold(Bucket=locked, Key="k")
+    s3.put_object_legal_hold(Bucket=locked, Key="k", VersionId=version, LegalHold={"Status": "OFF"})
+    off = s3.put_object(Bucket=locked, Key="off", Body=b"x", ObjectLockLegalHoldStatus="OFF")
+    for key in ("k", "off"):
+        assert s3.get_object_legal_hold(Bucket=locked, Key=key)["LegalHold"] == {"Status": "OFF"}
+        for show in (s3.head_object, s3.get_object):
+            assert show(Bucket=locked, Key=key)["ObjectLockLegalHoldStatus"] == "OFF"
+        for copy, directive in (("copy", "COPY"), (key, "REPLACE")):
+            source = {"Bucket": locked, "Key": key}
+            s3.copy_object(Bucket=locked, Key=copy, CopySource=source, MetadataDirective=directive)
+            with refused("NoSuchObjectLockConfiguration", 404):
+                s3.get_object_legal_hold(Bucket=locked, Key=copy)
+    with refused("NoSuchVersion", 404):
+        s3.get_object_legal_hold(Bucket=locked, Key="k", VersionId=off["VersionId"])
+
+
+def test_who_may_not_ask_for_a_legal_hold_is_shown_none_whether_on_or_off(s3, locked, server):
+    put(s3, locked, "on", ObjectLockLegalHoldStatus="ON")
+    put(s3, locked, "off", ObjectLockLegalHoldStatus="OFF")
+    objects = f"arn:aws:s3:::{locked}/*"
+    user = User(server, fresh_name("reader"), statement("s3:GetObject", objects))
+    client = user.client()
+    for key in ("on", "off"):
+        assert "ObjectLockLegalHoldStatus" not in client.head_object(Bucket=locked, Key=key)
+    user.may(statement(["s3:GetObject", "s3:GetObjectLegalHold"], objects))
+    for key in ("on", "off"):
+        assert client.head_object(Bucket=locked, Key=key)["ObjectLockLegalHoldStatus"] == key.upper()
+    user.gone()
 
 
 def test_uploads_in_parts_are_locked_as_they_were_begun(s3, locked):

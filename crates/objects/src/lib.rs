@@ -83,6 +83,6 @@ pub use ops::keys_of::KmsUse;
 pub use patient::{PatientDisk, patiently};
 pub use types::{
     BucketInfo, BucketSettings, Clock, DefaultEncryption, DeleteConditions, ETag, EntityTags, IfRange,
-    ObjectMeta, ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock, SystemMeta,
-    Tags, Timestamp, Versioning, WriteConditions,
+    LegalHold, ObjectMeta, ReadConditions, Retention, RetentionMode, SseApplied, SseRequest, SystemClock,
+    SystemMeta, Tags, Timestamp, Versioning, WriteConditions,
 };

@@ -16,8 +16,8 @@ use crate::ops::{find, tags::amended};
 use crate::request::CreateBucket;
 use crate::rows::Body;
 use crate::{
-    BucketInfo, BucketName, DocumentKind, ObjectError, ObjectMeta, ObjectName, Retention, RetentionMode,
-    Tags, Timestamp, VersionId, Versioning, WriteConditions,
+    BucketInfo, BucketName, DocumentKind, LegalHold, ObjectError, ObjectMeta, ObjectName, Retention,
+    RetentionMode, Tags, Timestamp, VersionId, Versioning, WriteConditions,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -75,7 +75,7 @@ impl Bucket {
 
     /// Refuses locks that a new version cannot have.
     pub(crate) fn check_locks(&self, meta: &ObjectMeta, now: Timestamp) -> Result<(), ObjectError> {
-        if meta.retention.is_none() && !meta.legal_hold {
+        if meta.retention.is_none() && meta.legal_hold.is_none() {
             return Ok(());
         }
         if self.object_lock()?.is_none() {
@@ -107,7 +107,8 @@ pub(crate) fn check_removal(body: &Body, now: Timestamp, bypass: bool) -> Result
     let kept = body.meta.retention.is_some_and(|retention| {
         retention.until > now && !(bypass && retention.mode == RetentionMode::Governance)
     });
-    if kept || body.meta.legal_hold { Err(ObjectError::Locked) } else { Ok(()) }
+    let held = body.meta.legal_hold == Some(LegalHold::On);
+    if kept || held { Err(ObjectError::Locked) } else { Ok(()) }
 }
 
 /// Whether a retention may take the place of another. In compliance mode it only becomes longer, in governance mode so does it for
@@ -183,7 +184,7 @@ impl Objects {
         .await
     }
 
-    /// The retention and the legal hold of a version.
+    /// The retention and the legal hold of a version, as far as it ever had them.
     ///
     /// # Errors
     /// [`ObjectError::ObjectLockOff`], [`ObjectError::NoSuchKey`], [`ObjectError::NoSuchVersion`].
@@ -192,7 +193,7 @@ impl Objects {
         bucket: &BucketName,
         name: &ObjectName,
         version: Option<VersionId>,
-    ) -> Result<(Option<Retention>, bool), ObjectError> {
+    ) -> Result<(Option<Retention>, Option<LegalHold>), ObjectError> {
         counted("object_locks", async {
             let bucket = self.0.bucket(bucket)?;
             if bucket.object_lock()?.is_none() {
@@ -241,10 +242,10 @@ impl Objects {
         bucket: &BucketName,
         name: &ObjectName,
         version: Option<VersionId>,
-        hold: bool,
+        hold: LegalHold,
     ) -> Result<(), ObjectError> {
         self.change_locks("set_object_legal_hold", bucket, name, version, move |meta, _| {
-            meta.legal_hold = hold;
+            meta.legal_hold = Some(hold);
             Ok(())
         })
         .await

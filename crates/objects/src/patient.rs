@@ -98,6 +98,10 @@ impl DiskFile for PatientFile {
         patiently(|| self.0.len())
     }
 
+    fn links(&self) -> io::Result<u64> {
+        patiently(|| self.0.links())
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         patiently(|| self.0.set_len(len))
     }

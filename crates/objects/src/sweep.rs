@@ -281,9 +281,9 @@ fn remove(
 }
 
 fn unlink(blobs: &Blobs, group: GroupId, blob: &BlobId, reason: &'static str) -> Result<(), ObjectError> {
-    let length = blobs.remove(group, blob).map_err(|error| fault("removing a blob", error))?;
+    let freed = blobs.remove(group, blob).map_err(|error| fault("removing a blob", error))?;
     counter!(names::BLOBS_COLLECTED, "reason" => reason).increment(1);
-    counter!(names::BLOBS_COLLECTED_BYTES).increment(length);
+    counter!(names::BLOBS_COLLECTED_BYTES).increment(freed);
     Ok(())
 }
 

@@ -168,8 +168,17 @@ pub struct ObjectMeta {
     pub tags: Tags,
     /// Retention, if any.
     pub retention: Option<Retention>,
-    /// Whether a legal hold is on.
-    pub legal_hold: bool,
+    /// The legal hold; `None` if there never was one.
+    pub legal_hold: Option<LegalHold>,
+}
+
+/// What was last said of a version's legal hold. One that never was is not one that was taken off: S3 answers the two differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegalHold {
+    /// The version must stay.
+    On,
+    /// The hold was taken off, or the version was written without it by name.
+    Off,
 }
 
 /// How a retention can be shortened.

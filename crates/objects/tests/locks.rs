@@ -82,16 +82,21 @@ async fn legal_hold_keeps_a_version_whatever_its_retention() {
     let (fixture, clock) = locked().await;
     let objects = &fixture.objects;
     let mut request = put("k", "x");
-    request.meta.legal_hold = true;
+    request.meta.legal_hold = Some(LegalHold::On);
     let until = Timestamp(clock.now().0 + DAY);
     request.meta.retention = Some(Retention { mode: RetentionMode::Governance, until });
     let stored = objects.put(request).await.unwrap();
     let locks = objects.object_locks(&bucket(), &name("k"), stored.version).await.unwrap();
-    assert_eq!(locks, (Some(Retention { mode: RetentionMode::Governance, until }), true));
+    assert_eq!(locks, (Some(Retention { mode: RetentionMode::Governance, until }), Some(LegalHold::On)));
     assert!(matches!(remove(&fixture, stored.version, true).await, Err(ObjectError::Locked)));
     clock.0.fetch_add(2 * DAY, Ordering::Relaxed);
     assert!(matches!(remove(&fixture, stored.version, true).await, Err(ObjectError::Locked)));
-    objects.set_object_legal_hold(&bucket(), &name("k"), None, false).await.unwrap();
+    objects.set_object_legal_hold(&bucket(), &name("k"), None, LegalHold::Off).await.unwrap();
+    let locks = objects.object_locks(&bucket(), &name("k"), stored.version).await.unwrap();
+    assert_eq!(locks.1, Some(LegalHold::Off), "it was there, which is told");
+    let other = fixture.put("never", "x").await;
+    let locks = objects.object_locks(&bucket(), &name("never"), other.version).await.unwrap();
+    assert_eq!(locks, (None, None));
     remove(&fixture, stored.version, false).await.unwrap();
 }
 
@@ -112,16 +117,18 @@ async fn lock_stays_on_a_bucket_and_keeps_its_versioning() {
 async fn buckets_without_lock_take_none() {
     let fixture = Fixture::new().await;
     let objects = &fixture.objects;
-    let mut request = put("k", "x");
-    request.meta.legal_hold = true;
-    assert!(matches!(objects.put(request).await, Err(ObjectError::ObjectLockOff)));
+    for hold in [LegalHold::On, LegalHold::Off] {
+        let mut request = put("k", "x");
+        request.meta.legal_hold = Some(hold);
+        assert!(matches!(objects.put(request).await, Err(ObjectError::ObjectLockOff)));
+    }
     let off = objects.set_object_lock(&bucket(), ObjectLockConfig::default()).await;
     assert!(matches!(off, Err(ObjectError::VersioningOff)));
     fixture.put("k", "null").await;
     objects.set_versioning(&bucket(), Versioning::Enabled).await.unwrap();
     objects.set_object_lock(&bucket(), ObjectLockConfig::default()).await.unwrap();
     // What was there before can be locked as well.
-    objects.set_object_legal_hold(&bucket(), &name("k"), Some(VersionId::Null), true).await.unwrap();
+    objects.set_object_legal_hold(&bucket(), &name("k"), Some(VersionId::Null), LegalHold::On).await.unwrap();
     fixture.put("k", "newer").await;
     assert!(matches!(remove(&fixture, Some(VersionId::Null), true).await, Err(ObjectError::Locked)));
 }
@@ -137,7 +144,7 @@ async fn lifecycle_leaves_versions_under_retention_or_legal_hold() {
     let mut retained = put("retained", "1");
     retained.meta.retention = Some(Retention { mode: RetentionMode::Governance, until });
     let mut held = put("held", "1");
-    held.meta.legal_hold = true;
+    held.meta.legal_hold = Some(LegalHold::On);
     for request in [retained, held, put("free", "1")] {
         let key = request.name.as_str().to_owned();
         objects.put(request).await.unwrap();

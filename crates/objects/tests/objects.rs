@@ -545,7 +545,7 @@ async fn what_no_row_holds_or_nothing_enforces_is_refused() {
         |meta| meta.system.cache_control = Some("x".repeat(9000)),
         |meta| meta.system.storage_class = Some("x".repeat(65)),
         |meta| meta.tags = (0..11).map(|number| (number.to_string(), String::new())).collect(),
-        |meta| meta.legal_hold = true,
+        |meta| meta.legal_hold = Some(LegalHold::On),
     ] {
         let mut request = put("name", "x");
         change(&mut request.meta);

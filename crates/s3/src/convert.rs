@@ -6,8 +6,8 @@ use jiff::fmt::rfc2822::DateTimePrinter;
 use s3s::dto;
 use strongroom_objects::request::RangeRequest;
 use strongroom_objects::{
-    BucketName, ETag, EntityTags, IfRange, ObjectMeta, ObjectName, PartNumber, ReadConditions, Retention,
-    SystemMeta, Tags, Timestamp, UploadId, VersionId, WriteConditions,
+    BucketName, ETag, EntityTags, IfRange, LegalHold, ObjectMeta, ObjectName, PartNumber, ReadConditions,
+    Retention, SystemMeta, Tags, Timestamp, UploadId, VersionId, WriteConditions,
 };
 use time::OffsetDateTime;
 
@@ -222,7 +222,7 @@ pub(crate) struct MetaHeaders {
 /// The metadata of a new object. `Expires` is kept as the client wrote it.
 pub(crate) fn object_meta(
     given: MetaHeaders,
-    (retention, legal_hold): (Option<Retention>, bool),
+    (retention, legal_hold): (Option<Retention>, Option<LegalHold>),
     headers: &HeaderMap,
 ) -> Result<ObjectMeta, ApiError> {
     let mut user: Vec<(String, String)> = given.user.unwrap_or_default().into_iter().collect();

@@ -262,8 +262,11 @@ async fn documents_in_chunks_are_read_like_any_other() {
         "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{etag}</ETag></Part>\
          </CompleteMultipartUpload>"
     );
-    let complete = Call::new(Method::POST, key).query("uploadId", upload);
-    in_signed_chunks(&client, complete, &parts, |_| {}).await.ok();
+    let complete = || Call::new(Method::POST, key).query("uploadId", upload);
+    let refused = in_an_unsigned_chunk(&client, complete(), &parts, "another").await;
+    assert_eq!(refused.error(), (400, "BadDigest"));
+    assert_eq!(client.send(Call::get(key)).await.error(), (404, "NoSuchKey"));
+    in_signed_chunks(&client, complete(), &parts, |_| {}).await.ok();
     assert_eq!(client.send(Call::get(key)).await.ok().text(), "part");
 }
 

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,6 +54,10 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Whether the file has no bytes.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
+    }
+    /// How many names the file has: with the last one its bytes go. Where files have one name each, that is one.
+    fn links(&self) -> io::Result<u64> {
+        Ok(1)
     }
     /// Cuts or grows the file; new bytes are zero.
     fn set_len(&self, len: u64) -> io::Result<()>;
@@ -171,6 +175,10 @@ impl DiskFile for OsFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.nlink())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

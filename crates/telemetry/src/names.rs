@@ -117,9 +117,9 @@ metrics! {
     BLOBS_READ_BYTES = "strongroom_blobs_read_bytes_total", Counter, Bytes, [],
         "Bytes read from blob files, sealed.";
     BLOBS_COLLECTED = "strongroom_blobs_collected_total", Counter, Count, ["reason"],
-        "Blob files removed, by reason (deleted, orphan).";
+        "Blob files removed, by reason (deleted, orphan); one that copies of its object share is counted for each name.";
     BLOBS_COLLECTED_BYTES = "strongroom_blobs_collected_bytes_total", Counter, Bytes, [],
-        "Bytes of the blob files removed.";
+        "Bytes of the blob files removed. A file that copies of its object share under several names is counted with the last.";
     BLOB_SYNC_SECONDS = "strongroom_blobs_sync_seconds", Histogram(FAST_SECONDS), Seconds, [],
         "Time to make one blob file and its directory durable.";
     EVENTS_PENDING = "strongroom_events_pending", Gauge, Count, ["target"],

@@ -99,16 +99,19 @@ impl Blobs {
         BlobId::generate(self.epoch, random)
     }
 
-    /// Removes a blob. One that is not there is removed already. Returns how long it was, in bytes.
+    /// Removes a blob. One that is not there is removed already. Returns how many bytes went with it: none while the file has
+    /// another name, which is a blob of its own.
     pub(crate) fn remove(&self, group: GroupId, blob: &BlobId) -> io::Result<u64> {
         let path = self.path(group, blob);
         if !self.disk.exists(&path)? {
             return Ok(0);
         }
-        let length = self.disk.open(&path)?.len()?;
+        let file = self.disk.open_read(&path)?;
+        let freed = if file.links()? == 1 { file.len()? } else { 0 };
+        drop(file);
         self.disk.remove(&path)?;
         self.gone_from(path.parent().unwrap_or(&self.dir));
-        Ok(length)
+        Ok(freed)
     }
 
     /// Takes note that a name went from a directory.

@@ -136,10 +136,14 @@ fn a_blob_is_there_until_its_last_name_goes() {
     link.end(None);
     let path = fixture.blobs.path(GROUP, &second);
     let bytes = fixture.disk.bytes(&path);
-    fixture.blobs.remove(GROUP, &first).unwrap();
+    let length = bytes.as_ref().unwrap().len() as u64;
+    assert_eq!(fixture.blobs.remove(GROUP, &first).unwrap(), 0, "its bytes are still there");
     assert_eq!(fixture.disk.files(), std::slice::from_ref(&path));
     fixture.disk.cut_power();
     assert!(bytes.is_some() && fixture.disk.bytes(&path) == bytes);
+    let blobs = Blobs::open(Arc::new(fixture.disk.clone()), Path::new("/blobs"), 2).unwrap();
+    assert_eq!(blobs.remove(GROUP, &second).unwrap(), length);
+    assert_eq!(blobs.remove(GROUP, &second).unwrap(), 0, "it is gone already");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::ops::get::{Purpose, whole};
 use crate::ops::rewrap_copy::Onto;
 use crate::ops::tags::amended;
 use crate::request::{CreateBucket, DeleteRequest, Directive};
-use crate::{BucketSettings, ObjectMeta, SseRequest, Tags};
+use crate::{BucketSettings, LegalHold, ObjectMeta, SseRequest, Tags};
 
 fn tags(pairs: &[(&str, &str)]) -> Tags {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -54,7 +54,7 @@ async fn a_legal_hold_that_comes_while_a_version_is_being_removed_keeps_it() {
     // Asked before the version is read for the removal, whose reading is older than the hold.
     let deleted = fixture.objects.delete_if(request, move |_| {
         if first.swap(false, Ordering::Relaxed) {
-            change_elsewhere(&store, &at, "name", |meta| meta.legal_hold = true);
+            change_elsewhere(&store, &at, "name", |meta| meta.legal_hold = Some(LegalHold::On));
         }
         Ok(true)
     });
@@ -74,7 +74,7 @@ async fn changes_of_tags_and_locks_keep_what_another_changed_meanwhile() {
     let (store, elsewhere, first) = (fixture.store.clone(), Arc::clone(&at), AtomicBool::new(true));
     let changed = inner.replace(what, move |seen| {
         if first.swap(false, Ordering::Relaxed) {
-            change_elsewhere(&store, &elsewhere, "name", |meta| meta.legal_hold = true);
+            change_elsewhere(&store, &elsewhere, "name", |meta| meta.legal_hold = Some(LegalHold::On));
         }
         amended(seen, None, |meta| {
             meta.tags = tags(&[("a", "1")]);
@@ -84,7 +84,7 @@ async fn changes_of_tags_and_locks_keep_what_another_changed_meanwhile() {
     });
     changed.await.unwrap();
     let (_, body) = body_row(&fixture.store, &at, "name");
-    assert!(body.meta.legal_hold && body.meta.tags == tags(&[("a", "1")]));
+    assert!(body.meta.legal_hold == Some(LegalHold::On) && body.meta.tags == tags(&[("a", "1")]));
     assert!(check_removal(&body, Timestamp(0), true).is_err());
 }
 

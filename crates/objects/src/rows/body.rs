@@ -5,7 +5,9 @@ use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 use super::head::{read_algorithm, read_value};
 use super::{BlobId, ContentId, RowError, read_opt_text, versioned, write_opt_text, writer};
-use crate::{ChecksumValue, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode, SystemMeta, Timestamp};
+use crate::{
+    ChecksumValue, LegalHold, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode, SystemMeta, Timestamp,
+};
 
 /// A sealed record around 32 bytes.
 pub(crate) const WRAPPED_LEN: usize = 32 + strongroom_seal::record::OVERHEAD;
@@ -298,7 +300,11 @@ pub(super) fn write_meta(out: &mut Writer, meta: &ObjectMeta) {
         }
         None => out.u8(0),
     };
-    out.u8(u8::from(meta.legal_hold));
+    out.u8(match meta.legal_hold {
+        None => 0,
+        Some(LegalHold::On) => 1,
+        Some(LegalHold::Off) => 2,
+    });
 }
 
 pub(super) fn read_meta(input: &mut Reader<'_>) -> Result<ObjectMeta, DecodeError> {
@@ -325,7 +331,14 @@ pub(super) fn read_meta(input: &mut Reader<'_>) -> Result<ObjectMeta, DecodeErro
     } else {
         None
     };
-    Ok(ObjectMeta { system, user, tags, retention, legal_hold: input.flag("legal hold")? })
+    let field = "legal hold";
+    let legal_hold = match input.u8(field)? {
+        0 => None,
+        1 => Some(LegalHold::On),
+        2 => Some(LegalHold::Off),
+        _ => return Err(DecodeError::OutOfRange { field }),
+    };
+    Ok(ObjectMeta { system, user, tags, retention, legal_hold })
 }
 
 fn write_pairs(out: &mut Writer, pairs: &[(String, String)]) {

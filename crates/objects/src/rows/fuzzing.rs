@@ -14,8 +14,8 @@ use crate::events::{
 };
 use crate::{
     BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
-    DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId, VersionId,
-    Versioning,
+    DocumentKind, ETag, LegalHold, ObjectMeta, ObjectName, Retention, RetentionMode, Timestamp, UploadId,
+    VersionId, Versioning,
 };
 
 pub(crate) const DECODERS: &[Decoder] = &[
@@ -99,7 +99,7 @@ fn meta() -> ObjectMeta {
         user: vec![("z".into(), "1".into()), ("a".into(), "ü".into())],
         tags: vec![("tag".into(), String::new())],
         retention: Some(Retention { mode: RetentionMode::Compliance, until: Timestamp(99) }),
-        legal_hold: true,
+        legal_hold: Some(LegalHold::On),
         ..ObjectMeta::default()
     };
     meta.system.content_type = Some("text/plain".into());
@@ -147,7 +147,8 @@ fn body_seeds() -> Vec<Vec<u8>> {
     let sealed_elsewhere = sse().into_iter().zip(contents).map(|(sse, content)| {
         let blobs = content.blobs().iter().map(|_| blob(0x50)).collect();
         let sealed_as = Some(SealedAs { content: ContentId([0xc5; 16]), blobs });
-        Body { sse, content, sealed_as, meta: meta() }.encode()
+        let meta = ObjectMeta { legal_hold: Some(LegalHold::Off), ..meta() };
+        Body { sse, content, sealed_as, meta }.encode()
     });
     own.chain(sealed_elsewhere).collect()
 }

@@ -7,8 +7,8 @@ use strongroom_store::GroupId;
 use super::*;
 use crate::{
     BucketSettings, Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, DefaultEncryption,
-    DocumentKind, ETag, ObjectMeta, ObjectName, Retention, RetentionMode, SystemMeta, Timestamp, UploadId,
-    VersionId, Versioning,
+    DocumentKind, ETag, LegalHold, ObjectMeta, ObjectName, Retention, RetentionMode, SystemMeta, Timestamp,
+    UploadId, VersionId, Versioning,
 };
 
 fn checksum(algorithm: ChecksumAlgorithm, kind: ChecksumKind, parts: u16) -> Checksum {
@@ -56,7 +56,7 @@ fn meta() -> ObjectMeta {
         user: vec![("z".into(), "1".into()), ("a".into(), "ü".into())],
         tags: vec![("tag".into(), String::new())],
         retention: Some(Retention { mode: RetentionMode::Compliance, until: Timestamp(99) }),
-        legal_hold: true,
+        legal_hold: Some(LegalHold::On),
     }
 }
 
@@ -247,6 +247,19 @@ fn content_is_sealed_as_one_other_and_a_blob_is_not_what_it_was() {
     let was = body.content.blobs()[1];
     body.sealed_as.as_mut().unwrap().blobs[1] = was;
     assert!(matches!(Body::decode(&body.encode()), Err(RowError::Malformed(_))));
+}
+
+#[test]
+fn a_legal_hold_that_was_never_set_is_not_one_that_is_off() {
+    let holds = [None, Some(LegalHold::On), Some(LegalHold::Off)];
+    for (last, legal_hold) in (0..).zip(holds) {
+        let body = Body { meta: ObjectMeta { legal_hold, ..meta() }, ..bodies().remove(0) };
+        let mut bytes = body.encode();
+        assert_eq!(bytes.last(), Some(&last));
+        assert_eq!(Body::decode(&bytes), Ok(body));
+        *bytes.last_mut().unwrap() = 3;
+        assert!(matches!(Body::decode(&bytes), Err(RowError::Malformed(_))));
+    }
 }
 
 #[test]

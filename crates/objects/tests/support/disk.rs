@@ -148,6 +148,9 @@ impl DiskFile for TestFile {
     fn len(&self) -> io::Result<u64> {
         self.file.len()
     }
+    fn links(&self) -> io::Result<u64> {
+        self.file.links()
+    }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.disk.change()?;
         self.file.set_len(len)

@@ -101,9 +101,8 @@ macro_rules! answer_info {
             out.object_lock_mode = Some(s3s::dto::ObjectLockMode::from_static(mode));
             out.object_lock_retain_until_date = Some($crate::convert::time_out(retention.until));
         }
-        // A hold that was taken off is not told from one that never was.
-        out.object_lock_legal_hold_status =
-            info.meta.legal_hold.then(|| $crate::ops::object_lock::hold_out(true));
+        // A version that never had a hold has no such header (AWS, API_HeadObject).
+        out.object_lock_legal_hold_status = info.meta.legal_hold.map($crate::ops::object_lock::hold_out);
         let system = info.meta.system;
         // What AWS stores if a client names no type.
         out.content_type = system.content_type.or_else(|| Some("binary/octet-stream".to_owned()));

@@ -6,8 +6,8 @@ use s3s::S3Response;
 use s3s::dto::*;
 use strongroom_objects::request::ObjectInfo;
 use strongroom_objects::{
-    DefaultRetention as Default, ObjectLockConfig, RETENTION_DAYS_MAX, RETENTION_YEARS_MAX, Retention,
-    RetentionMode, RetentionPeriod,
+    DefaultRetention as Default, LegalHold, ObjectLockConfig, ObjectName, RETENTION_DAYS_MAX,
+    RETENTION_YEARS_MAX, Retention, RetentionMode, RetentionPeriod,
 };
 
 use crate::access::Resource;
@@ -91,14 +91,7 @@ pub(crate) async fn get_retention(
     let (bucket, name) = (convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
     let version = convert::version_in(input.version_id.as_deref())?;
     let (retention, _) = call.objects().object_locks(&bucket, &name, version).await?;
-    let retention = retention.ok_or_else(|| {
-        ApiError::new(
-            StatusCode::NOT_FOUND,
-            "NoSuchObjectLockConfiguration",
-            "The specified object does not have a ObjectLock configuration",
-        )
-        .field("Key", &name)
-    })?;
+    let retention = retention.ok_or_else(|| never_locked(&name))?;
     let retention = ObjectLockRetention {
         mode: Some(ObjectLockRetentionMode::from_static(mode_name(retention.mode))),
         retain_until_date: Some(convert::time_out(retention.until)),
@@ -134,6 +127,7 @@ pub(crate) async fn get_legal_hold(
     let (bucket, name) = (convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
     let version = convert::version_in(input.version_id.as_deref())?;
     let (_, hold) = call.objects().object_locks(&bucket, &name, version).await?;
+    let hold = hold.ok_or_else(|| never_locked(&name))?;
     let legal_hold = Some(ObjectLockLegalHold { status: Some(hold_out(hold)) });
     Ok(S3Response::new(GetObjectLegalHoldOutput { legal_hold }))
 }
@@ -146,16 +140,27 @@ pub(crate) async fn put_legal_hold(
     let version = convert::version_in(input.version_id.as_deref())?;
     let status = input.legal_hold.and_then(|hold| hold.status);
     let hold = match status.as_ref().map(ObjectLockLegalHoldStatus::as_str) {
-        Some(ObjectLockLegalHoldStatus::ON) => true,
-        Some(ObjectLockLegalHoldStatus::OFF) => false,
+        Some(ObjectLockLegalHoldStatus::ON) => LegalHold::On,
+        Some(ObjectLockLegalHoldStatus::OFF) => LegalHold::Off,
         _ => return Err(ApiError::malformed_xml()),
     };
     call.objects().set_object_legal_hold(&bucket, &name, version, hold).await?;
     Ok(S3Response::new(PutObjectLegalHoldOutput::default()))
 }
 
+/// What AWS answers for a version that never had what is asked for. One that had it and has it no longer is
+/// described instead: a legal hold is then `OFF`.
+fn never_locked(name: &ObjectName) -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "NoSuchObjectLockConfiguration",
+        "The specified object does not have a ObjectLock configuration",
+    )
+    .field("Key", name)
+}
+
 /// The locks that a new object is to have, from its headers.
-pub(crate) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, bool), ApiError> {
+pub(crate) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, Option<LegalHold>), ApiError> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let retention = match (text(MODE), text(UNTIL)) {
         (None, None) => None,
@@ -181,8 +186,9 @@ pub(crate) fn of_headers(headers: &HeaderMap) -> Result<(Option<Retention>, bool
         }
     };
     let hold = match text(HOLD) {
-        None | Some("OFF") => false,
-        Some("ON") => true,
+        None => None,
+        Some("ON") => Some(LegalHold::On),
+        Some("OFF") => Some(LegalHold::Off),
         Some(other) => {
             return Err(ApiError::invalid_argument(
                 HOLD,
@@ -212,8 +218,8 @@ pub(super) fn hide(call: &Call, (bucket, key): (&str, &str), info: &mut ObjectIn
     if info.meta.retention.is_some() && !call.may("s3:GetObjectRetention", resource) {
         info.meta.retention = None;
     }
-    if info.meta.legal_hold && !call.may("s3:GetObjectLegalHold", resource) {
-        info.meta.legal_hold = false;
+    if info.meta.legal_hold.is_some() && !call.may("s3:GetObjectLegalHold", resource) {
+        info.meta.legal_hold = None;
     }
 }
 
@@ -232,8 +238,11 @@ pub(super) fn mode_name(mode: RetentionMode) -> &'static str {
     }
 }
 
-pub(super) fn hold_out(hold: bool) -> ObjectLockLegalHoldStatus {
-    let status = if hold { ObjectLockLegalHoldStatus::ON } else { ObjectLockLegalHoldStatus::OFF };
+pub(super) fn hold_out(hold: LegalHold) -> ObjectLockLegalHoldStatus {
+    let status = match hold {
+        LegalHold::On => ObjectLockLegalHoldStatus::ON,
+        LegalHold::Off => ObjectLockLegalHoldStatus::OFF,
+    };
     ObjectLockLegalHoldStatus::from_static(status)
 }
 
@@ -257,7 +266,11 @@ mod tests {
         let (retention, hold) =
             of_headers(&headers(&[(MODE, "COMPLIANCE"), (UNTIL, date), (HOLD, "ON")])).unwrap();
         let until = Moment(1_893_456_000_000);
-        assert_eq!((retention, hold), (Some(Retention { mode: RetentionMode::Compliance, until }), true));
+        assert_eq!(
+            (retention, hold),
+            (Some(Retention { mode: RetentionMode::Compliance, until }), Some(LegalHold::On))
+        );
+        assert_eq!(of_headers(&headers(&[(HOLD, "OFF")])).unwrap(), (None, Some(LegalHold::Off)));
         for bad in [
             headers(&[(MODE, "COMPLIANCE")]),
             headers(&[(UNTIL, date)]),
@@ -267,7 +280,7 @@ mod tests {
         ] {
             assert_eq!(of_headers(&bad).unwrap_err().code, "InvalidArgument", "{bad:?}");
         }
-        assert_eq!(of_headers(&HeaderMap::new()).unwrap(), (None, false));
+        assert_eq!(of_headers(&HeaderMap::new()).unwrap(), (None, None));
     }
 
     #[test]

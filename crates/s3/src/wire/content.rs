@@ -85,9 +85,10 @@ fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentErro
             BodyFault::Stalled => ContentError::TimedOut,
             BodyFault::Disconnected => ContentError::Disconnected,
             BodyFault::Incomplete => refused(ApiError::incomplete_body()),
+            // AWS's code for every body whose chunks are not what they say.
             BodyFault::Framing => refused(ApiError::new(
                 StatusCode::BAD_REQUEST,
-                "InvalidRequest",
+                "IncompleteBody",
                 "The aws-chunked framing of the request body is not valid",
             )),
             BodyFault::Form => refused(ApiError::new(

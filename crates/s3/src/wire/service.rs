@@ -178,13 +178,14 @@ impl Service {
             let document = head::carries_document(&parts.method, &parts.uri)
                 || parts.method == Method::PUT
                     && form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
-            if document {
+            let in_chunks = chunking.is_some() && (document || head::lists_parts(&parts.method, &parts.uri));
+            if document || in_chunks {
                 state.keep_document(limits.xml_bytes_max);
-                if let Some(hash) = head::payload_hash(&parts.headers) {
-                    state.set_document_hash(hash);
-                }
             }
-            if chunking.is_some() && (document || head::lists_parts(&parts.method, &parts.uri)) {
+            if document && let Some(hash) = head::payload_hash(&parts.headers) {
+                state.set_document_hash(hash);
+            }
+            if in_chunks {
                 state.set_document_in_chunks();
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))

@@ -332,6 +332,12 @@ impl DiskFile for SimFile {
         Ok(self.disk.world().inode(self)?.content.len() as u64)
     }
 
+    fn links(&self) -> io::Result<u64> {
+        let world = self.disk.world();
+        world.inode(self)?;
+        Ok(world.files.names.values().filter(|inode| **inode == self.inode).count() as u64)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut world = self.disk.turn();
         world.inode(self)?;
