@@ -22,6 +22,7 @@ use tracing::instrument::{Instrument, WithSubscriber};
 
 use super::body::RequestBody;
 use super::content;
+use super::control_signs;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
@@ -270,7 +271,17 @@ fn settle(
         || parts.status == StatusCode::NOT_MODIFIED)
     {
         let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
-        return (status, parts.headers, Source::Library(body));
+        // Content is not ours to write otherwise, whatever its type.
+        let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
+        let is_document = is_xml && state.operation() != "GetObject";
+        let document = body.bytes().filter(|_| is_document);
+        return match document.as_deref().and_then(control_signs::referenced) {
+            Some(document) => {
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+                (status, parts.headers, Source::Document(document))
+            }
+            None => (status, parts.headers, Source::Library(body)),
+        };
     }
     let of_library = || {
         let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;

@@ -1,0 +1,112 @@
+"""What AWS answers to requests for objects that its SDKs never send: codes, messages, and the fields of its errors."""
+
+import html
+import re
+
+import pytest
+
+import sigv4
+from conftest import fresh_name
+from content import refused
+
+pytestmark = pytest.mark.ours
+
+PART_NUMBER = "Part number must be an integer between 1 and 10000, inclusive"
+TAG_KEY = "The TagKey you have provided is invalid"
+TAG_VALUE = "The TagValue you have provided is invalid"
+TAGGING = (
+    "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name "
+    "duplicates."
+)
+NOT_DONE = "A header you provided implies functionality that is not implemented"
+
+
+def number(name):
+    return f"Provided {name} not an integer or within integer range"
+
+
+def negative(name):
+    return f"Argument {name} must be an integer between 0 and 2147483647"
+
+
+def field(reply, name):
+    found = re.search(rf"<{name}>(.*?)</{name}>", reply.body.decode(), re.DOTALL)
+    return found and html.unescape(found.group(1))
+
+
+@pytest.fixture(scope="module")
+def ask(server, s3):
+    """Asks for an object of a bucket with one object, `there`, of ten bytes."""
+    bucket = fresh_name("answers")
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="there", Body=b"0123456789")
+
+    def send(method, key="", query=(), headers=None, body=b"", sign=True):
+        path = f"/{bucket}/{key}" if key else f"/{bucket}"
+        headers = {name: value.replace("{bucket}", bucket) for name, value in (headers or {}).items()}
+        return sigv4.request(server.s3_url, method, path, query=query, headers=headers, body=body, sign=sign)
+
+    send.bucket, send.s3, send.url = bucket, s3, server.s3_url
+    return send
+
+
+@pytest.fixture(scope="module")
+def upload(ask):
+    """An upload of `upload` with one part of ten bytes; the id, and the part's tag."""
+    begun = ask("POST", "upload", [("uploads", "")])
+    upload = field(begun, "UploadId")
+    part = ask("PUT", "upload", [("partNumber", "1"), ("uploadId", upload)], body=b"0123456789")
+    return upload, part.headers["etag"]
+
+
+def refuses(reply, status, code, message, **fields):
+    found = {name: field(reply, name) for name in ("Code", "Message", *fields)}
+    assert (reply.status, found) == (status, {"Code": code, "Message": message, **fields})
+
+
+LISTS = [
+    ([], "max-keys", "max-keys", "maxKeys", negative("maxKeys")),
+    ([("list-type", "2")], "max-keys", "max-keys", "maxKeys", negative("maxKeys")),
+    ([("versions", "")], "max-keys", "max-keys", "maxKeys", "max-keys cannot be negative"),
+    ([("uploads", "")], "max-uploads", "max-uploads", "max-uploads", negative("max-uploads")),
+]
+
+
+ENCODING, OF_BUCKET, OF_KEY = (
+    f"Invalid copy source {what}" for what in ("encoding", "bucket name", "object key")
+)
+
+
+def document(*tags):
+    tags = "".join(f"<Tag><Key>{key}</Key><Value>{value}</Value></Tag>" for key, value in tags)
+    return f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
+
+
+# A tag of no object, quoted wrongly or not at all, matches nothing; it is no error.
+NO_TAGS = ["no_tag", '"half', 'ha"lf', "two words"]
+
+
+def test_control_signs_in_names_are_written_as_references(ask):
+    """A parser would read a carriage return as the end of a line, and what is listed would be another name."""
+    names = ["control/a\rb", "control/a\nb"]
+    for name in names:
+        assert ask("PUT", name, body=b"x").status == 200
+    for query in ([("prefix", "control/")], [("list-type", "2"), ("prefix", "control/")]):
+        reply = ask("GET", query=query)
+        assert re.findall(rb"<Key>(.*?)</Key>", reply.body, re.DOTALL) == [b"control/a\nb", b"control/a&#13;b"]
+        assert int(reply.headers["content-length"]) == len(reply.body)
+    reply = ask("GET", query=[("versions", ""), ("prefix", "control/")])
+    assert b"<Key>control/a&#13;b</Key>" in reply.body
+    listed = ask.s3.list_objects_v2(Bucket=ask.bucket, Prefix="control/")["Contents"]
+    assert sorted(entry["Key"] for entry in listed) == sorted(names)
+    batch = "<Delete><Object><Key>control/a&#13;b</Key></Object></Delete>".encode()
+    assert b"<Key>control/a&#13;b</Key>" in ask("POST", query=[("delete", "")], body=batch).body
+    with refused("404", 404):
+        ask.s3.head_object(Bucket=ask.bucket, Key=names[0])
+    assert ask("GET", names[1]).body == b"x"
+
+
+def test_content_is_never_written_otherwise_whatever_its_type(ask):
+    content = b"<Key>a\rb</Key>"
+    assert ask("PUT", "document", headers={"content-type": "application/xml"}, body=content).status == 200
+    assert ask("GET", "document").body == content
