@@ -86,6 +86,27 @@ def document(*tags):
 NO_TAGS = ["no_tag", '"half', 'ha"lf', "two words"]
 
 
+def test_entity_tag_has_no_quotes_among_attributes_and_quotes_elsewhere(ask):
+    known = ask.s3.get_object_attributes(
+        Bucket=ask.bucket, Key="there", ObjectAttributes=["ETag", "ObjectSize", "StorageClass", "Checksum"]
+    )
+    head = ask.s3.head_object(Bucket=ask.bucket, Key="there", ChecksumMode="ENABLED")
+    assert (f'"{known["ETag"]}"', known["ObjectSize"]) == (head["ETag"], 10)
+    assert known["Checksum"]["ChecksumCRC64NVME" if "ChecksumCRC64NVME" in head else "ChecksumCRC32"]
+    assert known["StorageClass"] == "STANDARD"
+
+
+def test_results_of_copies_are_in_the_namespace_of_s3(ask):
+    namespace = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+    source = {"x-amz-copy-source": "{bucket}/there"}
+    whole = ask("PUT", "copy", headers=source)
+    assert whole.status == 200 and f"<CopyObjectResult {namespace}>".encode() in whole.body
+    upload = field(ask("POST", "parts", [("uploads", "")]), "UploadId")
+    part = ask("PUT", "parts", [("partNumber", "1"), ("uploadId", upload)], source)
+    assert part.status == 200 and f"<CopyPartResult {namespace}>".encode() in part.body
+    assert ask("DELETE", "parts", [("uploadId", upload)]).status == 204
+
+
 def test_control_signs_in_names_are_written_as_references(ask):
     """A parser would read a carriage return as the end of a line, and what is listed would be another name."""
     names = ["control/a\rb", "control/a\nb"]
