@@ -72,6 +72,13 @@ LISTS = [
 ]
 
 
+@pytest.mark.parametrize("query, name, unreadable, below, message", LISTS)
+def test_limit_without_a_number_is_none(ask, query, name, unreadable, below, message):
+    reply = ask("GET", query=[*query, (name, "")])
+    most = "MaxUploads" if name == "max-uploads" else "MaxKeys"
+    assert (reply.status, field(reply, most)) == (200, "1000")
+
+
 ENCODING, OF_BUCKET, OF_KEY = (
     f"Invalid copy source {what}" for what in ("encoding", "bucket name", "object key")
 )
@@ -84,6 +91,52 @@ def document(*tags):
 
 # A tag of no object, quoted wrongly or not at all, matches nothing; it is no error.
 NO_TAGS = ["no_tag", '"half', 'ha"lf', "two words"]
+
+
+@pytest.mark.parametrize("tag", NO_TAGS)
+def test_tag_of_no_object_is_compared_like_any_other(ask, tag):
+    for method in ("GET", "HEAD"):
+        assert ask(method, "there", headers={"if-none-match": tag}).status == 200
+        assert ask(method, "there", headers={"if-match": tag}).status == 412
+    for name, status in (("if-none-match", 200), ("if-match", 412)):
+        headers = {"x-amz-copy-source": "{bucket}/there", f"x-amz-copy-source-{name}": tag}
+        assert ask("PUT", "copy", headers=headers).status == status
+    assert ask("DELETE", "there", headers={"if-match": tag}).status == 412
+    assert ask("PUT", "there", headers={"if-match": tag}, body=b"x").status == 412
+    refuses(ask("PUT", "there", headers={"if-none-match": tag}, body=b"x"), 501, "NotImplemented", NOT_DONE)
+    assert ask("GET", "there").body == b"0123456789"
+
+
+def test_condition_on_an_upload_in_chunks_is_compared_with_it(ask):
+    path = f"/{ask.bucket}/there"
+    reply = sigv4.put_chunked(ask.url, path, b"x" * 200_000, payload=sigv4.SIGNED, headers={"if-match": "no_tag"})
+    assert (reply.status, field(reply, "Code")) == (412, "PreconditionFailed")
+    reply = sigv4.put_chunked(
+        ask.url, f"/{ask.bucket}/chunks", b"x" * 200_000, payload=sigv4.SIGNED, headers={"expires": "0"}
+    )
+    assert reply.status == 200
+    assert ask("GET", "chunks").body == b"x" * 200_000
+
+
+@pytest.mark.parametrize("date", ["tomorrow", "2020-01-01T00:00:00Z", "0"])
+def test_date_that_is_none_is_no_condition(ask, date):
+    assert ask("GET", "there", headers={"if-modified-since": date}).body == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    "asked, status, answered",
+    [
+        ("bytes=0-18446744073709551616", 206, "bytes 0-9/10"),
+        ("bytes=-18446744073709551616", 206, "bytes 0-9/10"),
+        ("bytes=18446744073709551616-", 416, "bytes */10"),
+        ("bytes=-", 200, None),
+        ("bytes=-0", 416, "bytes */10"),
+    ],
+)
+def test_range_with_ends_that_are_no_place_in_the_object(ask, asked, status, answered):
+    for method in ("GET", "HEAD"):
+        reply = ask(method, "there", headers={"range": asked})
+        assert (reply.status, reply.headers.get("content-range")) == (status, answered)
 
 
 def test_entity_tag_has_no_quotes_among_attributes_and_quotes_elsewhere(ask):

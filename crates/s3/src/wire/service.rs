@@ -32,7 +32,7 @@ use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
 use crate::form;
 use crate::hoisted;
-use crate::lenient::drop_unsigned_range;
+use crate::lenient::amend_unsigned;
 use crate::options::S3Options;
 use crate::request::{RequestState, within};
 use crate::server::Linger;
@@ -190,7 +190,7 @@ impl Service {
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
-        drop_unsigned_range(&parts.method, state.signed(), &mut parts.headers);
+        amend_unsigned(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
         }
