@@ -84,9 +84,43 @@ ENCODING, OF_BUCKET, OF_KEY = (
 )
 
 
+@pytest.mark.parametrize("tagging", ["=", "=v", "key%", "a=1&a=2"])
+def test_tags_of_a_header_that_are_none(ask, tagging):
+    reply = ask("PUT", "tagged", headers={"x-amz-tagging": tagging}, body=b"x")
+    told = dict(ArgumentName="x-amz-tagging", ArgumentValue=tagging)
+    refuses(reply, 400, "InvalidArgument", TAGGING, **told)
+
+
+@pytest.mark.parametrize("sign", "?(*$#!")
+def test_tag_that_is_not_allowed_is_named(ask, sign):
+    def tagged(key, value):
+        return [
+            ask("PUT", "tagged", headers={"x-amz-tagging": f"ok=v&{key}={value}"}, body=b"x"),
+            ask("PUT", "there", [("tagging", "")], body=document(("ok", "v"), (key, value))),
+        ]
+
+    for reply in tagged(f"k{sign}", "v"):
+        refuses(reply, 400, "InvalidTag", TAG_KEY, TagKey=f"k{sign}", TagValue=None)
+    for reply in tagged("k", f"v{sign}"):
+        refuses(reply, 400, "InvalidTag", TAG_VALUE, TagKey="k", TagValue=f"v{sign}")
+
+
 def document(*tags):
     tags = "".join(f"<Tag><Key>{key}</Key><Value>{value}</Value></Tag>" for key, value in tags)
     return f"<Tagging><TagSet>{tags}</TagSet></Tagging>".encode()
+
+
+def test_tag_that_comes_twice_is_named(ask):
+    reply = ask("PUT", "there", [("tagging", "")], body=document(("a", "1"), ("b", "2"), ("b", "3")))
+    refuses(reply, 400, "InvalidTag", "Cannot provide multiple Tags with the same key", TagKey="b")
+
+
+def test_tag_has_a_value_even_if_it_is_empty(ask):
+    without = b"<Tagging><TagSet><Tag><Key>k</Key></Tag></TagSet></Tagging>"
+    reply = ask("PUT", "there", [("tagging", "")], body=without)
+    assert (reply.status, field(reply, "Code")) == (400, "MalformedXML")
+    assert ask("PUT", "there", [("tagging", "")], body=document(("k", ""))).status == 200
+    assert ask("DELETE", "there", [("tagging", "")]).status == 204
 
 
 # A tag of no object, quoted wrongly or not at all, matches nothing; it is no error.

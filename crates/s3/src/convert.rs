@@ -274,7 +274,7 @@ pub(crate) fn tags_of_query(text: &str) -> Result<Tags, ApiError> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) =
             (form_decoded(name).ok_or_else(invalid)?, form_decoded(value).ok_or_else(invalid)?);
-        if tags.iter().any(|(given, _)| *given == name) {
+        if name.is_empty() || tags.iter().any(|(given, _)| *given == name) {
             return Err(invalid());
         }
         tags.push((name, value));
@@ -361,7 +361,7 @@ mod tests {
             tags,
             [("a", "1"), ("b c", "x y\u{e9}"), ("d", "")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
-        for bad in ["a=1&a=2", "a=%", "a=%zz", "a=%ff", "%4"] {
+        for bad in ["a=1&a=2", "a=%", "a=%zz", "a=%ff", "%4", "=", "=b"] {
             assert_eq!(tags_of_query(bad).unwrap_err().code, "InvalidArgument", "{bad}");
         }
     }
