@@ -73,15 +73,110 @@ LISTS = [
 
 
 @pytest.mark.parametrize("query, name, unreadable, below, message", LISTS)
+def test_limit_of_a_listing_that_is_none(ask, query, name, unreadable, below, message):
+    for value in ("abc", "2147483648", "2736457823532448723"):
+        reply = ask("GET", query=[*query, (name, value)])
+        refuses(reply, 400, "InvalidArgument", number(unreadable), ArgumentName=unreadable, ArgumentValue=value)
+    reply = ask("GET", query=[*query, (name, "-5")])
+    refuses(reply, 400, "InvalidArgument", message, ArgumentName=below, ArgumentValue="-5")
+
+
+@pytest.mark.parametrize("query, name, unreadable, below, message", LISTS)
 def test_limit_without_a_number_is_none(ask, query, name, unreadable, below, message):
     reply = ask("GET", query=[*query, (name, "")])
     most = "MaxUploads" if name == "max-uploads" else "MaxKeys"
     assert (reply.status, field(reply, most)) == (200, "1000")
 
 
+def test_limit_and_marker_of_a_list_of_parts(ask, upload):
+    def parts(*pair):
+        return ask("GET", "upload", [("uploadId", upload[0]), pair])
+
+    for name in ("max-parts", "part-number-marker"):
+        for value in ("abc", "2736457823532448723"):
+            told = dict(ArgumentName=name, ArgumentValue=value)
+            refuses(parts(name, value), 400, "InvalidArgument", number(name), **told)
+        told = dict(ArgumentName=name, ArgumentValue="-3")
+        refuses(parts(name, "-3"), 400, "InvalidArgument", negative(name), **told)
+        assert field(parts(name, ""), "PartNumber") == "1"
+    beyond = parts("part-number-marker", "99999")
+    assert (beyond.status, field(beyond, "PartNumber"), field(beyond, "PartNumberMarker")) == (200, None, "99999")
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "10001", "abc", "", "99999999999"])
+def test_number_of_a_part_that_is_none(ask, upload, value):
+    told = dict(ArgumentName="partNumber", ArgumentValue=value)
+    reply = ask("PUT", "upload", [("partNumber", value), ("uploadId", upload[0])], body=b"x")
+    refuses(reply, 400, "InvalidArgument", PART_NUMBER, **told)
+    refuses(ask("GET", "there", [("partNumber", value)]), 400, "InvalidArgument", PART_NUMBER, **told)
+
+
+def test_part_of_no_upload(ask):
+    why = "This operation does not accept partNumber without uploadId"
+    told = dict(ArgumentName="partNumber", ArgumentValue="1")
+    refuses(ask("PUT", "there", [("partNumber", "1")], body=b"x"), 400, "InvalidArgument", why, **told)
+    assert ask("GET", "there").body == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    "method, query, body",
+    [
+        ("PUT", [("partNumber", "1")], b"x"),
+        ("GET", [], b""),
+        ("DELETE", [], b""),
+        ("POST", [], b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>"),
+    ],
+)
+def test_bucket_that_is_not_there_is_told_before_an_upload_that_is_none(ask, method, query, body):
+    query = [*query, ("uploadId", "none")]
+    reply = sigv4.request(ask.url, method, "/no-bucket-of-this-name/k", query=query, body=body)
+    assert (reply.status, field(reply, "Code")) == (404, "NoSuchBucket")
+    reply = ask(method, "k", query, body=body)
+    assert (reply.status, field(reply, "Code"), field(reply, "UploadId")) == (404, "NoSuchUpload", "none")
+
+
+def test_completion_that_is_wrong(ask, upload):
+    upload, tag = upload
+
+    def complete(part, **headers):
+        part = f"<Part><PartNumber>{part}</PartNumber><ETag>{tag}</ETag></Part>"
+        body = f"<CompleteMultipartUpload>{part}</CompleteMultipartUpload>".encode()
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return ask("POST", "upload", [("uploadId", upload)], headers, body)
+
+    for part in ("0", "-4"):
+        told = dict(ArgumentName="PartNumber", ArgumentValue=part)
+        refuses(complete(part), 400, "InvalidArgument", "PartNumber must be >= 1", **told)
+    why = "Value for x-amz-mp-object-size header is less than zero: '-1'"
+    refuses(complete(1, x_amz_mp_object_size="-1"), 400, "InvalidRequest", why)
+
+
 ENCODING, OF_BUCKET, OF_KEY = (
     f"Invalid copy source {what}" for what in ("encoding", "bucket name", "object key")
 )
+
+
+@pytest.mark.parametrize(
+    "source, why",
+    [
+        ("bucket/%ZZ", ENCODING),
+        ("100%/foo/bar", ENCODING),
+        ("bucket/%A/bar", ENCODING),
+        ("%", ENCODING),
+        ("bucket/%C3%", ENCODING),
+        ("192.168.1.1/foo", OF_BUCKET),
+        ("my-buc@k&()t/obj", OF_BUCKET),
+        ("bucket", OF_KEY),
+        ("bucket/", OF_KEY),
+        ("/", OF_KEY),
+    ],
+)
+def test_source_of_a_copy_that_is_none(ask, source, why):
+    told = dict(ArgumentName="x-amz-copy-source", ArgumentValue=source)
+    reply = ask("PUT", "copy", headers={"x-amz-copy-source": source})
+    refuses(reply, 400, "InvalidArgument", why, **told)
+    query = [("partNumber", "1"), ("uploadId", "x")]
+    refuses(ask("PUT", "copy", query, {"x-amz-copy-source": source}), 400, "InvalidArgument", why, **told)
 
 
 @pytest.mark.parametrize("tagging", ["=", "=v", "key%", "a=1&a=2"])
@@ -171,6 +266,13 @@ def test_range_with_ends_that_are_no_place_in_the_object(ask, asked, status, ans
     for method in ("GET", "HEAD"):
         reply = ask(method, "there", headers={"range": asked})
         assert (reply.status, reply.headers.get("content-range")) == (status, answered)
+
+
+def test_attributes_that_are_not_asked_for(ask):
+    why = (
+        "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty"
+    )
+    refuses(ask("GET", "there", [("attributes", "")]), 400, "InvalidRequest", why)
 
 
 def test_entity_tag_has_no_quotes_among_attributes_and_quotes_elsewhere(ask):

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use crate::error::{ApiError, no_such_upload};
+use crate::error::{ApiError, messages, no_such_upload};
 
 const HTTP_DATE: &[BorrowedFormatItem<'_>] =
     format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
@@ -97,16 +97,13 @@ pub(crate) fn upload_id(text: &str) -> Result<UploadId, ApiError> {
 
 /// `partNumber` of an upload.
 pub(crate) fn part_number(number: i32) -> Result<PartNumber, ApiError> {
-    u32::try_from(number).ok().and_then(PartNumber::new).ok_or_else(|| {
-        ApiError::invalid_argument(
-            "partNumber",
-            number,
-            "Part number must be an integer between 1 and 10000, inclusive",
-        )
-    })
+    u32::try_from(number)
+        .ok()
+        .and_then(PartNumber::new)
+        .ok_or_else(|| ApiError::invalid_argument("partNumber", number, messages::PART_NUMBER))
 }
 
-/// A limit of a listing: at most 1000, and not negative.
+/// A limit of a listing: at most 1000, and not negative. `name` is AWS's, which is not always the parameter's.
 pub(crate) fn page_size(name: &'static str, asked: Option<i32>) -> Result<u32, ApiError> {
     let asked = asked.unwrap_or(1000);
     u32::try_from(asked).map(|count| count.min(1000)).map_err(|_| {
@@ -283,7 +280,7 @@ pub(crate) fn tags_of_query(text: &str) -> Result<Tags, ApiError> {
 }
 
 /// Reads `application/x-www-form-urlencoded` text.
-fn form_decoded(text: &str) -> Option<String> {
+pub(crate) fn form_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use s3s::S3Response;
 use s3s::dto::{
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectPart, StorageClass,
@@ -14,7 +14,7 @@ use super::document::{self, Attributes};
 use super::take::customer_headers;
 use crate::checksum::{answer_checksums, value_out, values_out};
 use crate::convert;
-use crate::error::ApiError;
+use crate::error::{ApiError, messages};
 use crate::face::{Answer, Call};
 use crate::sse::{self, Use};
 
@@ -108,11 +108,7 @@ fn asked(headers: &HeaderMap) -> Result<BTreeSet<&str>, ApiError> {
         }
     }
     if asked.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequest",
-            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
-        ));
+        return Err(ApiError::invalid_request(messages::NO_ATTRIBUTES));
     }
     Ok(asked)
 }

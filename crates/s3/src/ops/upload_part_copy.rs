@@ -18,12 +18,13 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
     let customer = customer_headers!(input);
     let source = copy_source!(input);
     let range = input.copy_source_range;
+    let bucket = convert::bucket_name(&input.bucket)?;
     let request = CopyPart {
         source: source.into_request(&call).await?,
         range: range.as_deref().map(range_in).transpose()?,
-        bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        upload: convert::upload_id(&input.upload_id)?,
+        upload: call.upload_id(&bucket, &input.upload_id).await?,
+        bucket,
         part: convert::part_number(input.part_number)?,
         customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
