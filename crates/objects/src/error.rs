@@ -286,8 +286,13 @@ pub enum ObjectError {
         most: usize,
     },
     /// Tags that S3 does not allow: more than ten, a name twice, or too long.
-    #[error("the tags are not allowed: {0}")]
-    InvalidTags(TagFault),
+    #[error("the tags are not allowed: {fault}")]
+    InvalidTags {
+        /// What is wrong.
+        fault: TagFault,
+        /// Name and value of the first tag that it is wrong with, if it is one.
+        tag: Option<Box<(String, String)>>,
+    },
     /// A document of a bucket is empty or longer than its kind may be.
     #[error("the {} has {size} bytes; 1 to {most} are allowed", kind.name())]
     DocumentTooLong {

@@ -61,24 +61,28 @@ pub(crate) fn check_bucket_tags(tags: &Tags) -> Result<(), ObjectError> {
 }
 
 fn check_tag_set(tags: &Tags, most: usize, too_many: TagFault) -> Result<(), ObjectError> {
-    let fault = |fault| Err(ObjectError::InvalidTags(fault));
+    let fault = |fault, tag: Option<&(String, String)>| {
+        Err(ObjectError::InvalidTags { fault, tag: tag.cloned().map(Box::new) })
+    };
     if tags.len() > most {
-        return fault(too_many);
+        return fault(too_many, None);
     }
     // AWS keeps these for itself; a client that could set one could pass for it.
-    if tags.iter().any(|(name, _)| name.to_ascii_lowercase().starts_with("aws:")) {
-        return fault(TagFault::Reserved);
+    let reserved = |(name, _): &&(String, String)| name.to_ascii_lowercase().starts_with("aws:");
+    if let Some(tag) = tags.iter().find(reserved) {
+        return fault(TagFault::Reserved, Some(tag));
     }
     let mut names = BTreeSet::new();
-    for (name, value) in tags {
+    for tag in tags {
+        let (name, value) = tag;
         if !is_tag_text(name, TAG_NAME_CHARS_MAX) || name.is_empty() {
-            return fault(TagFault::Name);
+            return fault(TagFault::Name, Some(tag));
         }
         if !is_tag_text(value, TAG_VALUE_CHARS_MAX) {
-            return fault(TagFault::Value);
+            return fault(TagFault::Value, Some(tag));
         }
         if !names.insert(name) {
-            return fault(TagFault::Duplicate);
+            return fault(TagFault::Duplicate, Some(tag));
         }
     }
     Ok(())
@@ -107,7 +111,7 @@ mod tests {
 
     fn fault(result: Result<(), ObjectError>) -> Option<TagFault> {
         match result {
-            Err(ObjectError::InvalidTags(fault)) => Some(fault),
+            Err(ObjectError::InvalidTags { fault, .. }) => Some(fault),
             _ => None,
         }
     }

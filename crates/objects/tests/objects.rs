@@ -473,7 +473,7 @@ async fn tags_change_and_nothing_else_does() {
     assert!(fixture.read("name").await.unwrap() == noise(1, 100_000));
     let twice = vec![("a".to_owned(), "1".to_owned()); 2];
     let refused = objects.set_object_tags(&bucket(), &name("name"), None, twice).await;
-    assert!(matches!(refused, Err(ObjectError::InvalidTags(TagFault::Duplicate))));
+    assert!(matches!(refused, Err(ObjectError::InvalidTags { fault: TagFault::Duplicate, .. })));
     let missing = objects.set_object_tags(&bucket(), &name("nothing"), None, tags).await;
     assert!(matches!(missing, Err(ObjectError::NoSuchKey { .. })));
 }

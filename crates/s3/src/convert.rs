@@ -11,7 +11,7 @@ use strongroom_objects::{
 };
 use time::OffsetDateTime;
 
-use crate::error::{ApiError, no_such_upload};
+use crate::error::{ApiError, messages, no_such_upload};
 
 /// The time of whole seconds, as HTTP writes it (RFC 9110 section 5.6.7). Not by `time`, which the library brings: each answer
 /// with an object has one, and it takes several times as long.
@@ -97,16 +97,13 @@ pub(crate) fn upload_id(text: &str) -> Result<UploadId, ApiError> {
 
 /// `partNumber` of an upload.
 pub(crate) fn part_number(number: i32) -> Result<PartNumber, ApiError> {
-    u32::try_from(number).ok().and_then(PartNumber::new).ok_or_else(|| {
-        ApiError::invalid_argument(
-            "partNumber",
-            number,
-            "Part number must be an integer between 1 and 10000, inclusive",
-        )
-    })
+    u32::try_from(number)
+        .ok()
+        .and_then(PartNumber::new)
+        .ok_or_else(|| ApiError::invalid_argument("partNumber", number, messages::PART_NUMBER))
 }
 
-/// A limit of a listing: at most 1000, and not negative.
+/// A limit of a listing: at most 1000, and not negative. `name` is AWS's, which is not always the parameter's.
 pub(crate) fn page_size(name: &'static str, asked: Option<i32>) -> Result<u32, ApiError> {
     let asked = asked.unwrap_or(1000);
     u32::try_from(asked).map(|count| count.min(1000)).map_err(|_| {
@@ -274,7 +271,7 @@ pub(crate) fn tags_of_query(text: &str) -> Result<Tags, ApiError> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) =
             (form_decoded(name).ok_or_else(invalid)?, form_decoded(value).ok_or_else(invalid)?);
-        if tags.iter().any(|(given, _)| *given == name) {
+        if name.is_empty() || tags.iter().any(|(given, _)| *given == name) {
             return Err(invalid());
         }
         tags.push((name, value));
@@ -283,7 +280,7 @@ pub(crate) fn tags_of_query(text: &str) -> Result<Tags, ApiError> {
 }
 
 /// Reads `application/x-www-form-urlencoded` text.
-fn form_decoded(text: &str) -> Option<String> {
+pub(crate) fn form_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
@@ -361,7 +358,7 @@ mod tests {
             tags,
             [("a", "1"), ("b c", "x y\u{e9}"), ("d", "")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
-        for bad in ["a=1&a=2", "a=%", "a=%zz", "a=%ff", "%4"] {
+        for bad in ["a=1&a=2", "a=%", "a=%zz", "a=%ff", "%4", "=", "=b"] {
             assert_eq!(tags_of_query(bad).unwrap_err().code, "InvalidArgument", "{bad}");
         }
     }

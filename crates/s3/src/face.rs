@@ -19,6 +19,7 @@ use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets, names_tag};
 use crate::checksum;
+use crate::convert;
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
 use crate::ops;
@@ -133,6 +134,15 @@ impl Call {
         let settings = name.and_then(|name| self.objects().bucket_settings(&name).ok());
         let customer_keys_blocked = settings.is_some_and(|settings| settings.customer_keys_blocked);
         Setting { channel: self.channel(), customer_keys_blocked, region: self.region() }
+    }
+
+    /// `uploadId`. What cannot be one belongs to no upload, but a bucket that is not there is told first, as AWS does.
+    pub(crate) async fn upload_id(&self, bucket: &BucketName, text: &str) -> Result<UploadId, ApiError> {
+        let upload = convert::upload_id(text);
+        if upload.is_err() {
+            self.objects().head_bucket(bucket).await?;
+        }
+        upload
     }
 
     /// Whether event notifications may go there.

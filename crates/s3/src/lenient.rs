@@ -1,17 +1,21 @@
 //! What the protocol library refuses and AWS does not: headers that mean nothing if they cannot be read, documents in chunks.
 //!
-//! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only);
-//! `Expires` is stored as it is given. The library reads both as soon as the signature is checked, and usually the
-//! signature covers them, so they can neither be taken away before nor be read otherwise after. Its hook for routes
-//! lies in between: it hands over the request with its signature checked, and the request goes through the library a
-//! second time, without the header and with a note of who was found to ask.
+//! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only), and so is an
+//! `If-Modified-Since` that is no date (section 13.1.3); `Expires` is stored as it is given; an entity tag that nobody made is compared
+//! like any other, and matches nothing; a limit without a number is none. The library reads all of them as soon as the signature is
+//! checked, and usually the signature covers them, so they can neither be taken away before nor be read otherwise after.
+//! Its hook for routes lies in between: it hands over the request with its signature checked, and the request goes
+//! through the library a second time, without what means nothing and with a note of who was found to ask.
 //!
 //! A document that came in chunks (`aws-chunked`) is put together on the same way. The library unframes it, and then expects it
 //! to be as long as `Content-Length` says, which is the length of the framed one.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, EXPIRES, HOST, HeaderName, RANGE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, EXPIRES, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    RANGE,
+};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
-use s3s::dto::{Range, Timestamp, TimestampFormat};
+use s3s::dto::{ETagCondition, Range, Timestamp, TimestampFormat};
 use s3s::route::S3Route;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
@@ -36,35 +40,99 @@ pub(crate) struct Verified {
     pub(crate) customer_keys_blocked: Option<bool>,
 }
 
-/// The header to ignore, if there is one.
-fn unreadable(method: &Method, headers: &HeaderMap) -> Option<HeaderName> {
+/// Headers of entity tags.
+const TAGS: [HeaderName; 4] = [
+    IF_MATCH,
+    IF_NONE_MATCH,
+    HeaderName::from_static("x-amz-copy-source-if-match"),
+    HeaderName::from_static("x-amz-copy-source-if-none-match"),
+];
+
+/// Parameters that are numbers, of the operations that list something.
+const LIMITS: [&str; 4] = ["max-keys", "max-parts", "max-uploads", "part-number-marker"];
+
+/// Headers that the library cannot read, with what it is to read instead, if anything.
+fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<HeaderValue>)> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let no_date =
+        |date: &&str| !date.is_empty() && Timestamp::parse(TimestampFormat::HttpDate, date).is_err();
+    let mut amended = Vec::new();
     match *method {
         Method::GET | Method::HEAD => {
-            text(RANGE).filter(|range| !range.is_empty() && Range::parse(range).is_err()).map(|_| RANGE)
+            // The library takes a dash alone for the last zero bytes.
+            let unreadable =
+                |range: &&str| !range.is_empty() && (*range == "bytes=-" || Range::parse(range).is_err());
+            let range = text(&RANGE).filter(unreadable);
+            amended.extend(range.map(|range| (RANGE, readable_range(range))));
+            amended.extend(text(&IF_MODIFIED_SINCE).filter(no_date).map(|_| (IF_MODIFIED_SINCE, None)));
         }
-        Method::PUT | Method::POST => text(EXPIRES)
-            .filter(|date| !date.is_empty() && Timestamp::parse(TimestampFormat::HttpDate, date).is_err())
-            .map(|_| EXPIRES),
-        _ => None,
+        Method::PUT | Method::POST => amended.extend(text(&EXPIRES).filter(no_date).map(|_| (EXPIRES, None))),
+        _ => {}
+    }
+    for name in TAGS {
+        let Some(value) = headers.get(&name).filter(|value| !value.is_empty()) else { continue };
+        if ETagCondition::parse_http_header(value.as_bytes()).is_err() {
+            amended.push((name, Some(quoted(value))));
+        }
+    }
+    amended
+}
+
+/// A tag that is none, in the form of one.
+fn quoted(value: &HeaderValue) -> HeaderValue {
+    let sign = |sign: char| if sign.is_ascii_graphic() && sign != '"' { sign } else { '_' };
+    let text: String = String::from_utf8_lossy(value.as_bytes()).chars().map(sign).collect();
+    HeaderValue::from_str(&format!("\"{text}\"")).expect("visible signs may stand in a header")
+}
+
+/// A range whose only fault are numbers larger than the library knows, which is larger than any object.
+fn readable_range(range: &str) -> Option<HeaderValue> {
+    const MOST: u64 = i64::MAX.cast_unsigned();
+    let number = |text: &str| -> Option<String> {
+        match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true if text.is_empty() => Some(String::new()),
+            true => Some(text.parse().unwrap_or(MOST).min(MOST).to_string()),
+            false => None,
+        }
+    };
+    let (first, last) = range.strip_prefix("bytes=")?.split_once('-').filter(|ends| *ends != ("", ""))?;
+    let range = format!("bytes={}-{}", number(first)?, number(last)?);
+    Range::parse(&range).is_ok().then(|| range.parse().ok())?
+}
+
+/// Puts headers that cannot be read and are not signed in the form that the library knows.
+pub(crate) fn amend_unsigned(method: &Method, signed: Option<&Signed>, headers: &mut HeaderMap) {
+    for (name, value) in amendments(method, headers) {
+        // `Expires` is stored as it is, so it is not for here.
+        if name != EXPIRES && !signed.is_some_and(|signed| signed.covers(name.as_str())) {
+            amend(headers, name, value);
+        }
     }
 }
 
-/// Takes a header away that means nothing and is not signed.
-pub(crate) fn drop_unsigned_range(method: &Method, signed: Option<&Signed>, headers: &mut HeaderMap) {
-    if unreadable(method, headers) == Some(RANGE)
-        && !signed.is_some_and(|signed| signed.covers(RANGE.as_str()))
-    {
-        headers.remove(RANGE);
+/// Changes one header, and answers what it was.
+fn amend(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) -> Option<HeaderValue> {
+    match value {
+        Some(value) => headers.insert(name, value),
+        None => headers.remove(name),
     }
 }
 
-/// The address without the signature of a presigned URL, which was checked with the headers that are gone now. The rest of it stays:
-/// conditions may ask for its date.
+/// Whether a pair of a query is a limit without its number.
+fn is_empty_limit(pair: &str) -> bool {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    value.is_empty() && LIMITS.contains(&name)
+}
+
+/// The address without the signature of a presigned URL, which was checked with the headers that are gone now, and without limits
+/// that are none. The rest of it stays: conditions may ask for its date.
 fn without_signature(uri: Uri) -> Uri {
     let Some(query) = uri.query() else { return uri };
     let is_other = |pair: &&str| {
-        form_urlencoded::parse(pair.as_bytes()).next().is_none_or(|(name, _)| name != "X-Amz-Signature")
+        !is_empty_limit(pair)
+            && form_urlencoded::parse(pair.as_bytes())
+                .next()
+                .is_none_or(|(name, _)| name != "X-Amz-Signature")
     };
     let rest: Vec<_> = query.split('&').filter(is_other).collect();
     let target = format!("{}?{}", uri.path(), rest.join("&"));
@@ -88,7 +156,8 @@ impl S3Route for Again {
             return false;
         };
         state.has_document_in_chunks()
-            || unreadable(method, headers).is_some()
+            || !amendments(method, headers).is_empty()
+            || uri.query().is_some_and(|query| query.split('&').any(is_empty_limit))
             || encryption_document::is_brought_by(method, uri)
     }
 
@@ -105,8 +174,12 @@ impl S3Route for Again {
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let Some(credentials) = request.credentials else { return Err(S3ErrorCode::AccessDenied.into()) };
-        let header = unreadable(&request.method, &request.headers);
-        let removed = header.as_ref().and_then(|header| request.headers.remove(header));
+        let mut expires = None;
+        for (name, value) in amendments(&request.method, &request.headers) {
+            let is_expires = name == EXPIRES;
+            let given = amend(&mut request.headers, name, value);
+            expires = expires.or(given.filter(|_| is_expires));
+        }
         let state = request.extensions.get::<RequestState>().cloned();
         let state = state.expect("the service puts the state into every request");
         let mut customer_keys_blocked = None;
@@ -123,7 +196,7 @@ impl S3Route for Again {
         request.extensions.insert(Verified {
             access_key: credentials.access_key,
             trailers: request.trailing_headers,
-            expires: removed.filter(|_| header == Some(EXPIRES)),
+            expires,
             customer_keys_blocked,
         });
         let mut again = Request::new(request.input);
@@ -145,24 +218,65 @@ impl S3Route for Again {
 mod tests {
     use super::*;
 
-    fn ignored(method: Method, name: HeaderName, value: &'static str) -> bool {
+    /// What the library is to read: nothing, something else, or the header as it is.
+    fn read_as(method: Method, name: HeaderName, value: &'static str) -> Option<String> {
         let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static(value))]);
-        unreadable(&method, &headers) == Some(name)
+        match amendments(&method, &headers).pop() {
+            None => Some(value.to_owned()),
+            Some((other, value)) => {
+                assert_eq!(other, name);
+                value.map(|value| value.to_str().unwrap().to_owned())
+            }
+        }
     }
 
     #[test]
     fn only_what_cannot_be_read_is_ignored() {
-        for range in ["bytes=9-1", "octets=0-1", "bytes=x-y", "bytes=0-1,3-4", "bytes=", "0-1"] {
-            assert!(ignored(Method::GET, RANGE, range), "{range}");
-            assert!(!ignored(Method::PUT, RANGE, range), "{range}");
+        for range in ["bytes=9-1", "octets=0-1", "bytes=x-y", "bytes=0-1,3-4", "bytes=", "bytes=-", "0-1"] {
+            assert_eq!(read_as(Method::GET, RANGE, range), None, "{range}");
+            assert_eq!(read_as(Method::PUT, RANGE, range).as_deref(), Some(range));
         }
         for range in ["bytes=0-1", "bytes=100-", "bytes=-5", ""] {
-            assert!(!ignored(Method::GET, RANGE, range), "{range}");
+            assert_eq!(read_as(Method::GET, RANGE, range).as_deref(), Some(range));
         }
-        assert!(ignored(Method::PUT, EXPIRES, "tomorrow"));
-        assert!(ignored(Method::PUT, EXPIRES, "0"));
-        assert!(!ignored(Method::PUT, EXPIRES, "Sun, 06 Nov 1994 08:49:37 GMT"));
-        assert!(!ignored(Method::GET, EXPIRES, "tomorrow"));
+        assert_eq!(read_as(Method::PUT, EXPIRES, "tomorrow"), None);
+        assert_eq!(read_as(Method::PUT, EXPIRES, "0"), None);
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        assert_eq!(read_as(Method::PUT, EXPIRES, date).as_deref(), Some(date));
+        assert_eq!(read_as(Method::GET, EXPIRES, "tomorrow").as_deref(), Some("tomorrow"));
+        assert_eq!(read_as(Method::GET, IF_MODIFIED_SINCE, "tomorrow"), None);
+        assert_eq!(read_as(Method::GET, IF_MODIFIED_SINCE, date).as_deref(), Some(date));
+    }
+
+    #[test]
+    fn number_that_is_larger_than_any_object_is_one_still() {
+        for (given, read) in [
+            ("bytes=0-18446744073709551616", "bytes=0-9223372036854775807"),
+            ("bytes=99999999999999999999-", "bytes=9223372036854775807-"),
+            ("bytes=-99999999999999999999", "bytes=-9223372036854775807"),
+        ] {
+            assert_eq!(read_as(Method::GET, RANGE, given).as_deref(), Some(read), "{given}");
+        }
+    }
+
+    #[test]
+    fn tag_that_nobody_made_is_a_tag_all_the_same() {
+        for name in TAGS {
+            for (given, read) in [
+                ("no_tag", "\"no_tag\""),
+                ("\"half", "\"_half\""),
+                ("\"a\"", "\"a\""),
+                ("abc-2", "abc-2"),
+                ("*", "*"),
+                ("", ""),
+            ] {
+                assert_eq!(
+                    read_as(Method::PUT, name.clone(), given).as_deref(),
+                    Some(read),
+                    "{name}: {given}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -172,6 +286,8 @@ mod tests {
             ("/b?X%2DAmz-Signature=00&encryption=", "/b?encryption="),
             ("http://h:1/b/%2F?X-Amz-Signature=00&a=%20+&", "http://h:1/b/%2F?a=%20+&"),
             ("/b?X-Amz-Signature-2=1", "/b?X-Amz-Signature-2=1"),
+            ("/b?max-keys=&prefix=&max-parts", "/b?prefix="),
+            ("/b?max-keys=0&max-keys-2=", "/b?max-keys=0&max-keys-2="),
             ("/b", "/b"),
         ] {
             assert_eq!(without_signature(with.parse().unwrap()), without, "{with}");
@@ -182,10 +298,10 @@ mod tests {
     fn range_that_no_signature_covers_is_taken_away() {
         let mut headers = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=9-1"))]);
         let covering = Signed::parse("X-Amz-SignedHeaders=host%3Brange&X-Amz-Signature=00", &headers);
-        drop_unsigned_range(&Method::GET, covering.as_ref(), &mut headers);
+        amend_unsigned(&Method::GET, covering.as_ref(), &mut headers);
         assert!(headers.contains_key(RANGE));
         let other = Signed::parse("X-Amz-SignedHeaders=host&X-Amz-Signature=00", &headers);
-        drop_unsigned_range(&Method::GET, other.as_ref(), &mut headers);
+        amend_unsigned(&Method::GET, other.as_ref(), &mut headers);
         assert!(headers.is_empty());
     }
 }

@@ -84,6 +84,11 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
                     && !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
             }
         };
+        if other && name == "partNumber" {
+            let number = pair.split_once('=').map_or("", |(_, number)| number);
+            let why = "This operation does not accept partNumber without uploadId";
+            return Err(ApiError::invalid_argument("partNumber", number, why));
+        }
         if other {
             return Err(ApiError::not_implemented(
                 "A parameter you provided in the query implies functionality that is not implemented",
@@ -113,6 +118,13 @@ mod tests {
         ] {
             assert!(check(operation, query).is_err(), "{operation} {query}");
         }
+    }
+
+    #[test]
+    fn part_of_no_upload_is_told_as_aws_does() {
+        let error = check("put_object", "x-id=UploadPart&partNumber=7").unwrap_err();
+        assert_eq!((error.status.as_u16(), error.code.as_ref()), (400, "InvalidArgument"));
+        assert_eq!(error.fields[1], ("ArgumentValue", "7".to_owned()));
     }
 
     #[test]

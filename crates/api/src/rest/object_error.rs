@@ -54,7 +54,7 @@ fn told(error: &ObjectError) -> Refusal {
         E::Content(fault) => content(fault),
         E::EntityTooLarge { .. } => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge", text),
         E::MetadataTooLarge { .. } => bad("MetadataTooLarge", text),
-        E::InvalidTags(_) => bad("InvalidTag", text),
+        E::InvalidTags { .. } => bad("InvalidTag", text),
         E::InvalidRange { size } => Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, "InvalidRange", text)
             .header(CONTENT_RANGE, &format!("bytes */{size}")),
         E::Locked => denied(text),

@@ -120,4 +120,9 @@ pub(crate) mod messages {
     pub(crate) const INTERNAL: &str = "We encountered an internal error. Please try again.";
     pub(crate) const TIMEOUT: &str = "Your socket connection to the server was not read from or written to within \
                                       the timeout period. Idle connections will be closed.";
+    pub(crate) const PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";
+    pub(crate) const NO_ATTRIBUTES: &str = "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty";
+    pub(crate) const COPY_SOURCE_ENCODING: &str = "Invalid copy source encoding";
+    pub(crate) const COPY_SOURCE_BUCKET: &str = "Invalid copy source bucket name";
+    pub(crate) const COPY_SOURCE_KEY: &str = "Invalid copy source object key";
 }

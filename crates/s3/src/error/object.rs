@@ -194,7 +194,7 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
                 .field("ProposedSize", size)
                 .field("MaxSizeAllowed", most)
         }
-        E::InvalidTags(fault) => tag_fault(*fault),
+        E::InvalidTags { fault, tag } => tag_fault(*fault, tag.as_deref()),
         E::VersioningOff => conflict(
             "InvalidBucketState",
             "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
@@ -384,7 +384,15 @@ fn content_error(fault: &ContentError) -> ApiError {
     }
 }
 
-fn tag_fault(fault: TagFault) -> ApiError {
+/// AWS names the tag that is wrong.
+fn tag_fault(fault: TagFault, tag: Option<&(String, String)>) -> ApiError {
+    let invalid = |message| {
+        let error = ApiError::bad_request("InvalidTag", message);
+        match tag {
+            Some((name, _)) => error.field("TagKey", name),
+            None => error,
+        }
+    };
     match fault {
         TagFault::TooMany => ApiError::bad_request("BadRequest", "Object tags cannot be greater than 10"),
         TagFault::TooManyOfBucket => {
@@ -393,11 +401,15 @@ fn tag_fault(fault: TagFault) -> ApiError {
         TagFault::Reserved => {
             ApiError::bad_request("InvalidTag", "System tags cannot be added/updated by requester")
         }
-        TagFault::Duplicate => {
-            ApiError::bad_request("InvalidTag", "Cannot provide multiple Tags with the same key")
+        TagFault::Duplicate => invalid("Cannot provide multiple Tags with the same key"),
+        TagFault::Value => {
+            let error = invalid("The TagValue you have provided is invalid");
+            match tag {
+                Some((_, value)) => error.field("TagValue", value),
+                None => error,
+            }
         }
-        TagFault::Value => ApiError::bad_request("InvalidTag", "The TagValue you have provided is invalid"),
-        _ => ApiError::bad_request("InvalidTag", "The TagKey you have provided is invalid"),
+        _ => invalid("The TagKey you have provided is invalid"),
     }
 }
 
@@ -419,6 +431,7 @@ mod tests {
         let part = PartNumber::new(7).unwrap();
         let etag = ETag::Md5([0; 16]);
         let version = VersionId::Null;
+        let tag = Some(Box::new(("n".to_owned(), "v".to_owned())));
         let rows = [
             (ObjectError::NoSuchBucket { bucket: bucket.clone() }, 404, "NoSuchBucket", "BucketName=bucket"),
             (
@@ -469,7 +482,13 @@ mod tests {
             (ObjectError::InvalidRange { size: 3 }, 416, "InvalidRange", "ActualObjectSize=3"),
             (ObjectError::CopyOntoItself, 400, "InvalidRequest", ""),
             (ObjectError::MetadataTooLarge { size: 3000, most: 2048 }, 400, "MetadataTooLarge", "Size=3000"),
-            (ObjectError::InvalidTags(TagFault::Duplicate), 400, "InvalidTag", ""),
+            (
+                ObjectError::InvalidTags { fault: TagFault::Value, tag: tag.clone() },
+                400,
+                "InvalidTag",
+                "TagValue=v",
+            ),
+            (ObjectError::InvalidTags { fault: TagFault::Duplicate, tag }, 400, "InvalidTag", "TagKey=n"),
             (
                 ObjectError::PreconditionFailed { condition: Condition::IfMatch },
                 412,

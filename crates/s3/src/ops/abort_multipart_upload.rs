@@ -14,6 +14,7 @@ pub(crate) async fn run(call: Call, input: AbortMultipartUploadInput) -> Answer<
         ));
     }
     let (bucket, name) = (convert::bucket_name(&input.bucket)?, convert::object_name(input.key)?);
-    call.objects().abort_upload(&bucket, &name, convert::upload_id(&input.upload_id)?).await?;
+    let upload = call.upload_id(&bucket, &input.upload_id).await?;
+    call.objects().abort_upload(&bucket, &name, upload).await?;
     Ok(S3Response::new(AbortMultipartUploadOutput::default()))
 }

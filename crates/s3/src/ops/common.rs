@@ -10,12 +10,14 @@ use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, O
 use super::bucket_settings::lifecycle::expiration as expiration_of;
 use crate::access::read_action;
 use crate::convert;
-use crate::error::ApiError;
+use crate::error::{ApiError, messages};
 use crate::face::Call;
 use crate::sse::{self, CustomerHeaders, Use};
 
 /// The owner of everything, as long as there is one: `root` in hexadecimal, as long as AWS's canonical ids are.
 const ROOT_ID: &str = "726f6f7400000000000000000000000000000000000000000000000000000000";
+
+const COPY_SOURCE: &str = "x-amz-copy-source";
 
 pub(super) fn owner() -> Owner {
     Owner { display_name: Some("root".to_owned()), id: Some(ROOT_ID.to_owned()) }
@@ -233,6 +235,16 @@ impl Source {
                 "Copying from access points and outposts is not implemented.",
             ));
         };
+        let faulty = |why| {
+            let given = call.headers.get(COPY_SOURCE).and_then(|value| value.to_str().ok());
+            ApiError::invalid_argument(COPY_SOURCE, given.unwrap_or_default(), why)
+        };
+        if !is_url_encoded(&call.headers) {
+            return Err(faulty(messages::COPY_SOURCE_ENCODING));
+        }
+        if key.is_empty() {
+            return Err(faulty(messages::COPY_SOURCE_KEY));
+        }
         call.state().set_source_bucket(&bucket);
         let version = version_id.as_deref();
         call.authorise_existing(read_action(version), (&bucket, &key), version).await?;
@@ -249,6 +261,13 @@ impl Source {
             customer_key: sse::customer_key(self.customer, call.channel(), Use::Read)?,
         })
     }
+}
+
+/// Whether the source of a copy is written as AWS asks for it. The library takes a `%` without its two digits for itself, so it would
+/// be another object that is copied than the one on AWS, if any.
+fn is_url_encoded(headers: &HeaderMap) -> bool {
+    let source = headers.get(COPY_SOURCE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    convert::form_decoded(source).is_some()
 }
 
 /// An object in a listing.

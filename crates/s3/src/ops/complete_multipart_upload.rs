@@ -25,10 +25,11 @@ pub(crate) async fn run(
     }
     let parts = named.into_iter().map(part_in).collect::<Result<Vec<_>, _>>()?;
     let customer = customer_headers!(input);
+    let bucket = convert::bucket_name(&input.bucket)?;
     let request = CompleteUpload {
-        bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,
-        upload: convert::upload_id(&input.upload_id)?,
+        upload: call.upload_id(&bucket, &input.upload_id).await?,
+        bucket,
         parts,
         conditions: convert::write_conditions(&call.headers)?,
         checksum: checksum::given(&call.headers)?,
@@ -37,11 +38,9 @@ pub(crate) async fn run(
             .mpu_object_size
             .map(|size| {
                 u64::try_from(size).map_err(|_| {
-                    ApiError::invalid_argument(
-                        "x-amz-mp-object-size",
-                        size,
-                        "The object size must not be negative",
-                    )
+                    ApiError::invalid_request(format!(
+                        "Value for x-amz-mp-object-size header is less than zero: '{size}'"
+                    ))
                 })
             })
             .transpose()?,
@@ -79,6 +78,9 @@ fn part_in(part: s3s::dto::CompletedPart) -> Result<CompletedPart, ApiError> {
     let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
         return Err(ApiError::malformed_xml());
     };
+    if number < 1 {
+        return Err(ApiError::invalid_argument("PartNumber", number, "PartNumber must be >= 1"));
+    }
     Ok(CompletedPart { part: convert::part_number(number)?, etag: etag.into_value(), checksum })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use s3s::S3Response;
 use s3s::dto::{
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectPart, StorageClass,
@@ -10,10 +10,11 @@ use s3s::dto::{
 use strongroom_objects::ChecksumKind;
 use strongroom_objects::request::GetRequest;
 
+use super::document::{self, Attributes};
 use super::take::customer_headers;
 use crate::checksum::{answer_checksums, value_out, values_out};
 use crate::convert;
-use crate::error::ApiError;
+use crate::error::{ApiError, messages};
 use crate::face::{Answer, Call};
 use crate::sse::{self, Use};
 
@@ -69,7 +70,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         }
         parts
     });
-    Ok(S3Response::new(GetObjectAttributesOutput {
+    let output = GetObjectAttributesOutput {
         // Here the value of a composite checksum has no number of parts behind it, as on AWS.
         checksum: (has("Checksum") && !info.checksums.is_empty()).then(|| values_out(&info.checksums)),
         e_tag: has("ETag").then(|| convert::etag_out(&info.etag)),
@@ -82,7 +83,11 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         }),
         version_id: convert::version_out(info.version),
         ..GetObjectAttributesOutput::default()
-    }))
+    };
+    let document = document::of_s3("GetObjectAttributesResponse", &Attributes(&output))?;
+    let mut response = S3Response::new(output);
+    response.extensions.insert(document);
+    Ok(response)
 }
 
 /// The attributes that are asked for: a list in one header or several.
@@ -103,11 +108,7 @@ fn asked(headers: &HeaderMap) -> Result<BTreeSet<&str>, ApiError> {
         }
     }
     if asked.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequest",
-            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty",
-        ));
+        return Err(ApiError::invalid_request(messages::NO_ATTRIBUTES));
     }
     Ok(asked)
 }

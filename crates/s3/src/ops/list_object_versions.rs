@@ -11,7 +11,10 @@ use crate::face::{Answer, Call};
 
 pub(crate) async fn run(call: Call, input: ListObjectVersionsInput) -> Answer<ListObjectVersionsOutput> {
     let encoding = convert::encoding_type(input.encoding_type)?;
-    let max = convert::page_size("max-keys", input.max_keys)?;
+    if let Some(negative) = input.max_keys.filter(|count| *count < 0) {
+        return Err(ApiError::invalid_argument("maxKeys", negative, "max-keys cannot be negative"));
+    }
+    let max = convert::page_size("maxKeys", input.max_keys)?;
     let marker = input.version_id_marker.as_deref().filter(|marker| !marker.is_empty());
     if marker.is_some() && input.key_marker.is_none() {
         return Err(ApiError::invalid_argument(

@@ -10,7 +10,7 @@ use crate::face::{Answer, Call};
 
 pub(crate) async fn run(call: Call, input: ListObjectsInput) -> Answer<ListObjectsOutput> {
     let encoding = convert::encoding_type(input.encoding_type)?;
-    let max = convert::page_size("max-keys", input.max_keys)?;
+    let max = convert::page_size("maxKeys", input.max_keys)?;
     let request = ListRequest {
         bucket: convert::bucket_name(&input.bucket)?,
         prefix: input.prefix.clone().unwrap_or_default(),

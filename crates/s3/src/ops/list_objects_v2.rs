@@ -13,7 +13,7 @@ use crate::face::{Answer, Call};
 
 pub(crate) async fn run(call: Call, input: ListObjectsV2Input) -> Answer<ListObjectsV2Output> {
     let encoding = convert::encoding_type(input.encoding_type)?;
-    let max = convert::page_size("max-keys", input.max_keys)?;
+    let max = convert::page_size("maxKeys", input.max_keys)?;
     let after = match input.continuation_token.as_deref() {
         Some(token) => Some(token_in(token)?),
         None => input.start_after.clone().filter(|name| !name.is_empty()),

@@ -14,17 +14,20 @@ use crate::face::{Answer, Call};
 pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOutput> {
     let max = convert::page_size("max-parts", input.max_parts)?;
     let marker = input.part_number_marker.unwrap_or(0);
-    let after = u16::try_from(marker).map_err(|_| {
-        ApiError::invalid_argument(
+    if marker < 0 {
+        return Err(ApiError::invalid_argument(
             "part-number-marker",
             marker,
-            "Argument part-number-marker must be an integer between 0 and 65535",
-        )
-    })?;
+            "Argument part-number-marker must be an integer between 0 and 2147483647",
+        ));
+    }
+    // No part comes after a marker that is larger than any number of a part.
+    let after = u16::try_from(marker).unwrap_or(u16::MAX);
+    let bucket = convert::bucket_name(&input.bucket)?;
     let request = ListParts {
-        bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key.clone())?,
-        upload: convert::upload_id(&input.upload_id)?,
+        upload: call.upload_id(&bucket, &input.upload_id).await?,
+        bucket,
         after,
         max,
     };

@@ -25,7 +25,7 @@ pub(crate) async fn put(call: Call, input: PutObjectTaggingInput) -> Answer<PutO
         .tagging
         .tag_set
         .into_iter()
-        .map(|tag| Some((tag.key?, tag.value.unwrap_or_default())))
+        .map(|tag| Some((tag.key?, tag.value?)))
         .collect::<Option<Tags>>()
         .ok_or_else(ApiError::malformed_xml)?;
     let version = call.objects().set_object_tags(&bucket, &name, version, tags).await?;

@@ -14,10 +14,11 @@ use crate::wire::content::content;
 pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
     sse::refuse_method(&call.headers)?;
     let customer = customer_headers!(input);
+    let bucket = convert::bucket_name(&input.bucket)?;
     let request = PutPart {
-        bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        upload: convert::upload_id(&input.upload_id)?,
+        upload: call.upload_id(&bucket, &input.upload_id).await?,
+        bucket,
         part: convert::part_number(input.part_number)?,
         content: content(input.body, input.content_length, &call.headers)?,
         checksums: checksum::upload_request(&call.headers, call.trailers.take())?,

@@ -5,6 +5,7 @@ use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::request::CopyPart;
 
 use super::copy_object::not_copied;
+use super::document;
 use super::take::{copy_source, customer_headers};
 use crate::checksum::{answer_checksums, value_out};
 use crate::convert;
@@ -17,12 +18,13 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
     let customer = customer_headers!(input);
     let source = copy_source!(input);
     let range = input.copy_source_range;
+    let bucket = convert::bucket_name(&input.bucket)?;
     let request = CopyPart {
         source: source.into_request(&call).await?,
         range: range.as_deref().map(range_in).transpose()?,
-        bucket: convert::bucket_name(&input.bucket)?,
         name: convert::object_name(input.key)?,
-        upload: convert::upload_id(&input.upload_id)?,
+        upload: call.upload_id(&bucket, &input.upload_id).await?,
+        bucket,
         part: convert::part_number(input.part_number)?,
         customer_key: sse::part_key(customer, call.sse_setting(&input.bucket))?,
     };
@@ -40,13 +42,16 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         ..CopyPartResult::default()
     };
     answer_checksums!(result, value_out(stored.checksum.as_ref()));
+    let document = document::of_s3("CopyPartResult", &result)?;
     let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: convert::version_out(stored.source_version),
         ..UploadPartCopyOutput::default()
     };
     answer_sse!(output, &stored.sse);
-    Ok(S3Response::new(output))
+    let mut response = S3Response::new(output);
+    response.extensions.insert(document);
+    Ok(response)
 }
 
 /// `x-amz-copy-source-range`: `bytes=first-last`, nothing left out.

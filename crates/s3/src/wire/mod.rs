@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod chunks;
 pub(crate) mod content;
+mod control_signs;
 mod head;
 mod keep_alive;
 mod reply;

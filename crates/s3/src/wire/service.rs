@@ -22,6 +22,7 @@ use tracing::instrument::{Instrument, WithSubscriber};
 
 use super::body::RequestBody;
 use super::content;
+use super::control_signs;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::reply::{Open, Record, ReplyBody, Source};
@@ -31,7 +32,7 @@ use crate::error::{ApiError, DECLARATION, document, from_library};
 use crate::face::{OtherStatus, OwnDocument};
 use crate::form;
 use crate::hoisted;
-use crate::lenient::drop_unsigned_range;
+use crate::lenient::amend_unsigned;
 use crate::options::S3Options;
 use crate::request::{RequestState, within};
 use crate::server::Linger;
@@ -190,7 +191,7 @@ impl Service {
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
-        drop_unsigned_range(&parts.method, state.signed(), &mut parts.headers);
+        amend_unsigned(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
         }
@@ -271,7 +272,17 @@ fn settle(
         || parts.status == StatusCode::NOT_MODIFIED)
     {
         let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
-        return (status, parts.headers, Source::Library(body));
+        // Content is not ours to write otherwise, whatever its type.
+        let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
+        let is_document = is_xml && state.operation() != "GetObject";
+        let document = body.bytes().filter(|_| is_document);
+        return match document.as_deref().and_then(control_signs::referenced) {
+            Some(document) => {
+                parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+                (status, parts.headers, Source::Document(document))
+            }
+            None => (status, parts.headers, Source::Library(body)),
+        };
     }
     let of_library = || {
         let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
