@@ -5,6 +5,7 @@ pub(crate) mod chunks;
 pub(crate) mod content;
 mod head;
 mod keep_alive;
+mod namespace;
 mod reply;
 mod service;
 mod unread;

@@ -25,6 +25,7 @@ use super::body::RequestBody;
 use super::content;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
+use super::namespace;
 use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
 use crate::cors::Cors;
@@ -273,6 +274,10 @@ fn settle(
         || parts.status.is_server_error()
         || parts.status == StatusCode::NOT_MODIFIED)
     {
+        if let Some(document) = namespace::added(state.operation(), || body.bytes()) {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+            return (parts.status, parts.headers, Source::Document(document));
+        }
         let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
         return (status, parts.headers, Source::Library(body));
     }
