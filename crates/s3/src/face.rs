@@ -20,6 +20,7 @@ use tracing::instrument::WithSubscriber;
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets, names_tag};
 use crate::checksum;
 use crate::convert;
+use crate::elements;
 use crate::error::ApiError;
 use crate::lenient::{Again, Verified};
 use crate::ops;
@@ -316,7 +317,11 @@ impl Call {
             }
             _ => {}
         }
-        undone::check(operation, &self.headers, document.as_deref())
+        undone::check(operation, &self.headers, document.as_deref())?;
+        match document {
+            Some(document) => elements::check(operation, &document.concat()),
+            None => Ok(()),
+        }
     }
 
     /// The span of the request, for what is logged after the operation returned.

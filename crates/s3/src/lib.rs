@@ -18,6 +18,7 @@ mod access;
 mod checksum;
 mod convert;
 mod cors;
+mod elements;
 mod encryption_document;
 mod error;
 mod face;

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::actions::{self, Rule, When};
 use super::{Asker, Authority, Resource, authority, facts};
-use crate::error::ApiError;
+use crate::error::{ApiError, messages};
 use crate::face::fail;
 use crate::lenient::Verified;
 use crate::ops::create_bucket::{NewTags, tags_of_document};
@@ -298,9 +298,7 @@ fn signed_by(cx: &mut S3AccessContext<'_>, state: &RequestState) -> Result<Optio
         // A presigned URL of Signature Version 2, which leaves most of the query unsigned.
         None if OLD_PRESIGNED.contains(&cx.s3_op().name()) => {}
         None => {
-            return Err(ApiError::invalid_request(
-                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-            ));
+            return Err(ApiError::invalid_request(messages::NO_VERSION_2));
         }
     }
     Ok(Some(credentials.access_key.clone()))

@@ -75,13 +75,8 @@ fn copy_source_fault(source: &str) -> &'static str {
 fn sentence(code: &str) -> Option<&'static str> {
     Some(match code {
         "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
-        "SignatureDoesNotMatch" => {
-            "The request signature we calculated does not match the signature you provided. Check your key and \
-             signing method."
-        }
-        "RequestTimeTooSkewed" => {
-            "The difference between the request time and the current time is too large."
-        }
+        "SignatureDoesNotMatch" => messages::SIGNATURE,
+        "RequestTimeTooSkewed" => messages::SKEWED,
         "InvalidBucketName" => "The specified bucket is not valid.",
         "KeyTooLongError" => "Your key is too long",
         "InvalidURI" => "Couldn't parse the specified URI.",

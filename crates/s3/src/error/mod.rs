@@ -118,6 +118,15 @@ pub(crate) mod messages {
     pub(crate) const MALFORMED_XML: &str =
         "The XML you provided was not well-formed or did not validate against our published schema";
     pub(crate) const INTERNAL: &str = "We encountered an internal error. Please try again.";
+    pub(crate) const SIGNATURE: &str = "The request signature we calculated does not match the signature you \
+                                        provided. Check your key and signing method.";
+    pub(crate) const SKEWED: &str =
+        "The difference between the request time and the current time is too large.";
+    pub(crate) const EXPIRED: &str = "Request has expired";
+    pub(crate) const NO_VERSION_2: &str =
+        "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
+    pub(crate) const NO_4A: &str =
+        "Signatures with AWS4-ECDSA-P256-SHA256 are not implemented. Please use AWS4-HMAC-SHA256.";
     pub(crate) const TIMEOUT: &str = "Your socket connection to the server was not read from or written to within \
                                       the timeout period. Idle connections will be closed.";
     pub(crate) const PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";

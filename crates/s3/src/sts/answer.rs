@@ -58,6 +58,7 @@ pub(crate) fn document(error: &ApiError, request_id: &str) -> String {
             ("InvalidClientTokenId", "The security token included in the request is invalid.")
         }
         "ExpiredToken" => ("ExpiredToken", "The security token included in the request is expired"),
+        "AuthorizationHeaderMalformed" => ("IncompleteSignature", error.message.as_ref()),
         "InternalError" => ("InternalFailure", error.message.as_ref()),
         code => (code, error.message.as_ref()),
     };

@@ -1,11 +1,12 @@
 //! What is refused from a request's head alone, before signatures are looked at.
 
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use time::OffsetDateTime;
 
 use super::body::Chunking;
 use crate::error::ApiError;
 use crate::options::{Limits, S3Options};
-use crate::sigv4::Signed;
+use crate::sigv4::{Signed, claims};
 use crate::sts;
 
 /// Refuses heads that no operation would accept; returns what the others say of their signature.
@@ -14,6 +15,7 @@ pub(crate) fn check(
     uri: &Uri,
     headers: &HeaderMap,
     options: &S3Options,
+    now: OffsetDateTime,
 ) -> Result<Option<Signed>, ApiError> {
     let limits = &options.limits;
     if head_bytes(uri, headers) > limits.head_bytes_max {
@@ -25,20 +27,14 @@ pub(crate) fn check(
         .field("MaxSizeAllowed", limits.head_bytes_max));
     }
     let query = uri.query().unwrap_or_default();
-    let authorization = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    // Signature Version 2 covers neither body nor clock when it stands in a header. In presigned URLs it is still what
-    // some SDKs make by default; the gate limits what those may ask for.
-    if authorization.is_some_and(|value| value.starts_with(b"AWS ")) {
-        return Err(ApiError::invalid_request(
-            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-        ));
-    }
-    let signed = Signed::parse(query, headers);
-    if let Some(signed) = &signed {
-        let service = if sts::is_sts(method, uri, headers) { "sts" } else { "s3" };
-        signed.check_scope(&options.region, service)?;
-    }
-    Ok(signed)
+    let here = claims::Here {
+        service: if sts::is_sts(method, uri, headers) { "sts" } else { "s3" },
+        region: &options.region,
+        now,
+        skew_max: limits.skew_max,
+    };
+    claims::check(query, headers, &here)?;
+    Ok(Signed::parse(query, headers))
 }
 
 fn head_bytes(uri: &Uri, headers: &HeaderMap) -> usize {
@@ -132,7 +128,7 @@ pub(crate) fn carries_document(method: &Method, uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
 
     use super::*;
 
@@ -143,7 +139,8 @@ mod tests {
                 (header::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
             })
             .collect();
-        check(&method, &uri.parse().unwrap(), &headers, &S3Options::default())
+        let now = OffsetDateTime::UNIX_EPOCH;
+        check(&method, &uri.parse().unwrap(), &headers, &S3Options::default(), now)
             .err()
             .map(|error| error.code.into_owned())
     }

@@ -6,6 +6,7 @@ pub(crate) mod content;
 mod control_signs;
 mod head;
 mod keep_alive;
+mod namespace;
 mod reply;
 mod service;
 mod unread;

@@ -15,6 +15,7 @@ use s3s::{Body, HttpError, HttpResponse};
 use strongroom_iam::Iam;
 use strongroom_seal::Random;
 use strongroom_telemetry::{RequestId, names};
+use time::OffsetDateTime;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::Dispatch;
@@ -25,6 +26,7 @@ use super::content;
 use super::control_signs;
 use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
+use super::namespace;
 use super::reply::{Open, Record, ReplyBody, Source};
 use super::unread::{Shared, Unread, announce_end};
 use crate::cors::Cors;
@@ -36,6 +38,7 @@ use crate::lenient::amend_unsigned;
 use crate::options::S3Options;
 use crate::request::{RequestState, within};
 use crate::server::Linger;
+use crate::sigv4::claims;
 use crate::sts;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
@@ -122,12 +125,17 @@ impl Service {
         mut record: Record,
     ) -> (HeaderMap, Source, Record) {
         let cors = self.0.cors.headers(request.method(), request.uri(), request.headers());
-        let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options);
+        if sts::is_sts(request.method(), request.uri(), request.headers()) {
+            state.set_sts();
+        }
+        let now = OffsetDateTime::now_utc();
+        let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options, now);
         let uri = request.uri().clone();
         let checked = checked.and_then(|signed| {
             if let Some(signed) = signed {
                 state.set_signed(signed);
             }
+            claims::date_into_header(request.headers_mut());
             hoisted::into_headers(&uri, request.headers_mut())
         });
         let (status, mut headers, source) = match checked {
@@ -194,9 +202,6 @@ impl Service {
         amend_unsigned(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
-        }
-        if sts::is_sts(&parts.method, &parts.uri, &parts.headers) {
-            state.set_sts();
         }
         parts.extensions.insert(state.clone());
         Request::from_parts(parts, body)
@@ -271,6 +276,10 @@ fn settle(
         || parts.status.is_server_error()
         || parts.status == StatusCode::NOT_MODIFIED)
     {
+        if let Some(document) = namespace::added(state.operation(), || body.bytes()) {
+            parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+            return (parts.status, parts.headers, Source::Document(document));
+        }
         let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
         // Content is not ours to write otherwise, whatever its type.
         let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
@@ -287,7 +296,12 @@ fn settle(
     let of_library = || {
         let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
         let unread = ours.then(|| content::unread_document(state)).flatten();
-        unread.unwrap_or_else(|| from_library(parts.status, &body.bytes().unwrap_or_default()))
+        let told = || from_library(parts.status, &body.bytes().unwrap_or_default());
+        let error = unread.unwrap_or_else(told);
+        match state.signed() {
+            Some(signed) if error.code == "SignatureDoesNotMatch" => signed.named_in(error),
+            _ => error,
+        }
     };
     let error = state.take_error().unwrap_or_else(of_library);
     failure(error, state, method)

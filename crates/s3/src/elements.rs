@@ -1,0 +1,139 @@
+//! Elements of documents that nobody knows: AWS refuses a document with one, and the protocol library passes over those at its top. A public access
+//! block with a misspelled name would open the bucket, and a tag set would be emptied.
+
+use crate::error::ApiError;
+
+/// The elements at the top of an operation's document, by the library's name of the operation (AWS S3 API reference, their request syntaxes).
+const KNOWN: [(&str, &[&str]); 17] = [
+    ("delete_objects", &["Object", "Quiet"]),
+    ("put_bucket_accelerate_configuration", &["Status"]),
+    ("put_bucket_acl", &["Owner", "AccessControlList"]),
+    ("put_bucket_cors", &["CORSRule"]),
+    ("put_bucket_lifecycle_configuration", &["Rule"]),
+    ("put_bucket_logging", &["LoggingEnabled"]),
+    (
+        "put_bucket_notification_configuration",
+        &[
+            "CloudFunctionConfiguration",
+            "EventBridgeConfiguration",
+            "QueueConfiguration",
+            "TopicConfiguration",
+        ],
+    ),
+    ("put_bucket_ownership_controls", &["Rule"]),
+    ("put_bucket_request_payment", &["Payer"]),
+    ("put_bucket_tagging", &["TagSet"]),
+    ("put_bucket_versioning", &["MfaDelete", "Status"]),
+    ("put_object_acl", &["Owner", "AccessControlList"]),
+    ("put_object_legal_hold", &["Status"]),
+    ("put_object_lock_configuration", &["ObjectLockEnabled", "Rule"]),
+    ("put_object_retention", &["Mode", "RetainUntilDate"]),
+    ("put_object_tagging", &["TagSet"]),
+    (
+        "put_public_access_block",
+        &["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"],
+    ),
+];
+
+/// Refuses a document with an element that the operation does not have. The library has read it, so it is well-formed.
+pub(crate) fn check(operation: &str, document: &[u8]) -> Result<(), ApiError> {
+    let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == operation) else { return Ok(()) };
+    let in_tags = *known == ["TagSet"];
+    let unknown = elements(document).any(|(depth, name)| match depth {
+        1 => !known.iter().any(|known| known.as_bytes() == name),
+        2 => in_tags && name != b"Tag",
+        _ => false,
+    });
+    if unknown { Err(ApiError::malformed_xml()) } else { Ok(()) }
+}
+
+/// Every element with how many it is in. Nothing where a document is not well-formed, which is for its reader to say.
+fn elements(document: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let (mut rest, mut depth) = (document, 0_usize);
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.iter().position(|byte| *byte == b'<')?;
+            rest = &rest[at + 1..];
+            // What may have brackets in it and is no element.
+            let passed_over =
+                [(&b"!--"[..], &b"-->"[..]), (b"![CDATA[", b"]]>"), (b"?", b"?>"), (b"!", b">")];
+            if let Some((_, end)) = passed_over.iter().find(|(start, _)| rest.starts_with(start)) {
+                let at = rest.windows(end.len()).position(|window| window == *end)?;
+                rest = &rest[at + end.len()..];
+                continue;
+            }
+            let tag = &rest[..end_of_tag(rest)?];
+            rest = &rest[tag.len() + 1..];
+            if tag.starts_with(b"/") {
+                depth = depth.checked_sub(1)?;
+                continue;
+            }
+            let name = tag.split(|byte| byte.is_ascii_whitespace() || *byte == b'/').next()?;
+            let found = (depth, name);
+            if !tag.ends_with(b"/") {
+                depth += 1;
+            }
+            return Some(found);
+        }
+    })
+}
+
+/// Where the bracket is that ends a tag: values of attributes may have brackets in them.
+fn end_of_tag(text: &[u8]) -> Option<usize> {
+    let mut quote = None;
+    text.iter().position(|byte| match (quote, byte) {
+        (None, b'>') => true,
+        (None, b'"' | b'\'') => {
+            quote = Some(*byte);
+            false
+        }
+        (Some(open), byte) if open == *byte => {
+            quote = None;
+            false
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(operation: &str, document: &str) -> bool {
+        check(operation, document.as_bytes()).is_err()
+    }
+
+    #[test]
+    fn elements_that_nobody_knows_are_found() {
+        for (operation, document) in [
+            ("put_bucket_tagging", "<Tagging><TagSet><tag/></TagSet></Tagging>"),
+            ("put_bucket_tagging", "<Tagging><TagSet/><Tags/></Tagging>"),
+            ("put_public_access_block", "<X><BlockPublicPolcy>true</BlockPublicPolcy></X>"),
+            ("put_object_retention", "<X><s:Mode>GOVERNANCE</s:Mode></X>"),
+            ("delete_objects", "<Delete><Object><Key>a</Key></Object><!-- > --><Objct a='>'/></Delete>"),
+        ] {
+            assert!(refused(operation, document), "{document}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_or_no_element_is_let_through() {
+        for (operation, document) in [
+            (
+                "put_bucket_tagging",
+                "<?xml version='1.0'?>\n<Tagging xmlns=\"x\">\n <TagSet ><Tag><Foo/></Tag></TagSet></Tagging>",
+            ),
+            (
+                "delete_objects",
+                "<Delete><Quiet/><Object><Key><![CDATA[<a>]]></Key><VersionId>x</VersionId></Object></Delete>",
+            ),
+            ("put_object_legal_hold", "<!DOCTYPE x><LegalHold><Status a='/>'>ON</Status></LegalHold>"),
+            ("put_bucket_policy", "<X><Y/></X>"),
+            ("put_bucket_tagging", "<Tagging><TagSet"),
+            ("put_bucket_tagging", "</x></x><y"),
+            ("put_bucket_tagging", ""),
+        ] {
+            assert!(!refused(operation, document), "{document}");
+        }
+    }
+}
