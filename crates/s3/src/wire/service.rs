@@ -284,7 +284,7 @@ fn settle(
         // Content is not ours to write otherwise, whatever its type.
         let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
         let is_document = is_xml && state.operation() != "GetObject";
-        let document = body.bytes().filter(|_| is_document);
+        let document = is_document.then(|| body.bytes()).flatten();
         return match document.as_deref().and_then(control_signs::referenced) {
             Some(document) => {
                 parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
