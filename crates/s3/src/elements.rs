@@ -1,6 +1,9 @@
 //! Elements of documents that nobody knows: AWS refuses a document with one, and the protocol library passes over those at its top. A public access
 //! block with a misspelled name would open the bucket, and a tag set would be emptied.
 
+use quick_xml::Reader;
+use quick_xml::events::Event;
+
 use crate::error::ApiError;
 
 /// The elements at the top of an operation's document, by the library's name of the operation (AWS S3 API reference, their request syntaxes).
@@ -39,60 +42,30 @@ const KNOWN: [(&str, &[&str]); 17] = [
 pub(crate) fn check(operation: &str, document: &[u8]) -> Result<(), ApiError> {
     let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == operation) else { return Ok(()) };
     let in_tags = *known == ["TagSet"];
-    let unknown = elements(document).any(|(depth, name)| match depth {
-        1 => !known.iter().any(|known| known.as_bytes() == name),
-        2 => in_tags && name != b"Tag",
-        _ => false,
-    });
-    if unknown { Err(ApiError::malformed_xml()) } else { Ok(()) }
-}
-
-/// Every element with how many it is in. Nothing where a document is not well-formed, which is for its reader to say.
-fn elements(document: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
-    let (mut rest, mut depth) = (document, 0_usize);
-    std::iter::from_fn(move || {
-        loop {
-            let at = rest.iter().position(|byte| *byte == b'<')?;
-            rest = &rest[at + 1..];
-            // What may have brackets in it and is no element.
-            let passed_over =
-                [(&b"!--"[..], &b"-->"[..]), (b"![CDATA[", b"]]>"), (b"?", b"?>"), (b"!", b">")];
-            if let Some((_, end)) = passed_over.iter().find(|(start, _)| rest.starts_with(start)) {
-                let at = rest.windows(end.len()).position(|window| window == *end)?;
-                rest = &rest[at + end.len()..];
+    let is_known = |depth, name: &[u8]| match depth {
+        1 => known.iter().any(|known| known.as_bytes() == name),
+        2 => !in_tags || name == b"Tag",
+        _ => true,
+    };
+    let mut reader = Reader::from_reader(document);
+    let mut depth = 0_usize;
+    loop {
+        let (element, opens) = match reader.read_event() {
+            Ok(Event::Start(element)) => (element, true),
+            Ok(Event::Empty(element)) => (element, false),
+            Ok(Event::End(_)) => {
+                depth = depth.saturating_sub(1);
                 continue;
             }
-            let tag = &rest[..end_of_tag(rest)?];
-            rest = &rest[tag.len() + 1..];
-            if tag.starts_with(b"/") {
-                depth = depth.checked_sub(1)?;
-                continue;
-            }
-            let name = tag.split(|byte| byte.is_ascii_whitespace() || *byte == b'/').next()?;
-            let found = (depth, name);
-            if !tag.ends_with(b"/") {
-                depth += 1;
-            }
-            return Some(found);
+            // What is not well-formed is for the document's own reader to say.
+            Ok(Event::Eof) | Err(_) => return Ok(()),
+            Ok(_) => continue,
+        };
+        if !is_known(depth, element.name().as_ref()) {
+            return Err(ApiError::malformed_xml());
         }
-    })
-}
-
-/// Where the bracket is that ends a tag: values of attributes may have brackets in them.
-fn end_of_tag(text: &[u8]) -> Option<usize> {
-    let mut quote = None;
-    text.iter().position(|byte| match (quote, byte) {
-        (None, b'>') => true,
-        (None, b'"' | b'\'') => {
-            quote = Some(*byte);
-            false
-        }
-        (Some(open), byte) if open == *byte => {
-            quote = None;
-            false
-        }
-        _ => false,
-    })
+        depth += usize::from(opens);
+    }
 }
 
 #[cfg(test)]
