@@ -5,7 +5,6 @@ use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDire
 use strongroom_objects::request::{CopyRequest, Directive, NotCopied};
 
 use super::common::refuse_acl;
-use super::document;
 use super::object_lock;
 use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
@@ -65,7 +64,6 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         ..CopyObjectResult::default()
     };
     answer_checksums!(result, checksum_out(&stored.checksums));
-    let document = document::of_s3("CopyObjectResult", &result)?;
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: convert::version_out(copied.source_version),
@@ -73,9 +71,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         ..CopyObjectOutput::default()
     };
     answer_sse!(output, &stored.sse, with context);
-    let mut response = S3Response::new(output);
-    response.extensions.insert(document);
-    Ok(response)
+    Ok(S3Response::new(output))
 }
 
 /// Why nothing was copied; what is wrong with the source is told otherwise than of a read.

@@ -10,11 +10,14 @@ use crate::face::OwnDocument;
 
 const NAMESPACE: &str = "http://s3.amazonaws.com/doc/2006-03-01/";
 
-/// A document of S3's namespace.
-pub(super) fn of_s3(root: &str, content: &impl SerializeContent) -> Result<OwnDocument, ApiError> {
+/// The answer of `GetObjectAttributes`.
+pub(super) fn attributes(output: &GetObjectAttributesOutput) -> Result<OwnDocument, ApiError> {
     let mut text = Vec::with_capacity(256);
     let mut writer = Serializer::new(&mut text);
-    let written = writer.decl().and_then(|()| writer.content_with_ns(root, NAMESPACE, content));
+    let content = Attributes(output);
+    let written = writer
+        .decl()
+        .and_then(|()| writer.content_with_ns("GetObjectAttributesResponse", NAMESPACE, &content));
     written.map_err(|_| ApiError::internal())?;
     Ok(OwnDocument(text.into()))
 }
@@ -22,7 +25,7 @@ pub(super) fn of_s3(root: &str, content: &impl SerializeContent) -> Result<OwnDo
 /// What is known of an object. Here alone AWS writes the entity tag without its quotes, so applications compare it
 /// with what they have without quotes
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html>).
-pub(super) struct Attributes<'a>(pub(super) &'a GetObjectAttributesOutput);
+struct Attributes<'a>(&'a GetObjectAttributesOutput);
 
 impl SerializeContent for Attributes<'_> {
     fn serialize_content<W: Write>(&self, writer: &mut Serializer<W>) -> SerResult {
@@ -48,23 +51,12 @@ impl SerializeContent for Attributes<'_> {
 
 #[cfg(test)]
 mod tests {
-    use s3s::dto::{CopyPartResult, ETag};
+    use s3s::dto::ETag;
 
     use super::*;
 
     fn text(document: OwnDocument) -> String {
         String::from_utf8(document.0.to_vec()).unwrap()
-    }
-
-    #[test]
-    fn results_of_copies_are_in_the_namespace_of_s3() {
-        let result =
-            CopyPartResult { e_tag: Some(ETag::Strong("a".to_owned())), ..CopyPartResult::default() };
-        assert_eq!(
-            text(of_s3("CopyPartResult", &result).unwrap()),
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
-             <CopyPartResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><ETag>\"a\"</ETag></CopyPartResult>"
-        );
     }
 
     #[test]
@@ -74,7 +66,7 @@ mod tests {
             object_size: Some(7),
             ..GetObjectAttributesOutput::default()
         };
-        let document = text(of_s3("GetObjectAttributesResponse", &Attributes(&output)).unwrap());
+        let document = text(attributes(&output).unwrap());
         assert!(document.contains("<ETag>a-2</ETag><ObjectSize>7</ObjectSize>"), "{document}");
     }
 }

@@ -10,7 +10,7 @@ use s3s::dto::{
 use strongroom_objects::ChecksumKind;
 use strongroom_objects::request::GetRequest;
 
-use super::document::{self, Attributes};
+use super::document;
 use super::take::customer_headers;
 use crate::checksum::{answer_checksums, value_out, values_out};
 use crate::convert;
@@ -84,7 +84,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         version_id: convert::version_out(info.version),
         ..GetObjectAttributesOutput::default()
     };
-    let document = document::of_s3("GetObjectAttributesResponse", &Attributes(&output))?;
+    let document = document::attributes(&output)?;
     let mut response = S3Response::new(output);
     response.extensions.insert(document);
     Ok(response)

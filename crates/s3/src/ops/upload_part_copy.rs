@@ -5,7 +5,6 @@ use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::request::CopyPart;
 
 use super::copy_object::not_copied;
-use super::document;
 use super::take::{copy_source, customer_headers};
 use crate::checksum::{answer_checksums, value_out};
 use crate::convert;
@@ -42,16 +41,13 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         ..CopyPartResult::default()
     };
     answer_checksums!(result, value_out(stored.checksum.as_ref()));
-    let document = document::of_s3("CopyPartResult", &result)?;
     let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: convert::version_out(stored.source_version),
         ..UploadPartCopyOutput::default()
     };
     answer_sse!(output, &stored.sse);
-    let mut response = S3Response::new(output);
-    response.extensions.insert(document);
-    Ok(response)
+    Ok(S3Response::new(output))
 }
 
 /// `x-amz-copy-source-range`: `bytes=first-last`, nothing left out.
