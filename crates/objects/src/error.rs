@@ -192,7 +192,7 @@ pub enum ObjectError {
         /// The part.
         part: PartNumber,
     },
-    /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object SHA).
+    /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object of what is no CRC).
     #[error("{} does not have this checksum type", algorithm.name())]
     ChecksumKindUnsupported {
         /// The algorithm.

@@ -32,7 +32,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
     object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
     let expiration = expiration(&call, is_current.then_some(&named), &found.info);
-    let headers = further_headers(&found.info, input.response_expires.is_none());
+    let mut headers = further_headers(&found.info, input.response_expires.is_none());
     let mut output = GetObjectOutput {
         content_length: Some(convert::size_out(found.body.length())),
         expiration,
@@ -41,7 +41,7 @@ pub(crate) async fn run(call: Call, input: GetObjectInput) -> Answer<GetObjectOu
         ..GetObjectOutput::default()
     };
     let with_checksums = with_checksums && (asked.whole() || found.info.part_checksum.is_some());
-    answer_info!(output, found.info, asked, with_checksums);
+    answer_info!(output, found.info, asked, with_checksums).put_into(&mut headers);
     Ok(S3Response::with_headers(output, headers))
 }
 

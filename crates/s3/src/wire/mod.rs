@@ -3,7 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod chunks;
 pub(crate) mod content;
-mod head;
+pub(crate) mod head;
 mod keep_alive;
 mod reply;
 mod service;
