@@ -410,6 +410,12 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Whether a part of the index is damaged or the disk does not read it: what is asked for may be there, and nobody can say.
+    pub fn is_unreadable_index(&self) -> bool {
+        use ReadError as R;
+        matches!(self, Self::Read(R::Damage(_) | R::RolledBack { .. } | R::Io { .. }))
+    }
+
     /// Whether the store failed, and not the request or its client.
     pub fn is_ours(&self) -> bool {
         match self {
