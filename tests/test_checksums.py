@@ -1,13 +1,16 @@
-"""The five checksums that are done of AWS's ten, in headers and in trailers, stored, returned and refused when wrong."""
+"""AWS's ten checksums, in headers and in trailers, stored, returned and refused when wrong."""
 
 import base64
 
 import pytest
 
 import sigv4
-from content import ALGORITHMS, KIB, MIB, checksum, data, read, refused
+from content import ALGORITHMS, KIB, MIB, OTHER_ALGORITHMS, checksum, data, read, refused
 
-WRONG = {"CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32}
+WRONG = {
+    "CRC32": 4, "CRC32C": 4, "CRC64NVME": 8, "SHA1": 20, "SHA256": 32,
+    "SHA512": 64, "MD5": 16, "XXHASH64": 8, "XXHASH3": 8, "XXHASH128": 16,
+}
 
 
 def wrong(algorithm):
@@ -25,8 +28,11 @@ def test_a_right_checksum_is_stored_and_returned(s3, bucket, algorithm, size):
         reply = operation(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
         assert reply[field] == value
         assert reply["ChecksumType"] == "FULL_OBJECT"
-    wanted = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum"])
-    assert wanted["Checksum"][field] == value
+    wanted = s3.get_object_attributes(Bucket=bucket, Key="k", ObjectAttributes=["Checksum", "ETag", "ObjectSize"])
+    assert wanted["Checksum"] == {field: value, "ChecksumType": "FULL_OBJECT"}
+    assert (wanted["ETag"].strip('"'), wanted["ObjectSize"]) == (put["ETag"].strip('"'), size)
+    [listed] = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    assert (listed["ChecksumAlgorithm"], listed["ChecksumType"]) == ([algorithm], "FULL_OBJECT")
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -93,11 +99,8 @@ def test_a_header_hash_that_does_not_fit_the_body_is_refused(server, s3, bucket)
         s3.get_object(Bucket=bucket, Key="k")
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256", *OTHER_ALGORITHMS])
 def test_parts_have_checksums_and_the_object_one_of_them(s3, bucket, algorithm):
-    import hashlib
-    import zlib
-
     field = f"Checksum{algorithm}"
     bodies = [data(5 * MIB, 1), data(1000, 2)]
     upload = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm)
@@ -110,13 +113,21 @@ def test_parts_have_checksums_and_the_object_one_of_them(s3, bucket, algorithm):
         parts.append({"PartNumber": number, "ETag": reply["ETag"], field: value})
     with refused("BadDigest", 400):
         s3.upload_part(**names, PartNumber=3, Body=b"x", **{field: wrong(algorithm)})
-    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
+    listed = s3.list_parts(**names)
+    assert (listed["ChecksumAlgorithm"], listed["ChecksumType"]) == (algorithm, "COMPOSITE")
+    assert [(part["PartNumber"], part["ETag"], part[field]) for part in listed["Parts"]] == [
+        (part["PartNumber"], part["ETag"], part[field]) for part in parts
+    ]
+    lying = [parts[0], {**parts[1], field: wrong(algorithm)}]
+    with refused("InvalidPart", 400):
+        s3.complete_multipart_upload(**names, MultipartUpload={"Parts": lying})
     joined = b"".join(base64.b64decode(checksum(algorithm, body)) for body in bodies)
-    if algorithm == "CRC32":
-        composite = base64.b64encode(zlib.crc32(joined).to_bytes(4, "big")).decode()
-    else:
-        composite = base64.b64encode(hashlib.sha256(joined).digest()).decode()
-    assert done[field] == f"{composite}-2"
+    composite = checksum(algorithm, joined)
+    with refused("BadDigest", 400):
+        s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts}, **{field: f"{wrong(algorithm)}-2"})
+    done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts}, **{field: f"{composite}-2"})
+    assert (done[field], done["ChecksumType"]) == (f"{composite}-2", "COMPOSITE")
+    assert (done["Bucket"], done["Key"]) == (bucket, "k") and done["ETag"].endswith('-2"')
     head = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
     assert (head[field], head["ChecksumType"]) == (f"{composite}-2", "COMPOSITE")
 
@@ -130,15 +141,53 @@ def test_an_upload_without_a_checksum_gets_crc64nvme(server, s3, bucket):
     assert head["ChecksumCRC64NVME"] == checksum("CRC64NVME", body)
 
 
-def test_a_copy_keeps_the_checksum(s3, bucket):
+@pytest.mark.parametrize("algorithm", ["SHA256", *OTHER_ALGORITHMS])
+def test_a_copy_keeps_the_checksum_or_gets_the_one_that_is_asked_for(s3, bucket, algorithm):
     body = data(70 * KIB)
-    s3.put_object(Bucket=bucket, Key="a", Body=body, ChecksumSHA256=checksum("SHA256", body))
-    s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
-    head = s3.head_object(Bucket=bucket, Key="b", ChecksumMode="ENABLED")
-    assert head["ChecksumSHA256"] == checksum("SHA256", body)
+    field, value = f"Checksum{algorithm}", checksum(algorithm, body)
+    s3.put_object(Bucket=bucket, Key="a", Body=body, **{field: value})
+    kept = s3.copy_object(Bucket=bucket, Key="b", CopySource={"Bucket": bucket, "Key": "a"})
+    s3.put_object(Bucket=bucket, Key="c", Body=body, ChecksumCRC32=checksum("CRC32", body))
+    source = {"Bucket": bucket, "Key": "c"}
+    asked = s3.copy_object(Bucket=bucket, Key="d", CopySource=source, ChecksumAlgorithm=algorithm)
+    for key, copied in (("b", kept), ("d", asked)):
+        result = copied["CopyObjectResult"]
+        assert (result[field], result["ChecksumType"]) == (value, "FULL_OBJECT") and result["LastModified"]
+        head = s3.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+        assert head[field] == value and result["ETag"] == head["ETag"]
 
 
-UNKNOWN = {"MD5": 16, "SHA512": 64, "XXHASH3": 8, "XXHASH64": 8, "XXHASH128": 16}
+@pytest.mark.parametrize("algorithm", OTHER_ALGORITHMS)
+def test_only_the_checksums_of_crcs_cover_a_whole_upload(s3, bucket, algorithm):
+    with refused("InvalidRequest", 400) as failed:
+        s3.create_multipart_upload(
+            Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm, ChecksumType="FULL_OBJECT"
+        )
+    assert failed.response["Error"]["Message"] == (
+        f"The FULL_OBJECT checksum type cannot be used with the {algorithm.lower()} checksum algorithm."
+    )
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm=algorithm)
+    assert (begun["ChecksumAlgorithm"], begun["ChecksumType"]) == (algorithm, "COMPOSITE")
+    [upload] = s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert (upload["ChecksumAlgorithm"], upload["ChecksumType"]) == (algorithm, "COMPOSITE")
+
+
+@pytest.mark.parametrize("algorithm", OTHER_ALGORITHMS)
+def test_documents_are_checked_against_every_checksum(server, s3, bucket, algorithm):
+    s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
+    batch = b"<Delete><Object><Key>kept</Key></Object></Delete>"
+    for path, query, body in [
+        (f"/{bucket}", [("delete", "")], batch),
+        (f"/{bucket}/kept", [("tagging", "")], b"<Tagging><TagSet/></Tagging>"),
+    ]:
+        method = "POST" if query[0][0] == "delete" else "PUT"
+        headers = {f"x-amz-checksum-{algorithm.lower()}": wrong(algorithm)}
+        reply = sigv4.request(server.s3_url, method, path, query=query, headers=headers, body=body)
+        assert reply.status == 400 and b"<Code>BadDigest</Code>" in reply.body, reply.body
+    assert read(s3.get_object(Bucket=bucket, Key="kept")) == b"kept"
+
+
+UNKNOWN = {"MD6": 64, "SHA3": 32, "XXHASH32": 4}
 
 
 @pytest.mark.parametrize("algorithm", UNKNOWN)
@@ -167,7 +216,7 @@ def test_a_checksum_that_is_not_verified_here_is_refused(server, s3, bucket, alg
     assert read(s3.get_object(Bucket=bucket, Key="kept")) == b"kept"
 
 
-@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256"])
+@pytest.mark.parametrize("algorithm", ["CRC32", "SHA256", *OTHER_ALGORITHMS])
 def test_a_composite_checksum_needs_those_of_its_parts(server, s3, bucket, algorithm):
     names = {"Bucket": bucket, "Key": "k"}
     names["UploadId"] = s3.create_multipart_upload(**names, ChecksumAlgorithm=algorithm)["UploadId"]
@@ -203,38 +252,43 @@ def test_parts_of_a_full_object_checksum_need_none_of_their_own(server, s3, buck
     assert done["ChecksumCRC32"] == checksum("CRC32", b"part")
 
 
-def test_a_part_that_is_copied_into_a_composite_checksum_needs_none(s3, bucket):
+@pytest.mark.parametrize("algorithm", ["SHA256", *OTHER_ALGORITHMS])
+def test_a_part_that_is_copied_into_a_composite_checksum_needs_none(s3, bucket, algorithm):
+    field = f"Checksum{algorithm}"
     s3.put_object(Bucket=bucket, Key="source", Body=b"part")
     names = {"Bucket": bucket, "Key": "k"}
-    names["UploadId"] = s3.create_multipart_upload(**names, ChecksumAlgorithm="SHA256")["UploadId"]
+    names["UploadId"] = s3.create_multipart_upload(**names, ChecksumAlgorithm=algorithm)["UploadId"]
     source = {"Bucket": bucket, "Key": "source"}
     part = s3.upload_part_copy(**names, PartNumber=1, CopySource=source)["CopyPartResult"]
-    assert part["ChecksumSHA256"] == checksum("SHA256", b"part")
-    parts = [{"PartNumber": 1, "ETag": part["ETag"], "ChecksumSHA256": part["ChecksumSHA256"]}]
+    assert part[field] == checksum(algorithm, b"part") and part["LastModified"]
+    parts = [{"PartNumber": 1, "ETag": part["ETag"], field: part[field]}]
     done = s3.complete_multipart_upload(**names, MultipartUpload={"Parts": parts})
-    assert done["ChecksumSHA256"].endswith("-1")
+    assert done[field].endswith("-1")
 
 
-def test_a_part_is_answered_with_its_own_checksum(s3, bucket):
+@pytest.mark.parametrize("algorithm", ["SHA256", *OTHER_ALGORITHMS])
+def test_a_part_is_answered_with_its_own_checksum(s3, bucket, algorithm):
+    field = f"Checksum{algorithm}"
     bodies = [data(5 * MIB, 1), data(1000, 2)]
     names = {"Bucket": bucket, "Key": "k"}
-    upload = {**names, "UploadId": s3.create_multipart_upload(**names, ChecksumAlgorithm="SHA256")["UploadId"]}
+    upload = {**names, "UploadId": s3.create_multipart_upload(**names, ChecksumAlgorithm=algorithm)["UploadId"]}
     parts = []
     for number, body in enumerate(bodies, 1):
-        etag = s3.upload_part(**upload, PartNumber=number, Body=body, ChecksumAlgorithm="SHA256")["ETag"]
-        parts.append({"PartNumber": number, "ETag": etag, "ChecksumSHA256": checksum("SHA256", body)})
+        etag = s3.upload_part(**upload, PartNumber=number, Body=body, **{field: checksum(algorithm, body)})["ETag"]
+        parts.append({"PartNumber": number, "ETag": etag, field: checksum(algorithm, body)})
     done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
     for number, body in enumerate(bodies, 1):
         got = s3.get_object(**names, PartNumber=number, ChecksumMode="ENABLED")
         head = s3.head_object(**names, PartNumber=number, ChecksumMode="ENABLED")
         assert read(got) == body
         for reply in (got, head):
-            assert (reply["ChecksumSHA256"], reply["ChecksumType"]) == (checksum("SHA256", body), "COMPOSITE")
+            assert (reply[field], reply["ChecksumType"]) == (checksum(algorithm, body), "COMPOSITE")
     # A range is no part, and has none.
-    assert "ChecksumSHA256" not in s3.get_object(**names, Range="bytes=0-4", ChecksumMode="ENABLED")
+    assert field not in s3.get_object(**names, Range="bytes=0-4", ChecksumMode="ENABLED")
     told = s3.get_object_attributes(**names, ObjectAttributes=["Checksum", "ObjectParts"])
-    assert done["ChecksumSHA256"] == told["Checksum"]["ChecksumSHA256"] + "-2"
+    assert done[field] == told["Checksum"][field] + "-2"
     assert told["Checksum"]["ChecksumType"] == "COMPOSITE"
-    assert [part["ChecksumSHA256"] for part in told["ObjectParts"]["Parts"]] == [
-        checksum("SHA256", body) for body in bodies
-    ]
+    assert [part[field] for part in told["ObjectParts"]["Parts"]] == [checksum(algorithm, body) for body in bodies]
+    assert (told["ObjectParts"]["TotalPartsCount"], told["ObjectParts"]["IsTruncated"]) == (2, False)
+    second = s3.get_object_attributes(**names, ObjectAttributes=["ObjectParts"], PartNumberMarker=1)["ObjectParts"]
+    assert [(part["PartNumber"], part[field]) for part in second["Parts"]] == [(2, checksum(algorithm, bodies[1]))]

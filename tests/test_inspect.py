@@ -13,7 +13,7 @@ import pytest
 
 import harness
 import unwrapping
-from content import KIB, MIB, data
+from content import KIB, MIB, data, refused
 
 pytestmark = pytest.mark.ours
 
@@ -267,6 +267,53 @@ def test_damaged_index_pages_are_named_and_the_other_bucket_is_still_verified(st
     assert set(used[len(used) // 2 :][:2]) <= pages, damages
     assert summary["objects"]["objects"] >= 60, "the other bucket is read"
     assert not any(item.get("bucket") == "second" for item in damages)
+
+
+def test_a_list_that_needs_a_damaged_index_page_says_so_and_others_go_on(start):
+    """It is neither short nor empty: a client that keeps two places alike would delete what is missing in it."""
+    server = start()
+    s3 = server.client()
+    s3.create_bucket(Bucket="bucket")
+    keys = [f"{letter}/{n:03}" for letter in "abcdefgh" for n in range(40)]
+    for key in keys:
+        s3.put_object(Bucket="bucket", Key=key, Body=key.encode())
+    assert server.stop() == 0
+    file = server.data_dir / "pages" / "00000001.pages"
+    places = 2 * 262144 + 4 * 4096
+    # A page of rows in the middle of the list: nothing else of the bucket is unknown with it.
+    for at in range(places + 100, file.stat().st_size, 4096):
+        flip(file, at)
+        lost = [item for item in damage(server.data_dir)[0] if item.get("table") == "objects"]
+        if len(lost) == 1 and lost[0]["after"] and lost[0]["before"]:
+            break
+        flip(file, at)
+    after, before = lost[0]["after"], lost[0]["before"]
+    hidden = [key for key in keys if after < key < before]
+    assert hidden and hidden[0][0] != "h"
+
+    server.start()
+    s3 = server.client()
+    names = {"Bucket": "bucket"}
+    told = "A part of the bucket's index that is needed here is damaged or cannot be read from the server's disk."
+    for ask in (
+        lambda: s3.list_objects_v2(**names),
+        lambda: s3.list_objects(**names),
+        lambda: s3.list_object_versions(**names),
+        lambda: s3.list_objects_v2(**names, Prefix=hidden[0][:2]),
+        lambda: s3.get_object(**names, Key=hidden[0]),
+    ):
+        with refused("InternalError", 500) as failed:
+            ask()
+        message = failed.response["Error"]["Message"]
+        assert message.startswith(told) and "inspect verify" in message, message
+    assert "is damaged at page" in server.log()
+    whole = [letter for letter in "abcdefgh" if not any(key.startswith(letter) for key in (*hidden, after, before))]
+    assert len(whole) >= 4
+    for letter in whole:
+        listed = [item["Key"] for item in s3.list_objects_v2(**names, Prefix=f"{letter}/")["Contents"]]
+        assert listed == [key for key in keys if key.startswith(letter)]
+        for key in listed[::13]:
+            assert s3.get_object(**names, Key=key)["Body"].read() == key.encode()
 
 
 def test_a_running_store_is_listed_without_keys_and_not_verified(start):

@@ -4,7 +4,7 @@ import urllib.parse
 
 import pytest
 
-from content import MIB, data
+from content import ALGORITHMS, MIB, checksum, data
 from forms import code, send
 from people import User, statement
 
@@ -52,6 +52,16 @@ def test_fields_describe_the_object(s3, bucket):
     assert (stored["ContentType"], stored["CacheControl"]) == ("image/gif", "no-cache")
     assert stored["TagCount"] == 1
     assert s3.get_object_tagging(Bucket=bucket, Key="all")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_file_is_checked_against_the_checksum_of_a_field(s3, bucket, algorithm):
+    fields = {f"x-amz-checksum-{algorithm.lower()}": checksum(algorithm, data(9))}
+    form = s3.generate_presigned_post(bucket, "k", Fields=dict(fields), Conditions=[fields])
+    assert code(send(form, b"another file")) == (400, "BadDigest")
+    assert send(form, data(9))[0] == 204
+    stored = s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert stored[f"Checksum{algorithm}"] == checksum(algorithm, data(9))
 
 
 def test_a_browser_is_sent_on(s3, bucket):

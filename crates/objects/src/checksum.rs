@@ -24,11 +24,32 @@ pub enum ChecksumAlgorithm {
     Sha1 = 4,
     /// SHA-256.
     Sha256 = 5,
+    /// SHA-512.
+    Sha512 = 6,
+    /// MD5, as a checksum beside the entity tag.
+    Md5 = 7,
+    /// XXH64 with seed 0.
+    XxHash64 = 8,
+    /// XXH3 with 64 bits and seed 0.
+    XxHash3 = 9,
+    /// XXH3 with 128 bits and seed 0.
+    XxHash128 = 10,
 }
 
 impl ChecksumAlgorithm {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Crc32, Self::Crc32c, Self::Crc64Nvme, Self::Sha1, Self::Sha256];
+    pub const ALL: [Self; 10] = [
+        Self::Crc32,
+        Self::Crc32c,
+        Self::Crc64Nvme,
+        Self::Sha1,
+        Self::Sha256,
+        Self::Sha512,
+        Self::Md5,
+        Self::XxHash64,
+        Self::XxHash3,
+        Self::XxHash128,
+    ];
 
     /// The algorithm of an on-disk number, if there is one.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
@@ -39,10 +60,25 @@ impl ChecksumAlgorithm {
     pub fn value_len(self) -> usize {
         match self {
             Self::Crc32 | Self::Crc32c => 4,
-            Self::Crc64Nvme => 8,
+            Self::Crc64Nvme | Self::XxHash64 | Self::XxHash3 => 8,
+            Self::Md5 | Self::XxHash128 => 16,
             Self::Sha1 => 20,
             Self::Sha256 => 32,
+            Self::Sha512 => 64,
         }
+    }
+
+    /// Whether a checksum of parts can be of the whole content: whether the values of parts can be put together to it.
+    ///
+    /// AWS S3 User Guide, "Checking object integrity for data uploads": full-object checksums of multipart uploads are those
+    /// of CRC algorithms alone.
+    pub fn covers_whole_uploads(self) -> bool {
+        matches!(self, Self::Crc32 | Self::Crc32c | Self::Crc64Nvme)
+    }
+
+    /// Whether a checksum of parts can be made of theirs. CRC64NVME is always of the whole content.
+    pub fn composes(self) -> bool {
+        self != Self::Crc64Nvme
     }
 
     /// The name in S3's enumerations: `CRC32`, …
@@ -53,6 +89,11 @@ impl ChecksumAlgorithm {
             Self::Crc64Nvme => "CRC64NVME",
             Self::Sha1 => "SHA1",
             Self::Sha256 => "SHA256",
+            Self::Sha512 => "SHA512",
+            Self::Md5 => "MD5",
+            Self::XxHash64 => "XXHASH64",
+            Self::XxHash3 => "XXHASH3",
+            Self::XxHash128 => "XXHASH128",
         }
     }
 

@@ -1,10 +1,13 @@
 //! Digests of content on its way in.
 
+use std::hash::Hasher as _;
+
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum_combine};
 use md5::Md5;
 use sha1::Sha1;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
+use twox_hash::{XxHash3_64, XxHash3_128, XxHash64};
 
 use crate::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectError};
 
@@ -18,6 +21,12 @@ enum Running {
     Crc(crc_fast::Digest),
     Sha1(Sha1),
     Sha256(Sha256),
+    Sha512(Sha512),
+    /// What [`Digests::md5`] computes: the entity tag needs it too.
+    Md5,
+    XxHash64(XxHash64),
+    XxHash3(Box<XxHash3_64>),
+    XxHash128(Box<XxHash3_128>),
 }
 
 /// Digests that were computed.
@@ -34,6 +43,7 @@ impl Digests {
         let mut algorithms: Vec<_> = algorithms.into_iter().collect();
         algorithms.sort_unstable();
         algorithms.dedup();
+        let md5 = md5 || algorithms.contains(&ChecksumAlgorithm::Md5);
         let checksums =
             algorithms.into_iter().map(|algorithm| (algorithm, Running::new(algorithm))).collect();
         Self { md5: md5.then(Md5::new), checksums }
@@ -41,7 +51,9 @@ impl Digests {
 
     /// Whether a digest is among them that takes longer than sealing does.
     pub(crate) fn are_slow(&self) -> bool {
-        self.md5.is_some() || self.checksums.iter().any(|(_, running)| !matches!(running, Running::Crc(_)))
+        let slow =
+            |running: &Running| matches!(running, Running::Sha1(_) | Running::Sha256(_) | Running::Sha512(_));
+        self.md5.is_some() || self.checksums.iter().any(|(_, running)| slow(running))
     }
 
     /// Takes the next bytes.
@@ -54,6 +66,11 @@ impl Digests {
                 Running::Crc(crc) => crc.update(bytes),
                 Running::Sha1(sha) => sha.update(bytes),
                 Running::Sha256(sha) => sha.update(bytes),
+                Running::Sha512(sha) => sha.update(bytes),
+                Running::Md5 => {}
+                Running::XxHash64(hash) => hash.write(bytes),
+                Running::XxHash3(hash) => hash.write(bytes),
+                Running::XxHash128(hash) => hash.write(bytes),
             }
         }
     }
@@ -67,18 +84,22 @@ impl Digests {
 
     /// The digests.
     pub(crate) fn finish(self) -> Digested {
+        let md5: Option<[u8; 16]> = self.md5.map(|md5| md5.finalize().into());
+        // xxHash values are written as its specification has their canonical form: the highest byte first.
         let value = |(algorithm, running): (ChecksumAlgorithm, Running)| {
             let bytes = match running {
                 Running::Crc(crc) => crc_bytes(algorithm, crc.finalize()),
                 Running::Sha1(sha) => sha.finalize().to_vec(),
                 Running::Sha256(sha) => sha.finalize().to_vec(),
+                Running::Sha512(sha) => sha.finalize().to_vec(),
+                Running::Md5 => md5.expect("it is computed where it is a checksum").to_vec(),
+                Running::XxHash64(hash) => hash.finish().to_be_bytes().to_vec(),
+                Running::XxHash3(hash) => hash.finish().to_be_bytes().to_vec(),
+                Running::XxHash128(hash) => hash.finish_128().to_be_bytes().to_vec(),
             };
             ChecksumValue::new(algorithm, bytes).expect("each algorithm has its own length")
         };
-        Digested {
-            md5: self.md5.map(|md5| md5.finalize().into()),
-            checksums: self.checksums.into_iter().map(value).collect(),
-        }
+        Digested { md5, checksums: self.checksums.into_iter().map(value).collect() }
     }
 }
 
@@ -87,6 +108,11 @@ impl Running {
         match algorithm {
             ChecksumAlgorithm::Sha1 => Self::Sha1(Sha1::new()),
             ChecksumAlgorithm::Sha256 => Self::Sha256(Sha256::new()),
+            ChecksumAlgorithm::Sha512 => Self::Sha512(Sha512::new()),
+            ChecksumAlgorithm::Md5 => Self::Md5,
+            ChecksumAlgorithm::XxHash64 => Self::XxHash64(XxHash64::default()),
+            ChecksumAlgorithm::XxHash3 => Self::XxHash3(Box::default()),
+            ChecksumAlgorithm::XxHash128 => Self::XxHash128(Box::default()),
             ChecksumAlgorithm::Crc32 => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32IsoHdlc)),
             ChecksumAlgorithm::Crc32c => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi)),
             ChecksumAlgorithm::Crc64Nvme => Self::Crc(crc_fast::Digest::new(CrcAlgorithm::Crc64Nvme)),
@@ -160,7 +186,7 @@ fn crc_of(algorithm: ChecksumAlgorithm) -> Option<(CrcAlgorithm, usize)> {
         ChecksumAlgorithm::Crc32 => Some((CrcAlgorithm::Crc32IsoHdlc, 4)),
         ChecksumAlgorithm::Crc32c => Some((CrcAlgorithm::Crc32Iscsi, 4)),
         ChecksumAlgorithm::Crc64Nvme => Some((CrcAlgorithm::Crc64Nvme, 8)),
-        ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256 => None,
+        _ => None,
     }
 }
 
@@ -188,6 +214,69 @@ mod tests {
         assert_eq!(text_of(ChecksumAlgorithm::Sha1, b""), "2jmj7l5rSw0yVb/vlWAYkK/YBwk=");
         assert_eq!(text_of(ChecksumAlgorithm::Sha256, b""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
         assert_eq!(hex::encode(md5_of(b"")), "d41d8cd98f00b204e9800998ecf8427e");
+        assert_eq!(text_of(ChecksumAlgorithm::Md5, b""), "1B2M2Y8AsgTpgAmY7PhCfg==");
+        // FIPS 180-4, and NIST's example of "abc": ddaf35a1…a54ca49f.
+        assert_eq!(
+            text_of(ChecksumAlgorithm::Sha512, b"abc"),
+            "3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw=="
+        );
+    }
+
+    /// The sanity checks of the reference implementation (xxHash, `cli/xsum_sanity_check.c`): beginnings of one sequence, seed 0, as
+    /// canonical hexadecimal. Each of the lengths takes another way through XXH3.
+    #[test]
+    fn xxhash_values_are_those_of_the_reference_implementation() {
+        let mut state = 2_654_435_761u64;
+        let next = |_| {
+            let byte = (state >> 56) as u8;
+            state = state.wrapping_mul(11_400_714_785_074_694_797);
+            byte
+        };
+        let sequence: Vec<u8> = (0..2367).map(next).collect();
+        for (length, xxh64, xxh3, xxh128) in [
+            (0, "ef46db3751d8e999", "2d06800538d394c2", "99aa06d3014798d86001c324468d497f"),
+            (1, "e934a84adb052768", "c44bdff4074eecdb", "a6cd5e9392000f6ac44bdff4074eecdb"),
+            (14, "8282dcc4994e35c8", "1ac0bbda2b9fcf03", "b2623398aa0bda1e352b80797cda6247"),
+            (222, "b641ae8cb691c174", "b9163b558664d356", "337e09641b948717f1aebd597cec6b3a"),
+            (403, "d99858fee82283df", "cdeb804d65c6dea4", "1b6de21e332dd73dcdeb804d65c6dea4"),
+            (2367, "a82418ddec0ea581", "cb37aeb9e5d361ed", "e89c0f6ff369b427cb37aeb9e5d361ed"),
+        ] {
+            for (algorithm, expected) in [
+                (ChecksumAlgorithm::XxHash64, xxh64),
+                (ChecksumAlgorithm::XxHash3, xxh3),
+                (ChecksumAlgorithm::XxHash128, xxh128),
+            ] {
+                for piece_len in [1, 100, 4096] {
+                    let mut digests = Digests::new(false, [algorithm]);
+                    sequence[..length].chunks(piece_len).for_each(|piece| digests.update(piece));
+                    let value = digests.finish().checksums.remove(0);
+                    assert_eq!(hex::encode(value.as_bytes()), expected, "{algorithm:?} of {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn md5_is_computed_once_for_the_entity_tag_and_the_checksum() {
+        for md5 in [false, true] {
+            let mut digests = Digests::new(md5, [ChecksumAlgorithm::Md5, ChecksumAlgorithm::Crc32]);
+            digests.update(b"123456789");
+            let digested = digests.finish();
+            assert_eq!(digested.md5, Some(md5_of(b"123456789")));
+            let value = digested.checksum(ChecksumAlgorithm::Md5).unwrap();
+            assert_eq!(value.as_bytes(), md5_of(b"123456789"));
+        }
+    }
+
+    #[test]
+    fn every_algorithm_covers_whole_uploads_or_composes() {
+        let value = |algorithm: ChecksumAlgorithm| vec![1; algorithm.value_len()];
+        for algorithm in ChecksumAlgorithm::ALL {
+            assert!(algorithm.composes() || algorithm.covers_whole_uploads());
+            let parts = [(5, ChecksumValue::new(algorithm, value(algorithm)).unwrap())];
+            let whole = multipart_checksum(algorithm, ChecksumKind::FullObject, &parts);
+            assert_eq!(whole.is_ok(), algorithm.covers_whole_uploads(), "{algorithm:?}");
+        }
     }
 
     #[test]

@@ -192,7 +192,7 @@ pub enum ObjectError {
         /// The part.
         part: PartNumber,
     },
-    /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object SHA).
+    /// A checksum kind that the algorithm does not have (composite CRC64NVME, full-object of what is no CRC).
     #[error("{} does not have this checksum type", algorithm.name())]
     ChecksumKindUnsupported {
         /// The algorithm.
@@ -415,6 +415,12 @@ pub enum ObjectError {
 }
 
 impl ObjectError {
+    /// Whether a part of the index is damaged or the disk does not read it: what is asked for may be there, and nobody can say.
+    pub fn is_unreadable_index(&self) -> bool {
+        use ReadError as R;
+        matches!(self, Self::Read(R::Damage(_) | R::RolledBack { .. } | R::Io { .. }))
+    }
+
     /// Whether the store failed, and not the request or its client.
     pub fn is_ours(&self) -> bool {
         match self {

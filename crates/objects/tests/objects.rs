@@ -174,6 +174,14 @@ async fn entity_tags_and_checksums_are_those_of_the_content() {
         (ChecksumAlgorithm::Crc64Nvme, "rosUhgp5mIg="),
         (ChecksumAlgorithm::Sha1, "98O8HYCOBHMq32eZZczDTKeuNEE="),
         (ChecksumAlgorithm::Sha256, "FeKw08M4keuw8e9gnsQZQgwg4yDOlMZfvIwzEkSOsiU="),
+        (
+            ChecksumAlgorithm::Sha512,
+            "2eZ2LdHI6vbWGzxhkvxAjU1tXxF20MKRabwk5xw/J0rSf81YEbMT1oH35V7ALXPUmclUVba1u1A6z1dPuo/+hQ==",
+        ),
+        (ChecksumAlgorithm::Md5, "JfnnlDI7RTiF9RgfG2JNCw=="),
+        (ChecksumAlgorithm::XxHash64, "jLhB20DmroM="),
+        (ChecksumAlgorithm::XxHash3, "ctyxi2ehff8="),
+        (ChecksumAlgorithm::XxHash128, "MxGUd+3l3NXpcWQnaB1YYA=="),
     ] {
         let right = value(algorithm, text);
         let mut request = put("name", "123456789");
@@ -242,6 +250,11 @@ async fn checksums_of_uploads_are_composite_or_of_the_whole() {
         (ChecksumAlgorithm::Crc32, ChecksumKind::FullObject),
         (ChecksumAlgorithm::Crc32, ChecksumKind::Composite),
         (ChecksumAlgorithm::Sha256, ChecksumKind::Composite),
+        (ChecksumAlgorithm::Sha512, ChecksumKind::Composite),
+        (ChecksumAlgorithm::Md5, ChecksumKind::Composite),
+        (ChecksumAlgorithm::XxHash64, ChecksumKind::Composite),
+        (ChecksumAlgorithm::XxHash3, ChecksumKind::Composite),
+        (ChecksumAlgorithm::XxHash128, ChecksumKind::Composite),
     ] {
         let request = CreateUpload {
             bucket: bucket(),
@@ -291,6 +304,11 @@ async fn checksums_of_uploads_are_composite_or_of_the_whole() {
     }
     for (algorithm, kind) in [
         (ChecksumAlgorithm::Sha1, ChecksumKind::FullObject),
+        (ChecksumAlgorithm::Sha512, ChecksumKind::FullObject),
+        (ChecksumAlgorithm::Md5, ChecksumKind::FullObject),
+        (ChecksumAlgorithm::XxHash64, ChecksumKind::FullObject),
+        (ChecksumAlgorithm::XxHash3, ChecksumKind::FullObject),
+        (ChecksumAlgorithm::XxHash128, ChecksumKind::FullObject),
         (ChecksumAlgorithm::Crc64Nvme, ChecksumKind::Composite),
     ] {
         let request = CreateUpload {

@@ -5,7 +5,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use md5::{Digest, Md5};
 use s3s::TrailingHeaders;
 use s3s::dto;
@@ -13,6 +13,7 @@ use strongroom_objects::{
     Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumRequest, ChecksumValue, ObjectError, TrailerValue,
 };
 
+use crate::checksum_document::NamedPart;
 use crate::error::{ApiError, Subject, answer};
 
 const NAMED: &str = "x-amz-sdk-checksum-algorithm";
@@ -26,8 +27,22 @@ fn header(algorithm: ChecksumAlgorithm) -> &'static str {
         ChecksumAlgorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
         ChecksumAlgorithm::Sha1 => "x-amz-checksum-sha1",
         ChecksumAlgorithm::Sha256 => "x-amz-checksum-sha256",
+        ChecksumAlgorithm::Sha512 => "x-amz-checksum-sha512",
+        ChecksumAlgorithm::Md5 => "x-amz-checksum-md5",
+        ChecksumAlgorithm::XxHash64 => "x-amz-checksum-xxhash64",
+        ChecksumAlgorithm::XxHash3 => "x-amz-checksum-xxhash3",
+        ChecksumAlgorithm::XxHash128 => "x-amz-checksum-xxhash128",
     }
 }
+
+/// The algorithms whose values the protocol library has no places for.
+pub(crate) const OTHERS: [ChecksumAlgorithm; 5] = [
+    ChecksumAlgorithm::Sha512,
+    ChecksumAlgorithm::Md5,
+    ChecksumAlgorithm::XxHash64,
+    ChecksumAlgorithm::XxHash3,
+    ChecksumAlgorithm::XxHash128,
+];
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).map(|value| value.to_str().unwrap_or_default()).filter(|text| !text.is_empty())
@@ -129,9 +144,10 @@ fn announced(headers: &HeaderMap) -> Result<Option<ChecksumAlgorithm>, ApiError>
 /// An algorithm by its name.
 pub(crate) fn algorithm(header: &'static str, name: &str) -> Result<ChecksumAlgorithm, ApiError> {
     ChecksumAlgorithm::parse(name).ok_or_else(|| {
+        let valid = ChecksumAlgorithm::ALL.map(ChecksumAlgorithm::name).join(", ");
         ApiError::invalid_request(format!(
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, \
-             CRC64NVME, SHA1, SHA256] ({header})"
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [{valid}] \
+             ({header})"
         ))
     })
 }
@@ -206,80 +222,116 @@ pub(crate) fn kind_out(kind: ChecksumKind) -> dto::ChecksumType {
     })
 }
 
+/// Values as they are answered.
+#[derive(Default)]
+pub(crate) struct Values {
+    /// Those that the library puts into headers and documents.
+    pub(crate) known: dto::Checksum,
+    /// Those that it has no places for.
+    pub(crate) others: Others,
+}
+
+/// Values that are put into headers and documents beside the library.
+#[derive(Default)]
+#[must_use = "what is left here is missing in the answer"]
+pub(crate) struct Others(Vec<(ChecksumAlgorithm, String)>);
+
+impl Others {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(ChecksumAlgorithm, String)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn push(&mut self, algorithm: ChecksumAlgorithm, text: String) {
+        self.0.push((algorithm, text));
+    }
+
+    /// Puts their headers among those of an answer.
+    pub(crate) fn put_into(&self, headers: &mut HeaderMap) {
+        for (algorithm, text) in self.iter() {
+            let value = HeaderValue::from_str(text).expect("Base64 and a number are a header's value");
+            headers.insert(header(*algorithm), value);
+        }
+    }
+
+    /// Their headers alone.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        self.put_into(&mut headers);
+        headers
+    }
+}
+
 /// The checksum elements and headers of answers.
-pub(crate) fn checksum_out(checksums: &[Checksum]) -> dto::Checksum {
-    let mut out = dto::Checksum::default();
+pub(crate) fn checksum_out(checksums: &[Checksum]) -> Values {
+    let mut out = Values::default();
     for checksum in checksums {
         set_value(&mut out, checksum.value.algorithm(), checksum.to_string());
-        out.checksum_type = Some(kind_out(checksum.kind));
+        out.known.checksum_type = Some(kind_out(checksum.kind));
     }
     out
 }
 
 /// The same without the number of parts behind composite values.
-pub(crate) fn values_out(checksums: &[Checksum]) -> dto::Checksum {
-    let mut out = dto::Checksum::default();
+pub(crate) fn values_out(checksums: &[Checksum]) -> Values {
+    let mut out = Values::default();
     for checksum in checksums {
         set_value(&mut out, checksum.value.algorithm(), checksum.value.to_string());
-        out.checksum_type = Some(kind_out(checksum.kind));
+        out.known.checksum_type = Some(kind_out(checksum.kind));
     }
     out
 }
 
 /// The same for a part, whose checksum has no kind.
-pub(crate) fn value_out(value: Option<&ChecksumValue>) -> dto::Checksum {
-    let mut out = dto::Checksum::default();
+pub(crate) fn value_out(value: Option<&ChecksumValue>) -> Values {
+    let mut out = Values::default();
     if let Some(value) = value {
         set_value(&mut out, value.algorithm(), value.to_string());
     }
     out
 }
 
-fn set_value(out: &mut dto::Checksum, algorithm: ChecksumAlgorithm, text: String) {
+fn set_value(out: &mut Values, algorithm: ChecksumAlgorithm, text: String) {
+    let known = &mut out.known;
     let slot = match algorithm {
-        ChecksumAlgorithm::Crc32 => &mut out.checksum_crc32,
-        ChecksumAlgorithm::Crc32c => &mut out.checksum_crc32c,
-        ChecksumAlgorithm::Crc64Nvme => &mut out.checksum_crc64nvme,
-        ChecksumAlgorithm::Sha1 => &mut out.checksum_sha1,
-        ChecksumAlgorithm::Sha256 => &mut out.checksum_sha256,
+        ChecksumAlgorithm::Crc32 => &mut known.checksum_crc32,
+        ChecksumAlgorithm::Crc32c => &mut known.checksum_crc32c,
+        ChecksumAlgorithm::Crc64Nvme => &mut known.checksum_crc64nvme,
+        ChecksumAlgorithm::Sha1 => &mut known.checksum_sha1,
+        ChecksumAlgorithm::Sha256 => &mut known.checksum_sha256,
+        _ => return out.others.push(algorithm, text),
     };
     *slot = Some(text);
 }
 
-/// Puts the five values into an answer with the usual fields.
+/// Puts values into an answer with the usual fields, and hands back those that it has no fields for.
 macro_rules! answer_checksums {
-    ($output:expr, $checksum:expr) => {{
-        let checksum: s3s::dto::Checksum = $checksum;
-        $output.checksum_crc32 = checksum.checksum_crc32;
-        $output.checksum_crc32c = checksum.checksum_crc32c;
-        $output.checksum_crc64nvme = checksum.checksum_crc64nvme;
-        $output.checksum_sha1 = checksum.checksum_sha1;
-        $output.checksum_sha256 = checksum.checksum_sha256;
+    ($output:expr, $values:expr) => {{
+        let $crate::checksum::Values { known, others } = $values;
+        $output.checksum_crc32 = known.checksum_crc32;
+        $output.checksum_crc32c = known.checksum_crc32c;
+        $output.checksum_crc64nvme = known.checksum_crc64nvme;
+        $output.checksum_sha1 = known.checksum_sha1;
+        $output.checksum_sha256 = known.checksum_sha256;
+        others
     }};
 }
 pub(crate) use answer_checksums;
 
 /// The checksum that a part of a completion names.
-pub(crate) fn completed(part: &dto::CompletedPart) -> Result<Option<ChecksumValue>, ApiError> {
-    let given = [
-        (ChecksumAlgorithm::Crc32, &part.checksum_crc32),
-        (ChecksumAlgorithm::Crc32c, &part.checksum_crc32c),
-        (ChecksumAlgorithm::Crc64Nvme, &part.checksum_crc64nvme),
-        (ChecksumAlgorithm::Sha1, &part.checksum_sha1),
-        (ChecksumAlgorithm::Sha256, &part.checksum_sha256),
-    ];
-    let mut values = given.iter().filter_map(|(algorithm, text)| Some((algorithm, text.as_ref()?)));
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some((algorithm, text)), None) => parse(*algorithm, text).map(Some),
-        (Some(_), Some(_)) => Err(several()),
+pub(crate) fn completed(part: &NamedPart) -> Result<Option<ChecksumValue>, ApiError> {
+    match part.checksums.as_slice() {
+        [] => Ok(None),
+        [(algorithm, text)] => parse(*algorithm, text).map(Some),
+        [_, _, ..] => Err(several()),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -325,7 +377,7 @@ mod tests {
 
     #[test]
     fn checksum_that_cannot_be_verified_is_refused() {
-        for name in ["md5", "sha512", "xxhash3", "xxhash64", "xxhash128", "of-next-year"] {
+        for name in ["md6", "sha3", "xxhash32", "of-next-year"] {
             let name = http::HeaderName::try_from(format!("x-amz-checksum-{name}")).unwrap();
             let headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("AAAAAA=="))]);
             for refused in [
@@ -345,9 +397,43 @@ mod tests {
     fn part_has_one_checksum() {
         let crc32 = Some("AAAAAA==".to_owned());
         let mut part = dto::CompletedPart { checksum_crc32: crc32.clone(), ..Default::default() };
-        assert!(completed(&part).unwrap().is_some());
+        assert!(completed(&part.clone().into()).unwrap().is_some());
         part.checksum_crc32c = crc32;
+        assert_eq!(completed(&part.into()).unwrap_err().code, "InvalidRequest");
+        let other = (ChecksumAlgorithm::XxHash64, "AAAAAAAAAAA=".to_owned());
+        let mut part = NamedPart { checksums: vec![other.clone()], ..NamedPart::default() };
+        assert_eq!(completed(&part).unwrap().unwrap().algorithm(), ChecksumAlgorithm::XxHash64);
+        part.checksums.push((ChecksumAlgorithm::Md5, other.1));
         assert_eq!(completed(&part).unwrap_err().code, "InvalidRequest");
+    }
+
+    #[test]
+    fn every_algorithm_is_read_from_a_header_and_told_in_one() {
+        for algorithm in ChecksumAlgorithm::ALL {
+            let value = ChecksumValue::new(algorithm, vec![7; algorithm.value_len()]).unwrap();
+            let name = format!("x-amz-checksum-{}", algorithm.name().to_lowercase());
+            assert_eq!(header(algorithm), name);
+            let text = HeaderValue::try_from(value.to_string()).unwrap();
+            let given_headers = HeaderMap::from_iter([
+                (http::HeaderName::try_from(&name).unwrap(), text.clone()),
+                (http::HeaderName::from_static(NAMED), HeaderValue::from_static(algorithm.name())),
+            ]);
+            let request = upload_request(&given_headers, None).unwrap();
+            assert_eq!(request.expected, std::slice::from_ref(&value));
+            assert_eq!(announced(&headers(&[(TRAILER, header(algorithm))])).unwrap(), Some(algorithm));
+            let checksum = Checksum { value: value.clone(), kind: ChecksumKind::FullObject, parts: 0 };
+            let Values { known, others } = checksum_out(&[checksum]);
+            let places = [
+                known.checksum_crc32,
+                known.checksum_crc32c,
+                known.checksum_crc64nvme,
+                known.checksum_sha1,
+                known.checksum_sha256,
+                others.headers().get(&name).map(|value| value.to_str().unwrap().to_owned()),
+            ];
+            assert_eq!(places.into_iter().flatten().collect::<Vec<_>>(), [value.to_string()], "{name}");
+            assert_eq!(known.checksum_type.unwrap().as_str(), "FULL_OBJECT");
+        }
     }
 
     #[test]
@@ -364,8 +450,8 @@ mod tests {
         let value = ChecksumValue::new(ChecksumAlgorithm::Crc32c, vec![0; 4]).unwrap();
         let checksum = Checksum { value: value.clone(), kind: ChecksumKind::Composite, parts: 3 };
         let out = checksum_out(&[checksum]);
-        assert_eq!(out.checksum_crc32c.as_deref(), Some("AAAAAA==-3"));
-        assert_eq!(out.checksum_type.unwrap().as_str(), "COMPOSITE");
+        assert_eq!(out.known.checksum_crc32c.as_deref(), Some("AAAAAA==-3"));
+        assert_eq!(out.known.checksum_type.unwrap().as_str(), "COMPOSITE");
         assert_eq!(given(&headers(&[("x-amz-checksum-crc32c", "AAAAAA==-3")])).unwrap(), Some(value));
     }
 }

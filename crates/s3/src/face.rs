@@ -19,6 +19,7 @@ use tracing::instrument::WithSubscriber;
 
 use crate::access::{Asker, Authority, Gate, KeyUse, Resource, Secrets, names_tag};
 use crate::checksum;
+use crate::checksum_document::NamedPart;
 use crate::convert;
 use crate::elements;
 use crate::error::ApiError;
@@ -93,6 +94,8 @@ pub(crate) struct Call {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// What the document of a bucket's encryption says of customers' keys.
     pub(crate) customer_keys_blocked: Option<bool>,
+    /// The parts of a completion, if the library could not read them.
+    pub(crate) named_parts: Option<Vec<NamedPart>>,
     /// Tags of a bucket that is to be made.
     pub(crate) new_tags: Tags,
 }
@@ -333,8 +336,9 @@ impl Call {
 impl Face {
     fn split<T>(&self, mut request: S3Request<T>) -> (Call, T) {
         let verified = request.extensions.remove::<Verified>();
-        let seen = verified.map(|seen| (seen.trailers, seen.expires, seen.customer_keys_blocked));
-        let (trailers, expires, customer_keys_blocked) = seen.unwrap_or_default();
+        let seen =
+            verified.map(|seen| (seen.trailers, seen.expires, seen.customer_keys_blocked, seen.named_parts));
+        let (trailers, expires, customer_keys_blocked, named_parts) = seen.unwrap_or_default();
         if let Some(expires) = expires {
             request.headers.insert(EXPIRES, expires);
         }
@@ -345,6 +349,7 @@ impl Face {
             headers: request.headers,
             trailers: request.trailing_headers.or(trailers),
             customer_keys_blocked,
+            named_parts,
             new_tags: request.extensions.remove::<NewTags>().unwrap_or_default().0,
         };
         (call, request.input)

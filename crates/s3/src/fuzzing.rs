@@ -42,6 +42,9 @@ pub const DECODERS: &[Decoder] = &[
         document_seeds,
         crate::encryption_document::split_for_fuzzing,
     ),
+    // The shortest part has seven bytes.
+    Decoder::new("s3/completion", completion_seeds, crate::checksum_document::read_for_fuzzing)
+        .with_memory(16 << 10, 120),
     Decoder::new("s3/ownership", ownership_seeds, crate::ops::bucket_settings::ownership::is_document),
     Decoder::new("s3/headers in a query", hoisted_seeds, hoisted).with_memory(32 << 10, 400),
     Decoder::new("s3/lock headers", lock_seeds, |bytes| {
@@ -234,7 +237,22 @@ fn checksum_seeds() -> Vec<Vec<u8>> {
     vec![
         b"x-amz-checksum-crc32: AAAAAA==\nx-amz-sdk-checksum-algorithm: CRC32".to_vec(),
         b"x-amz-trailer: x-amz-checksum-sha256\nx-amz-sdk-checksum-algorithm: sha256".to_vec(),
+        b"x-amz-trailer: x-amz-checksum-xxhash3\nx-amz-sdk-checksum-algorithm: XXHASH3".to_vec(),
+        b"x-amz-checksum-xxhash128: AAAAAAAAAAAAAAAAAAAAAA==-2\nx-amz-sdk-checksum-algorithm: XXHASH128"
+            .to_vec(),
         b"content-md5: 1B2M2Y8AsgTpgAmY7PhCfg==\nx-amz-checksum-crc64nvme: AAAAAAAAAAA=-3".to_vec(),
+    ]
+}
+
+fn completion_seeds() -> Vec<Vec<u8>> {
+    let of = |inside: &str| {
+        let part = format!("<Part><PartNumber>1</PartNumber><ETag>\"e\"</ETag>{inside}</Part>");
+        format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>").into_bytes()
+    };
+    vec![
+        of("<ChecksumXXHASH64>AAAAAAAAAAA=</ChecksumXXHASH64>"),
+        of("<ChecksumSHA1>AA==</ChecksumSHA1><ChecksumMD5>AA==</ChecksumMD5>"),
+        of(""),
     ]
 }
 

@@ -7,6 +7,8 @@
 //! Its hook for routes lies in between: it hands over the request with its signature checked, and the request goes
 //! through the library a second time, without what means nothing and with a note of who was found to ask.
 //!
+//! A completion goes the same way, since its parts may have checksums that the library does not know (`checksum_document`).
+//!
 //! A document that came in chunks (`aws-chunked`) is put together on the same way. The library unframes it, and then expects it
 //! to be as long as `Content-Length` says, which is the length of the framed one.
 
@@ -20,12 +22,13 @@ use s3s::route::S3Route;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
+use crate::checksum_document::{self, NamedPart};
 use crate::encryption_document;
 use crate::error::ApiError;
 use crate::face::fail;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
-use crate::wire::content;
+use crate::wire::{content, head};
 
 /// What is known of a request that comes a second time. Nobody else makes one.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub(crate) struct Verified {
     pub(crate) expires: Option<HeaderValue>,
     /// What the document of a bucket's encryption said of customers' keys, which the library cannot read.
     pub(crate) customer_keys_blocked: Option<bool>,
+    /// The parts of a completion, if the library could not read them.
+    pub(crate) named_parts: Option<Vec<NamedPart>>,
 }
 
 /// Headers of entity tags.
@@ -159,6 +164,7 @@ impl S3Route for Again {
             || !amendments(method, headers).is_empty()
             || uri.query().is_some_and(|query| query.split('&').any(is_empty_limit))
             || encryption_document::is_brought_by(method, uri)
+            || head::lists_parts(method, uri)
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
@@ -182,13 +188,18 @@ impl S3Route for Again {
         }
         let state = request.extensions.get::<RequestState>().cloned();
         let state = state.expect("the service puts the state into every request");
-        let mut customer_keys_blocked = None;
+        let (mut customer_keys_blocked, mut named_parts) = (None, None);
+        let lists_parts = head::lists_parts(&request.method, &request.uri);
         if encryption_document::is_brought_by(&request.method, &request.uri) {
             let taken = encryption_document::taken_out(request.input, &mut request.headers).await;
             (request.input, customer_keys_blocked) = taken.map_err(|error| fail(&state, error))?;
-        } else if state.has_document_in_chunks() {
+        } else if lists_parts || state.has_document_in_chunks() {
             let whole = content::document(request.input, self.document_bytes_max).await;
-            let whole = whole.map_err(|error| fail(&state, error))?;
+            let mut whole = whole.map_err(|error| fail(&state, error))?;
+            if lists_parts {
+                let taken = checksum_document::taken_out(whole);
+                (whole, named_parts) = taken.map_err(|error| fail(&state, error))?;
+            }
             request.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
             request.input = Body::from(whole);
         }
@@ -198,6 +209,7 @@ impl S3Route for Again {
             trailers: request.trailing_headers,
             expires,
             customer_keys_blocked,
+            named_parts,
         });
         let mut again = Request::new(request.input);
         *again.method_mut() = request.method;

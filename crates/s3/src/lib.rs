@@ -16,6 +16,7 @@ extern crate self as strongroom_s3;
 
 mod access;
 mod checksum;
+mod checksum_document;
 mod convert;
 mod cors;
 mod elements;

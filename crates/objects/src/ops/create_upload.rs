@@ -69,20 +69,16 @@ impl Objects {
     }
 }
 
-/// The kind that is asked for, or the algorithm's usual one. SHA only composes; CRC64NVME only covers the whole.
+/// The kind that is asked for, or the algorithm's usual one, which composes if it can.
 fn kind_of(
     algorithm: ChecksumAlgorithm,
     kind: Option<ChecksumKind>,
 ) -> Result<(ChecksumAlgorithm, ChecksumKind), ObjectError> {
-    let kind = kind.unwrap_or(match algorithm {
-        ChecksumAlgorithm::Crc64Nvme => ChecksumKind::FullObject,
-        _ => ChecksumKind::Composite,
-    });
-    match (algorithm, kind) {
-        (ChecksumAlgorithm::Crc64Nvme, ChecksumKind::Composite)
-        | (ChecksumAlgorithm::Sha1 | ChecksumAlgorithm::Sha256, ChecksumKind::FullObject) => {
-            Err(ObjectError::ChecksumKindUnsupported { algorithm })
-        }
-        _ => Ok((algorithm, kind)),
-    }
+    let usual = if algorithm.composes() { ChecksumKind::Composite } else { ChecksumKind::FullObject };
+    let kind = kind.unwrap_or(usual);
+    let has_it = match kind {
+        ChecksumKind::Composite => algorithm.composes(),
+        ChecksumKind::FullObject => algorithm.covers_whole_uploads(),
+    };
+    if has_it { Ok((algorithm, kind)) } else { Err(ObjectError::ChecksumKindUnsupported { algorithm }) }
 }

@@ -53,6 +53,9 @@ impl Inner {
         }
         let mut belongs = opened.belongs.clone();
         let in_place = bucket.settings.versioning == Versioning::Off;
+        if !in_place && !opened.body.content.has_room_for_names() {
+            return Ok(None);
+        }
         if !in_place {
             belongs.content = ContentId::generate(&*self.options.random);
         }

@@ -4,9 +4,13 @@ use strongroom_seal::Envelope;
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
 use super::head::{read_algorithm, read_value};
-use super::{BlobId, ContentId, RowError, read_opt_text, versioned, write_opt_text, writer};
+use super::{
+    BlobId, ContentId, RowError, checked_version, read_opt_text, versioned_for_checksums, write_opt_text,
+    writer_for,
+};
 use crate::{
-    ChecksumValue, LegalHold, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode, SystemMeta, Timestamp,
+    ChecksumAlgorithm, ChecksumValue, LegalHold, ObjectMeta, PART_NUMBER_MAX, Retention, RetentionMode,
+    SystemMeta, Timestamp,
 };
 
 /// A sealed record around 32 bytes.
@@ -18,6 +22,8 @@ pub(crate) const TEXT_LEN_MAX: usize = 8 * 1024;
 const TAGS_MAX: usize = 50;
 /// number, size, blob, no checksum.
 const PART_LEN_MIN: usize = 2 + 8 + BlobId::LEN + 1;
+/// What is kept free in a row of many parts for all that is no part.
+const NO_CONTENT_LEN_MAX: usize = 64 * 1024;
 
 /// Everything of a version that a listing does not show.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +105,25 @@ impl ContentAt {
         }
     }
 
+    /// Whether a row has room for what each of its blobs was sealed as, beside the parts and all that is no content. The longest checksums
+    /// of ten thousand parts leave none.
+    pub(crate) fn has_room_for_names(&self) -> bool {
+        let Self::Parts(parts) = self else { return true };
+        let checksum_len =
+            |part: &PartAt| part.checksum.as_ref().map_or(0, |value| 1 + value.as_bytes().len());
+        let len = |part: &PartAt| PART_LEN_MIN + checksum_len(part) + BlobId::LEN;
+        parts.iter().map(len).sum::<usize>() <= strongroom_store::VALUE_LEN_MAX - NO_CONTENT_LEN_MAX
+    }
+
+    /// The algorithm of each part's checksum.
+    fn algorithms(&self) -> impl Iterator<Item = ChecksumAlgorithm> {
+        let parts = match self {
+            Self::Parts(parts) => parts.as_slice(),
+            Self::Inline(_) | Self::Blob(_) => &[],
+        };
+        parts.iter().filter_map(|part| part.checksum.as_ref().map(ChecksumValue::algorithm))
+    }
+
     /// The same content in other blobs, of which there are as many.
     pub(crate) fn in_blobs(&self, blobs: &[BlobId]) -> Self {
         debug_assert_eq!(self.blobs().len(), blobs.len(), "each blob has another one in its place");
@@ -115,7 +140,7 @@ impl ContentAt {
 
 impl Body {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = writer();
+        let mut out = writer_for(self.content.algorithms());
         write_sse(&mut out, &self.sse);
         if let Some(sealed) = &self.sealed_as {
             out.u8(4).raw(&sealed.content.0);
@@ -130,11 +155,11 @@ impl Body {
 
     /// The id of the group's key that wraps the object key of this row, if one does.
     pub(crate) fn group_key_id(bytes: &[u8]) -> Result<Option<u32>, RowError> {
-        Ok(read_group_key_id(&mut versioned(bytes)?)?)
+        Ok(read_group_key_id(&mut versioned_for_checksums(bytes)?.0)?)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut input = versioned(bytes)?;
+        let (mut input, version) = versioned_for_checksums(bytes)?;
         let sse = read_sse(&mut input)?;
         let (content, sealed_as) = match input.u8("content kind")? {
             4 => {
@@ -148,6 +173,7 @@ impl Body {
         };
         let meta = read_meta(&mut input)?;
         input.finish("body")?;
+        checked_version(version, content.algorithms())?;
         Ok(Self { sse, content, sealed_as, meta })
     }
 }

@@ -71,6 +71,12 @@ fn checksums() -> Vec<Checksum> {
         .collect()
 }
 
+/// Those that rows of the second version have.
+fn more_checksums() -> Vec<Checksum> {
+    let full = |value| Checksum { value, kind: ChecksumKind::FullObject, parts: 0 };
+    [ChecksumAlgorithm::Md5, ChecksumAlgorithm::XxHash3].into_iter().filter_map(value).map(full).collect()
+}
+
 fn head_seeds() -> Vec<Vec<u8>> {
     let object = |etag, storage_class, checksums| {
         HeadKind::Object(ObjectHead {
@@ -90,6 +96,7 @@ fn head_seeds() -> Vec<Vec<u8>> {
             VersionId::Id([9; 16]),
             object(ETag::Multipart { digest: [2; 16], parts: 3 }, Some("STANDARD_IA".into()), checksums()),
         ),
+        head(VersionId::Null, object(ETag::Md5([0xe1; 16]), None, more_checksums())),
         head(VersionId::Null, HeadKind::DeleteMarker),
     ]
 }
@@ -138,7 +145,7 @@ fn body_seeds() -> Vec<Vec<u8>> {
         ContentAt::Blob(blob(2)),
         ContentAt::Parts(vec![part(1, None), part(7, value(ChecksumAlgorithm::Crc32)), part(10_000, None)]),
         ContentAt::Inline(vec![9; 200]),
-        ContentAt::Blob(blob(7)),
+        ContentAt::Parts(vec![part(1, value(ChecksumAlgorithm::Sha512)), part(2, None)]),
     ];
     let own = sse()
         .into_iter()
@@ -154,7 +161,8 @@ fn body_seeds() -> Vec<Vec<u8>> {
 }
 
 fn upload_seeds() -> Vec<Vec<u8>> {
-    let kinds = [None, Some((ChecksumAlgorithm::Sha1, ChecksumKind::Composite)), None, None, None];
+    let composite = |algorithm| Some((algorithm, ChecksumKind::Composite));
+    let kinds = [None, composite(ChecksumAlgorithm::Sha1), composite(ChecksumAlgorithm::Sha512), None, None];
     let upload = |(sse, checksum)| {
         UploadRow { begun: Timestamp(5), content: ContentId([4; 16]), sse, checksum, meta: meta() }.encode()
     };
@@ -162,11 +170,15 @@ fn upload_seeds() -> Vec<Vec<u8>> {
 }
 
 fn part_seeds() -> Vec<Vec<u8>> {
-    let rows = value(ChecksumAlgorithm::Crc64Nvme).map(|checksum| {
+    let part = |checksum| {
         PartRow { mtime: Timestamp(1), size: 2, etag: ETag::Opaque([3; 16]), blob: blob(9), checksum }
             .encode()
-    });
-    rows.into_iter().collect()
+    };
+    [ChecksumAlgorithm::Crc64Nvme, ChecksumAlgorithm::XxHash128]
+        .into_iter()
+        .filter_map(value)
+        .map(part)
+        .collect()
 }
 
 fn bucket_seeds() -> Vec<Vec<u8>> {

@@ -2,7 +2,9 @@
 
 use strongroom_seal::codec::{DecodeError, Reader, Writer};
 
-use super::{ContentId, RowError, read_opt_text, versioned, write_opt_text, writer};
+use super::{
+    ContentId, RowError, checked_version, read_opt_text, versioned_for_checksums, write_opt_text, writer_for,
+};
 use crate::{Checksum, ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, Timestamp, VersionId};
 
 pub(crate) const STORAGE_CLASS_LEN_MAX: usize = 64;
@@ -37,7 +39,7 @@ pub(crate) struct ObjectHead {
 
 impl Head {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = writer();
+        let mut out = writer_for(self.algorithms());
         out.u8(match self.kind {
             HeadKind::Object(_) => 1,
             HeadKind::DeleteMarker => 2,
@@ -52,7 +54,7 @@ impl Head {
             write_etag(&mut out, &object.etag);
             out.raw(&object.content.0);
             write_opt_text(&mut out, object.storage_class.as_deref());
-            out.u8(u8::try_from(object.checksums.len()).expect("there are five algorithms"));
+            out.u8(u8::try_from(object.checksums.len()).expect("there are ten algorithms"));
             for checksum in &object.checksums {
                 out.u8(checksum.value.algorithm() as u8).u8(kind_number(checksum.kind)).u16(checksum.parts);
                 out.raw(checksum.value.as_bytes());
@@ -62,7 +64,7 @@ impl Head {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut input = versioned(bytes)?;
+        let (mut input, row_version) = versioned_for_checksums(bytes)?;
         let kind = input.u8("kind")?;
         let version = if input.flag("version kind")? {
             match VersionId::from_bytes(*input.array("version id")?) {
@@ -90,7 +92,17 @@ impl Head {
             _ => return Err(DecodeError::OutOfRange { field: "kind" }.into()),
         };
         input.finish("head")?;
-        Ok(Self { version, order, mtime, kind })
+        let head = Self { version, order, mtime, kind };
+        checked_version(row_version, head.algorithms())?;
+        Ok(head)
+    }
+
+    fn algorithms(&self) -> impl Iterator<Item = ChecksumAlgorithm> {
+        let checksums = match &self.kind {
+            HeadKind::Object(object) => object.checksums.as_slice(),
+            HeadKind::DeleteMarker => &[],
+        };
+        checksums.iter().map(|checksum| checksum.value.algorithm())
     }
 }
 

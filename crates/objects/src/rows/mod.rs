@@ -28,7 +28,7 @@ pub(crate) use key::{
 pub(crate) use key::{BlobId, ContentId, Prefix, bucket as bucket_key};
 pub(crate) use upload::{PartRow, UploadRow, of_key_and_value as upload_row};
 
-use crate::ObjectError;
+use crate::{ChecksumAlgorithm, ObjectError};
 
 const VERSION: u8 = 1;
 
@@ -58,6 +58,46 @@ impl RowError {
             Self::Malformed(_) => ObjectError::DamagedRow { table },
         }
     }
+}
+
+/// The version of rows that name a checksum algorithm which programs before it did not know: for those they are too new, and
+/// not damaged. All other rows keep the version that every program reads.
+const VERSION_OF_MORE_CHECKSUMS: u8 = 2;
+
+/// The version of a row with checksums of these algorithms. There is one for each row, so that a value has one encoding.
+fn version_for(algorithms: impl IntoIterator<Item = ChecksumAlgorithm>) -> u8 {
+    match algorithms.into_iter().any(|algorithm| algorithm > ChecksumAlgorithm::Sha256) {
+        true => VERSION_OF_MORE_CHECKSUMS,
+        false => VERSION,
+    }
+}
+
+/// [`versioned`] of a row that may name checksum algorithms. The version is to be checked with [`checked_version`] once they are known.
+fn versioned_for_checksums(bytes: &[u8]) -> Result<(Reader<'_>, u8), RowError> {
+    let mut input = Reader::new(bytes);
+    match input.u8("version")? {
+        version @ (VERSION | VERSION_OF_MORE_CHECKSUMS) => Ok((input, version)),
+        version if version > VERSION_OF_MORE_CHECKSUMS => Err(RowError::TooNew(version)),
+        _ => Err(DecodeError::OutOfRange { field: "version" }.into()),
+    }
+}
+
+/// Refuses a version that is not the one of the row's algorithms.
+fn checked_version(
+    version: u8,
+    algorithms: impl IntoIterator<Item = ChecksumAlgorithm>,
+) -> Result<(), DecodeError> {
+    match version == version_for(algorithms) {
+        true => Ok(()),
+        false => Err(DecodeError::OutOfRange { field: "version" }),
+    }
+}
+
+/// A value with checksums of these algorithms.
+fn writer_for(algorithms: impl IntoIterator<Item = ChecksumAlgorithm>) -> Writer {
+    let mut out = Writer::new();
+    out.u8(version_for(algorithms));
+    out
 }
 
 /// Reads the version byte.

@@ -277,25 +277,93 @@ fn lengths_are_those_of_the_specification() {
 
 #[test]
 fn ten_thousand_parts_with_checksums_fit_in_a_row() {
-    let value = ChecksumValue::new(ChecksumAlgorithm::Sha256, vec![1; 32]).unwrap();
-    let part = |number| PartAt { number, size: u64::MAX >> 20, blob: blob(1), checksum: Some(value.clone()) };
-    let parts = (1..=10_000).map(part).collect();
-    let body = Body { content: ContentAt::Parts(parts), ..bodies().remove(1) };
-    let sealed_as = Some(SealedAs { content: ContentId([1; 16]), blobs: vec![blob(2); 10_000] });
-    for body in [body.clone(), Body { sealed_as, ..body }] {
-        let bytes = body.encode();
-        assert!(bytes.len() < strongroom_store::VALUE_LEN_MAX - 64 * 1024, "{}", bytes.len());
-        assert_eq!(Body::decode(&bytes), Ok(body));
+    for algorithm in ChecksumAlgorithm::ALL {
+        let value = ChecksumValue::new(algorithm, vec![1; algorithm.value_len()]).unwrap();
+        let part =
+            |number| PartAt { number, size: u64::MAX >> 20, blob: blob(1), checksum: Some(value.clone()) };
+        let parts = (1..=10_000).map(part).collect();
+        let body = Body { content: ContentAt::Parts(parts), ..bodies().remove(1) };
+        let sealed_as = Some(SealedAs { content: ContentId([1; 16]), blobs: vec![blob(2); 10_000] });
+        let named = Body { sealed_as, ..body.clone() };
+        // The copies that have further names are made of the others alone.
+        assert_eq!(body.content.has_room_for_names(), algorithm != ChecksumAlgorithm::Sha512);
+        let fitting = if body.content.has_room_for_names() { vec![body, named] } else { vec![body] };
+        for body in fitting {
+            let bytes = body.encode();
+            assert!(bytes.len() < strongroom_store::VALUE_LEN_MAX - 64 * 1024, "{}", bytes.len());
+            assert_eq!(Body::decode(&bytes), Ok(body));
+        }
     }
+}
+
+/// One of each kind of row that may name an algorithm, naming this one.
+fn rows_naming(algorithm: ChecksumAlgorithm) -> Vec<Sample> {
+    let value = ChecksumValue::new(algorithm, vec![5; algorithm.value_len()]).unwrap();
+    let HeadKind::Object(object) = plain_head().kind else { panic!("it is an object") };
+    let checksums = vec![Checksum { value: value.clone(), kind: ChecksumKind::FullObject, parts: 0 }];
+    let head = Head { kind: HeadKind::Object(ObjectHead { checksums, ..object }), ..plain_head() };
+    let part = PartAt { number: 1, size: 6, blob: blob(1), checksum: Some(value.clone()) };
+    let body = Body { content: ContentAt::Parts(vec![part]), ..bodies().remove(0) };
+    let upload = UploadRow { checksum: Some((algorithm, ChecksumKind::Composite)), ..uploads().remove(0) };
+    vec![
+        ("head", head.encode(), |bytes| Some(Head::decode(bytes).ok()?.encode() == bytes)),
+        ("body", body.encode(), |bytes| Some(Body::decode(bytes).ok()?.encode() == bytes)),
+        ("upload", upload.encode(), |bytes| Some(UploadRow::decode(bytes).ok()?.encode() == bytes)),
+        ("part", PartRow { checksum: value, ..part_row() }.encode(), |bytes| {
+            Some(PartRow::decode(bytes).ok()?.encode() == bytes)
+        }),
+    ]
+}
+
+#[test]
+fn rows_have_the_second_version_exactly_if_they_name_an_algorithm_of_it() {
+    for algorithm in ChecksumAlgorithm::ALL {
+        let (version, other) = if algorithm > ChecksumAlgorithm::Sha256 { (2, 1) } else { (1, 2) };
+        for (table, mut bytes, decode) in rows_naming(algorithm) {
+            assert_eq!((bytes[0], decode(&bytes)), (version, Some(true)), "{table} of {algorithm:?}");
+            bytes[0] = other;
+            assert_eq!(decode(&bytes), None, "{table} of {algorithm:?}");
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_checksums_are_those_of_the_specification() {
+    let numbers: Vec<_> = ChecksumAlgorithm::ALL
+        .iter()
+        .map(|algorithm| (*algorithm as u8, algorithm.value_len(), algorithm.name()))
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            (1, 4, "CRC32"),
+            (2, 4, "CRC32C"),
+            (3, 8, "CRC64NVME"),
+            (4, 20, "SHA1"),
+            (5, 32, "SHA256"),
+            (6, 64, "SHA512"),
+            (7, 16, "MD5"),
+            (8, 8, "XXHASH64"),
+            (9, 8, "XXHASH3"),
+            (10, 16, "XXHASH128"),
+        ]
+    );
+    let (_, head, _) = rows_naming(ChecksumAlgorithm::XxHash3).remove(0);
+    // One checksum: XXHASH3, of the full object, of no parts.
+    assert!(hex::encode(&head).ends_with("01090100000505050505050505"));
 }
 
 #[test]
 fn newer_versions_are_told_from_damage() {
     for (table, mut bytes, decode) in all() {
-        bytes[0] = 2;
-        assert_eq!(decode(&bytes), None, "{table}");
+        // Version 2 is that of rows with other checksums.
+        for version in [2, 3] {
+            bytes[0] = version;
+            assert_eq!(decode(&bytes), None, "{table}");
+        }
     }
-    assert_eq!(Head::decode(&[2]), Err(RowError::TooNew(2)));
+    assert_eq!(Head::decode(&[3]), Err(RowError::TooNew(3)));
+    assert_eq!(decode_epoch(&[2]), Err(RowError::TooNew(2)));
     assert!(matches!(Head::decode(&[0]), Err(RowError::Malformed(_))));
     assert!(matches!(Head::decode(&[]), Err(RowError::Malformed(_))));
 }

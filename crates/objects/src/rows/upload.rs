@@ -5,7 +5,8 @@ use super::head::{
     STORAGE_CLASS_LEN_MAX, kind_number, read_algorithm, read_etag, read_kind, read_value, write_etag,
 };
 use super::{
-    BlobId, ContentId, RowError, SseRow, read_opt_text, upload_of_key, versioned, write_opt_text, writer,
+    BlobId, ContentId, RowError, SseRow, checked_version, read_opt_text, upload_of_key,
+    versioned_for_checksums, write_opt_text, writer_for,
 };
 use crate::{
     ChecksumAlgorithm, ChecksumKind, ChecksumValue, ETag, ObjectError, ObjectMeta, ObjectName, Timestamp,
@@ -40,7 +41,7 @@ impl UploadRow {
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = writer();
+        let mut out = writer_for(self.checksum.map(|(algorithm, _)| algorithm));
         out.u64(self.begun.0).raw(&self.content.0);
         write_sse(&mut out, &self.sse);
         match self.checksum {
@@ -54,13 +55,13 @@ impl UploadRow {
 
     /// The id of the group's key that wraps the object key of this row, if one does.
     pub(crate) fn group_key_id(bytes: &[u8]) -> Result<Option<u32>, RowError> {
-        let mut input = versioned(bytes)?;
+        let (mut input, _) = versioned_for_checksums(bytes)?;
         input.raw(8 + size_of::<ContentId>(), "begun and content id")?;
         Ok(read_group_key_id(&mut input)?)
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut input = versioned(bytes)?;
+        let (mut input, version) = versioned_for_checksums(bytes)?;
         let begun = Timestamp(input.u64("begun")?);
         let content = ContentId(*input.array("content id")?);
         let sse = read_sse(&mut input)?;
@@ -73,6 +74,7 @@ impl UploadRow {
         let mut meta = read_meta(&mut input)?;
         meta.system.storage_class = storage_class;
         input.finish("upload row")?;
+        checked_version(version, checksum.map(|(algorithm, _)| algorithm))?;
         Ok(Self { begun, content, sse, checksum, meta })
     }
 }
@@ -89,7 +91,7 @@ pub(crate) struct PartRow {
 
 impl PartRow {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = writer();
+        let mut out = writer_for([self.checksum.algorithm()]);
         out.u64(self.mtime.0).u64(self.size);
         write_etag(&mut out, &self.etag);
         out.raw(&self.blob.to_bytes());
@@ -98,7 +100,7 @@ impl PartRow {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, RowError> {
-        let mut input = versioned(bytes)?;
+        let (mut input, version) = versioned_for_checksums(bytes)?;
         let mtime = Timestamp(input.u64("mtime")?);
         let size = input.u64("size")?;
         let etag = read_etag(&mut input)?;
@@ -106,6 +108,7 @@ impl PartRow {
         let algorithm = read_algorithm(&mut input)?;
         let checksum = read_value(&mut input, algorithm)?;
         input.finish("part row")?;
+        checked_version(version, [algorithm])?;
         Ok(Self { mtime, size, etag, blob, checksum })
     }
 }

@@ -15,7 +15,7 @@ const SIZE: u64 = 5 << 20;
 /// Rows of all the parts that an upload can have, with the longest checksums. There are no blobs: nobody reads them here.
 fn put_rows(fixture: &Fixture, upload: UploadId) -> Vec<CompletedPart> {
     let at = fixture.objects.0.bucket(&bucket()).unwrap();
-    let algorithm = ChecksumAlgorithm::Sha256;
+    let algorithm = ChecksumAlgorithm::Sha512;
     let checksum = ChecksumValue::new(algorithm, vec![7; algorithm.value_len()]).unwrap();
     let mut parts = Vec::new();
     let mut writes = Vec::new();
@@ -45,7 +45,7 @@ async fn begun(fixture: &Fixture) -> CompleteUpload {
         name: name("name"),
         meta: ObjectMeta::default(),
         sse: SseRequest::Default,
-        checksum: Some((ChecksumAlgorithm::Sha256, Some(ChecksumKind::Composite))),
+        checksum: Some((ChecksumAlgorithm::Sha512, Some(ChecksumKind::Composite))),
     };
     let upload = fixture.objects.create_upload(request).await.unwrap().upload;
     CompleteUpload {

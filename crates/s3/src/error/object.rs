@@ -24,6 +24,10 @@ pub(crate) struct Subject<'a> {
 
 const DAMAGED: &str = "What is stored of the object is damaged, and nothing wrong was served. The server's log has \
                        more under this request id.";
+// A list that left something out would have a client that keeps two places alike delete the rest.
+const UNREADABLE_INDEX: &str = "A part of the bucket's index that is needed here is damaged or cannot be read from the server's disk. An incomplete \
+     answer is not given. Requests that do not need that part are answered. The server's log has more under this request \
+     id, and `strongroom inspect verify` names what is affected.";
 const SSE_C: &str = "Requests specifying Server Side Encryption with Customer provided keys must provide the";
 
 /// What a client is told about `error`. What is our fault, and not the client's, goes to the log as well.
@@ -260,6 +264,9 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
         }
         E::Stopping => unavailable("The server is stopping. Please try again."),
         E::Damaged(_) => ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", DAMAGED),
+        index if index.is_unreadable_index() => {
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", UNREADABLE_INDEX)
+        }
         E::DamagedRow { .. } | E::TooNew { .. } | E::Io { .. } | E::Commit(_) | E::Read(_) => {
             ApiError::internal()
         }

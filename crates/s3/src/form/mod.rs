@@ -72,7 +72,13 @@ pub(crate) async fn as_put(
     let reply = Reply::of(&form, &target, state.secure(), &head.headers);
     let (mut put, file) = put::request(form, &target, &head)?;
     if let Some(access_key) = signer {
-        let verified = Verified { access_key, trailers: None, expires: None, customer_keys_blocked: None };
+        let verified = Verified {
+            access_key,
+            trailers: None,
+            expires: None,
+            customer_keys_blocked: None,
+            named_parts: None,
+        };
         put.extensions_mut().insert(verified);
     }
     put.extensions_mut().insert(state.clone());

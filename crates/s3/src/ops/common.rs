@@ -78,7 +78,7 @@ pub(super) fn content_range(range: &ContentRange) -> String {
     format!("bytes {}-{}/{}", range.first, range.last, range.total)
 }
 
-/// Puts what is known of an object into the answer of a get or a head.
+/// Puts what is known of an object into the answer of a get or a head, and hands back the checksums that it has no fields for.
 macro_rules! answer_info {
     ($output:expr, $info:expr, $range:expr, $with_checksums:expr) => {{
         let info: strongroom_objects::request::ObjectInfo = $info;
@@ -89,6 +89,7 @@ macro_rules! answer_info {
         out.parts_count = info.parts.map(i32::from).filter(|_| $range.by_part);
         out.content_range = $range.answered.as_ref().map($crate::ops::common::content_range);
         $crate::sse::answer_sse!(out, &info.sse);
+        let mut others = $crate::checksum::Others::default();
         if $with_checksums {
             out.checksum_type =
                 info.checksums.first().map(|checksum| $crate::checksum::kind_out(checksum.kind));
@@ -96,7 +97,7 @@ macro_rules! answer_info {
                 Some(value) => $crate::checksum::value_out(Some(value)),
                 None => $crate::checksum::checksum_out(&info.checksums),
             };
-            $crate::checksum::answer_checksums!(out, checksums);
+            others = $crate::checksum::answer_checksums!(out, checksums);
         }
         if let Some(retention) = info.meta.retention {
             let mode = $crate::ops::object_lock::mode_name(retention.mode);
@@ -116,6 +117,7 @@ macro_rules! answer_info {
         out.storage_class = system.storage_class.map(s3s::dto::StorageClass::from);
         out.metadata =
             (!info.meta.user.is_empty()).then(|| info.meta.user.into_iter().collect::<s3s::dto::Metadata>());
+        others
     }};
 }
 pub(super) use answer_info;

@@ -1,12 +1,12 @@
 //! `CompleteMultipartUpload`.
 
 use http::header::HOST;
-use s3s::S3Response;
 use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
 use strongroom_objects::request::{CompleteUpload, CompletedPart};
 
 use super::take::customer_headers;
 use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::checksum_document::{self, NamedPart};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
@@ -16,10 +16,12 @@ use crate::sse::{self, Use};
 const PARTS_MAX: usize = 10_000;
 
 pub(crate) async fn run(
-    call: Call,
+    mut call: Call,
     input: CompleteMultipartUploadInput,
 ) -> Answer<CompleteMultipartUploadOutput> {
-    let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    let of_library = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    let named: Vec<NamedPart> =
+        call.named_parts.take().unwrap_or_else(|| of_library.into_iter().map(NamedPart::from).collect());
     if named.is_empty() || named.len() > PARTS_MAX {
         return Err(ApiError::malformed_xml());
     }
@@ -69,13 +71,14 @@ pub(crate) async fn run(
         version_id: convert::version_out(stored.version),
         ..CompleteMultipartUploadOutput::default()
     };
-    answer_checksums!(output, checksum_out(&stored.checksums));
-    Ok(S3Response::new(output))
+    let others = answer_checksums!(output, checksum_out(&stored.checksums));
+    let own = others.document("CompleteMultipartUploadResult", &output);
+    Ok(checksum_document::answer(output, own))
 }
 
-fn part_in(part: s3s::dto::CompletedPart) -> Result<CompletedPart, ApiError> {
+fn part_in(part: NamedPart) -> Result<CompletedPart, ApiError> {
     let checksum = checksum::completed(&part)?;
-    let (Some(number), Some(etag)) = (part.part_number, part.e_tag) else {
+    let (Some(number), Some(etag)) = (part.number, part.etag) else {
         return Err(ApiError::malformed_xml());
     };
     if number < 1 {

@@ -1,6 +1,5 @@
 //! `CopyObject`.
 
-use s3s::S3Response;
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective};
 use strongroom_objects::request::{CopyRequest, Directive, NotCopied};
 
@@ -8,6 +7,7 @@ use super::common::refuse_acl;
 use super::object_lock;
 use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::checksum_document;
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call, SourceName};
@@ -63,7 +63,8 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         last_modified: Some(convert::time_out(stored.mtime)),
         ..CopyObjectResult::default()
     };
-    answer_checksums!(result, checksum_out(&stored.checksums));
+    let others = answer_checksums!(result, checksum_out(&stored.checksums));
+    let own = others.document("CopyObjectResult", &result);
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
         copy_source_version_id: convert::version_out(copied.source_version),
@@ -71,7 +72,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
         ..CopyObjectOutput::default()
     };
     answer_sse!(output, &stored.sse, with context);
-    Ok(S3Response::new(output))
+    Ok(checksum_document::answer(output, own))
 }
 
 /// Why nothing was copied; what is wrong with the source is told otherwise than of a read.

@@ -36,7 +36,7 @@ pub(crate) fn run(call: Call, input: GetObjectInput) -> impl Future<Output = Ans
         call.authorise_read(&named.0, &named.1, &found.info.sse)?;
         object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
         let asked = Asked { by_part, answered: found.range };
-        let headers = further_headers(&found.info, with_expires);
+        let mut headers = further_headers(&found.info, with_expires);
         let mut output = GetObjectOutput {
             content_length: Some(convert::size_out(found.body.length())),
             expiration: expiration(&call, is_current.then_some(&named), &found.info),
@@ -45,7 +45,7 @@ pub(crate) fn run(call: Call, input: GetObjectInput) -> impl Future<Output = Ans
             ..GetObjectOutput::default()
         };
         let with_checksums = with_checksums && (asked.whole() || found.info.part_checksum.is_some());
-        answer_info!(output, found.info, asked, with_checksums);
+        answer_info!(output, found.info, asked, with_checksums).put_into(&mut headers);
         Ok(S3Response::with_headers(output, headers))
     }
 }

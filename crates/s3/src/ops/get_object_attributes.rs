@@ -3,19 +3,19 @@
 use std::collections::BTreeSet;
 
 use http::HeaderMap;
-use s3s::S3Response;
 use s3s::dto::{
     GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectAttributesParts, ObjectPart, StorageClass,
 };
+use s3s::xml::SerializeContent;
 use strongroom_objects::ChecksumKind;
 use strongroom_objects::request::GetRequest;
 
-use super::document;
 use super::take::customer_headers;
-use crate::checksum::{answer_checksums, value_out, values_out};
+use crate::checksum::{Others, answer_checksums, value_out, values_out};
+use crate::checksum_document;
 use crate::convert;
 use crate::error::{ApiError, messages};
-use crate::face::{Answer, Call};
+use crate::face::{Answer, Call, OwnDocument};
 use crate::sse::{self, Use};
 
 const ATTRIBUTES: &str = "x-amz-object-attributes";
@@ -41,6 +41,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
     if has("Checksum") || (has("ObjectParts") && composite) {
         call.authorise_read(&named.0, &named.1, &info.sse)?;
     }
+    let mut others_of_parts = Vec::new();
     let object_parts = info.parts.filter(|_| has("ObjectParts")).map(|count| {
         let mut parts =
             GetObjectAttributesParts { total_parts_count: Some(count.into()), ..Default::default() };
@@ -55,7 +56,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
                         size: Some(convert::size_out(*size)),
                         ..ObjectPart::default()
                     };
-                    answer_checksums!(out, value_out(checksum.as_ref()));
+                    others_of_parts.push(answer_checksums!(out, value_out(checksum.as_ref())));
                     out
                 })
                 .collect();
@@ -70,9 +71,12 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         }
         parts
     });
+    // Here the value of a composite checksum has no number of parts behind it, as on AWS.
+    let values = (has("Checksum") && !info.checksums.is_empty()).then(|| values_out(&info.checksums));
+    let (checksum, others) = values.map(|values| (values.known, values.others)).unzip();
+    let others = others.unwrap_or_default();
     let output = GetObjectAttributesOutput {
-        // Here the value of a composite checksum has no number of parts behind it, as on AWS.
-        checksum: (has("Checksum") && !info.checksums.is_empty()).then(|| values_out(&info.checksums)),
+        checksum,
         e_tag: has("ETag").then(|| convert::etag_out(&info.etag)),
         last_modified: Some(convert::time_out(info.mtime)),
         object_parts,
@@ -84,10 +88,39 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         version_id: convert::version_out(info.version),
         ..GetObjectAttributesOutput::default()
     };
-    let document = document::attributes(&output)?;
-    let mut response = S3Response::new(output);
-    response.extensions.insert(document);
-    Ok(response)
+    let own = document(&output, &others, &others_of_parts);
+    Ok(checksum_document::answer(output, Some(own)))
+}
+
+/// The attributes, with the checksums of the object and its parts that the library has no places for. Here alone AWS writes the
+/// entity tag without its quotes, so applications compare it with what they have without quotes
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html>).
+fn document(output: &GetObjectAttributesOutput, others: &Others, of_parts: &[Others]) -> OwnDocument {
+    let rest =
+        GetObjectAttributesOutput { e_tag: None, checksum: None, object_parts: None, ..output.clone() };
+    checksum_document::document("GetObjectAttributesResponse", |out| {
+        if let Some(etag) = &output.e_tag {
+            out.content("ETag", etag.value())?;
+        }
+        rest.serialize_content(out)?;
+        if let Some(checksum) = &output.checksum {
+            out.element("Checksum", |out| {
+                checksum.serialize_content(out)?;
+                others.write(out)
+            })?;
+        }
+        let Some(parts) = &output.object_parts else { return Ok(()) };
+        out.element("ObjectParts", |out| {
+            GetObjectAttributesParts { parts: None, ..parts.clone() }.serialize_content(out)?;
+            for (part, others) in parts.parts.iter().flatten().zip(of_parts) {
+                out.element("Part", |out| {
+                    part.serialize_content(out)?;
+                    others.write(out)
+                })?;
+            }
+            Ok(())
+        })
+    })
 }
 
 /// The attributes that are asked for: a list in one header or several.

@@ -40,7 +40,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
     };
     let with_checksums = with_checksums && (asked.whole() || found.info.part_checksum.is_some());
     let partial = asked.answered.is_some();
-    answer_info!(output, found.info, asked, with_checksums);
+    answer_info!(output, found.info, asked, with_checksums).put_into(&mut headers);
     override_with(&mut output.content_type, input.response_content_type);
     override_with(&mut output.content_encoding, input.response_content_encoding);
     override_with(&mut output.content_language, input.response_content_language);

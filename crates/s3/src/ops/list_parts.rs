@@ -1,15 +1,16 @@
 //! `ListParts`.
 
-use s3s::S3Response;
 use s3s::dto::{Initiator, ListPartsInput, ListPartsOutput, Part, StorageClass};
+use s3s::xml::SerializeContent;
 use strongroom_objects::request::ListParts;
 
 use super::bucket_settings::lifecycle::abortion;
 use super::common::owner;
-use crate::checksum::{self, answer_checksums, value_out};
+use crate::checksum::{self, Others, answer_checksums, value_out};
+use crate::checksum_document;
 use crate::convert;
 use crate::error::ApiError;
-use crate::face::{Answer, Call};
+use crate::face::{Answer, Call, OwnDocument};
 
 pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOutput> {
     let max = convert::page_size("max-parts", input.max_parts)?;
@@ -34,7 +35,7 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
     let (bucket, name, upload) = (request.bucket.clone(), request.name.clone(), request.upload);
     let page = call.objects().list_parts(request).await?;
     let (abort_date, abort_rule_id) = abortion(&call, &bucket, &name, upload).unzip();
-    let parts = page
+    let (parts, others): (Vec<Part>, Vec<Others>) = page
         .parts
         .iter()
         .map(|part| {
@@ -45,12 +46,12 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
                 size: Some(convert::size_out(part.size)),
                 ..Part::default()
             };
-            answer_checksums!(out, value_out(part.checksum.as_ref()));
-            out
+            let others = answer_checksums!(out, value_out(part.checksum.as_ref()));
+            (out, others)
         })
-        .collect();
+        .unzip();
     let owner = owner();
-    Ok(S3Response::new(ListPartsOutput {
+    let output = ListPartsOutput {
         abort_date,
         abort_rule_id,
         bucket: Some(input.bucket),
@@ -70,5 +71,22 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
         checksum_algorithm: page.checksum.map(|(algorithm, _)| checksum::algorithm_out(algorithm)),
         checksum_type: page.checksum.map(|(_, kind)| checksum::kind_out(kind)),
         ..ListPartsOutput::default()
-    }))
+    };
+    let own = others.iter().any(|others| !others.is_empty()).then(|| document(&output, &others));
+    Ok(checksum_document::answer(output, own))
+}
+
+/// The list, with the checksums of its parts that the library has no places for.
+fn document(output: &ListPartsOutput, others: &[Others]) -> OwnDocument {
+    let (parts, rest) = (output.parts.as_deref(), ListPartsOutput { parts: None, ..output.clone() });
+    checksum_document::document("ListPartsResult", |out| {
+        rest.serialize_content(out)?;
+        for (part, others) in parts.unwrap_or_default().iter().zip(others) {
+            out.element("Part", |out| {
+                part.serialize_content(out)?;
+                others.write(out)
+            })?;
+        }
+        Ok(())
+    })
 }

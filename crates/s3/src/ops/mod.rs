@@ -13,7 +13,6 @@ pub(crate) mod create_multipart_upload;
 pub(crate) mod delete_bucket;
 pub(crate) mod delete_object;
 pub(crate) mod delete_objects;
-mod document;
 pub(crate) mod get_object;
 pub(crate) mod get_object_attributes;
 pub(crate) mod head_bucket;

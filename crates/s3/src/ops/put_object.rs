@@ -55,6 +55,6 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         ..PutObjectOutput::default()
     };
     answer_sse!(output, &stored.sse, with context);
-    answer_checksums!(output, checksum_out(&stored.checksums));
-    Ok(S3Response::new(output))
+    let others = answer_checksums!(output, checksum_out(&stored.checksums));
+    Ok(S3Response::with_headers(output, others.headers()))
 }

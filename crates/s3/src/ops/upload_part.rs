@@ -30,6 +30,6 @@ pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<Upload
     let mut output =
         UploadPartOutput { e_tag: Some(convert::etag_out(&stored.etag)), ..UploadPartOutput::default() };
     answer_sse!(output, &stored.sse);
-    answer_checksums!(output, value_out(stored.checksum.as_ref()));
-    Ok(S3Response::new(output))
+    let others = answer_checksums!(output, value_out(stored.checksum.as_ref()));
+    Ok(S3Response::with_headers(output, others.headers()))
 }

@@ -1,12 +1,12 @@
 //! `UploadPartCopy`.
 
-use s3s::S3Response;
 use s3s::dto::{CopyPartResult, UploadPartCopyInput, UploadPartCopyOutput};
 use strongroom_objects::request::CopyPart;
 
 use super::copy_object::not_copied;
 use super::take::{copy_source, customer_headers};
 use crate::checksum::{answer_checksums, value_out};
+use crate::checksum_document;
 use crate::convert;
 use crate::error::{ApiError, Subject};
 use crate::face::{Answer, Call, SourceName};
@@ -40,14 +40,15 @@ pub(crate) async fn run(call: Call, input: UploadPartCopyInput) -> Answer<Upload
         last_modified: Some(convert::time_out(stored.mtime)),
         ..CopyPartResult::default()
     };
-    answer_checksums!(result, value_out(stored.checksum.as_ref()));
+    let others = answer_checksums!(result, value_out(stored.checksum.as_ref()));
+    let own = others.document("CopyPartResult", &result);
     let mut output = UploadPartCopyOutput {
         copy_part_result: Some(result),
         copy_source_version_id: convert::version_out(stored.source_version),
         ..UploadPartCopyOutput::default()
     };
     answer_sse!(output, &stored.sse);
-    Ok(S3Response::new(output))
+    Ok(checksum_document::answer(output, own))
 }
 
 /// `x-amz-copy-source-range`: `bytes=first-last`, nothing left out.

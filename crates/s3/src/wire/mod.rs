@@ -4,7 +4,7 @@ pub(crate) mod body;
 pub(crate) mod chunks;
 pub(crate) mod content;
 mod control_signs;
-mod head;
+pub(crate) mod head;
 mod keep_alive;
 mod namespace;
 mod reply;
