@@ -15,7 +15,7 @@ use super::pages::{Paged, Pages};
 use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
 use super::versioned::{Expected, Versioned};
-use super::{Rest, enabled, expiry, owner_name, state, time_of};
+use super::{Rest, enabled, expiry, once, owner_name, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A service account, without its secret.
@@ -80,7 +80,7 @@ pub struct NewServiceAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// What bounds it beside its parent's permissions: a policy document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "once::policy")]
     #[schema(value_type = Option<Object>)]
     pub policy: Option<serde_json::Value>,
     /// What it is for.

@@ -283,6 +283,18 @@ async fn what_is_roots_is_for_root_alone() {
 }
 
 #[tokio::test]
+async fn policy_that_bounds_a_service_account_has_no_member_twice() {
+    let server = Server::start().await;
+    let statement = r#""Action": "s3:GetObject", "Resource": "*""#;
+    for (effect, status) in [(r#""Effect": "Allow""#, 201), (r#""Effect": "Deny", "Effect": "Allow""#, 400)] {
+        let body = format!(r#"{{"policy": {{"Statement": [{{{effect}, {statement}}}]}}}}"#);
+        let answer = server.root("POST", "/api/v1/service-accounts", &[], &body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(server.iam.access_keys(None).len(), 1);
+}
+
+#[tokio::test]
 async fn lists_of_everybodys_leave_out_what_a_policy_denies() {
     let server = Server::start().await;
     for user in ["alice", "eve"] {
