@@ -321,3 +321,16 @@ def test_a_list_longer_than_a_page_is_shown_whole(start):
     assert "next" not in listed
     assert all(name in words(server, "user", "list") for name in (names[0], names[1000]))
     assert server.stop() == 0
+
+
+def test_a_description_does_nothing_to_the_terminal_of_an_administrator(server):
+    evil = "\x1b[2Jcron\nAAAAAAAAAAAAAAAA  root  all"
+    shown = "\\u{1b}[2Jcron\\nAAAAAAAAAAAAAAAA  root  all"
+    token = here(server, "token", "create", "--scope", "objects:read", "--description", evil, "--expires", "1h")
+    account = here(server, "service-account", "create", "--description", evil)["access_key"]
+    for arguments in (["token", "list"], ["service-account", "list"], ["service-account", "show", account]):
+        told = words(server, *arguments)
+        assert shown in told and "\x1b" not in told and "\nAAAA" not in told, told
+    assert evil in [found["description"] for found in here(server, "token", "list")["tokens"]]
+    here(server, "token", "revoke", token["info"]["id"])
+    here(server, "service-account", "delete", account)

@@ -359,3 +359,16 @@ def test_a_customer_key_does_not_travel_in_the_clear_unless_told_to(start):
     s3.put_object(Bucket="keys", Key="k", Body=b"x", **sse_c(bytes(32)))
     assert read(s3.get_object(Bucket="keys", Key="k", **sse_c(bytes(32)))) == b"x"
     assert server.stop() == 0
+
+
+def test_what_others_called_their_objects_does_nothing_to_a_terminal(server, s3, bucket, tmp_path):
+    own = Own(server.s3_url, tmp_path)
+    evil = "a\x1b[2J\nfake  1  b\u202egpj.exe"
+    shown = "a\\u{1b}[2J\\nfake  1  b\\u{202e}gpj.exe"
+    s3.put_object(Bucket=bucket, Key=f"{evil}/{evil}", Body=b"x")
+    for words in (["ls", f"s3://{bucket}"], ["ls", "-r", f"s3://{bucket}"], ["cp", "-r", f"s3://{bucket}", f"s3://{bucket}/copy"],
+                  ["cp", "-r", f"s3://{bucket}", "here"]):
+        told = own(*words)
+        assert shown in told and "\x1b" not in told and "\u202e" not in told, (words, told)
+    keys = [json.loads(line)["key"] for line in own("ls", "--json", "-r", f"s3://{bucket}").splitlines()]
+    assert f"{evil}/{evil}" in keys

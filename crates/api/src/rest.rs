@@ -25,6 +25,7 @@ mod groups;
 mod iam_error;
 mod object_error;
 mod objects;
+mod once;
 mod openapi;
 mod pages;
 mod policies;

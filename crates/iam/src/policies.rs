@@ -8,7 +8,7 @@ use crate::draft::Draft;
 use crate::policy::canned;
 use crate::rows::{self, ATTACHED_MAX, NamedPolicy, key_of};
 use crate::state::State;
-use crate::users::{room, shown};
+use crate::users::{room, shown, unlike};
 use crate::{ChangeKind, Iam, IamError, Identity, Name, Policy, PolicyInfo, Tag, Target, Thing};
 
 const POLICIES_MAX: usize = 2_000;
@@ -19,7 +19,8 @@ impl Iam {
     /// Makes or replaces a policy. With `if_match` only the state that has this tag is replaced.
     ///
     /// # Errors
-    /// [`IamError::Policy`], [`IamError::Canned`], [`IamError::Changed`], among others.
+    /// [`IamError::Policy`], [`IamError::Canned`], [`IamError::Changed`], [`IamError::Exists`] if a policy is called so in another case,
+    /// among others.
     pub async fn put_policy(
         &self,
         by: &Identity,
@@ -38,6 +39,8 @@ impl Iam {
                 Some(before) => (ChangeKind::PolicyUpdated, before.created_at),
             };
             if before.is_none() {
+                let stored = draft.state.policies.keys().map(Name::as_str);
+                unlike(Thing::Policy, &name, stored.chain(canned::all().iter().map(|canned| canned.name)))?;
                 draft.check_free(&name)?;
                 room("policies", draft.state.policies.len(), POLICIES_MAX)?;
             }

@@ -26,9 +26,7 @@ impl Iam {
     pub async fn create_user(&self, by: &Identity, name: &str) -> Result<UserInfo, IamError> {
         let name = Name::parse(name)?;
         self.change(by, move |draft| {
-            if name.as_str() == RESERVED || draft.state.users.contains_key(&name) {
-                return Err(IamError::Exists { thing: Thing::User, name: name.to_string() });
-            }
+            unlike(Thing::User, &name, draft.state.users.keys().map(Name::as_str).chain([RESERVED]))?;
             room("users", draft.state.users.len(), USERS_MAX)?;
             let random = &*draft.inner.options.random;
             let user = User {
@@ -135,9 +133,7 @@ impl Iam {
     pub async fn create_group(&self, by: &Identity, name: &str) -> Result<GroupInfo, IamError> {
         let name = Name::parse(name)?;
         self.change(by, move |draft| {
-            if draft.state.groups.contains_key(&name) {
-                return Err(IamError::Exists { thing: Thing::Group, name: name.to_string() });
-            }
+            unlike(Thing::Group, &name, draft.state.groups.keys().map(Name::as_str))?;
             room("groups", draft.state.groups.len(), GROUPS_MAX)?;
             draft.tell(ChangeKind::GroupCreated, name.as_str(), None);
             Ok(draft.put_group(&name, Group { created_at: draft.now, policies: Vec::new() }))
@@ -318,6 +314,21 @@ pub(crate) fn state_of(disabled: bool) -> UserState {
 /// Refuses one more of what there is the most of.
 pub(crate) fn room(what: &'static str, count: usize, most: usize) -> Result<(), IamError> {
     if count < most { Ok(()) } else { Err(IamError::TooMany { what, most }) }
+}
+
+/// Refuses a new name that is there, in whatever case: who reads lists and writes policies takes `Alice` for `alice`. They are told
+/// apart all the same, since earlier versions made both.
+///
+/// AWS: "Names are not distinguished by case" (IAM and AWS STS quotas, "IAM name requirements").
+pub(crate) fn unlike<'a>(
+    thing: Thing,
+    name: &Name,
+    mut there: impl Iterator<Item = &'a str>,
+) -> Result<(), IamError> {
+    match there.find(|other| other.eq_ignore_ascii_case(name.as_str())) {
+        None => Ok(()),
+        Some(other) => Err(IamError::Exists { thing, name: other.to_owned() }),
+    }
 }
 
 /// What of a client's text is put into an error.

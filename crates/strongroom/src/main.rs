@@ -12,6 +12,7 @@ mod events;
 mod fuzzing;
 mod inspect;
 mod server;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! `/service-accounts`: credentials for programs, which may do what their parent may, or less.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
@@ -13,7 +15,7 @@ use super::pages::{Paged, Pages};
 use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
 use super::versioned::{Expected, Versioned};
-use super::{Rest, enabled, expiry, owner_name, state, time_of};
+use super::{Rest, enabled, expiry, once, owner_name, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A service account, without its secret.
@@ -78,7 +80,7 @@ pub struct NewServiceAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// What bounds it beside its parent's permissions: a policy document.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "once::policy")]
     #[schema(value_type = Option<Object>)]
     pub policy: Option<serde_json::Value>,
     /// What it is for.
@@ -124,8 +126,10 @@ pub(super) async fn list(
             Some(own)
         }
     };
-    let found = rest.0.iam.access_keys(owner).into_iter().filter(|key| key.service_account);
-    let found = found.map(ServiceAccount::from).collect();
+    let mut found = rest.0.iam.access_keys(owner);
+    found.retain(|key| key.service_account);
+    rest.leave_out_denied(&caller, action, &mut found, |key| &key.owner);
+    let found = found.into_iter().map(ServiceAccount::from).collect();
     let (service_accounts, next) = pages.cut(found, |account| &account.access_key)?;
     Ok(Json(ServiceAccountList { service_accounts, next }))
 }
@@ -295,6 +299,23 @@ impl Rest {
                 "This belongs to root, and is for root alone.",
             )),
         }
+    }
+
+    /// Leaves out of a list what belongs to users whose the caller may not know of: who may list everybody's can be denied some.
+    pub(super) fn leave_out_denied<T>(
+        &self,
+        caller: &Caller,
+        action: super::decide::Action,
+        list: &mut Vec<T>,
+        owner: impl Fn(&T) -> &Identity,
+    ) {
+        let mut decided = BTreeMap::new();
+        list.retain(|entry| match owner(entry) {
+            Identity::User { name } => *decided.entry(name.clone()).or_insert_with(|| {
+                self.allow(caller, action, &Arn::user(name.as_str()), &caller.facts()).is_ok()
+            }),
+            _ => true,
+        });
     }
 
     /// Who is to own new credentials: the user that is named, or the caller.

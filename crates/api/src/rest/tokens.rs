@@ -179,6 +179,7 @@ pub(super) async fn list(
         rest.allow(&caller, action, &rest.resource_of(&caller, own)?, &caller.facts())?;
         tokens.retain(|token| token.owner == *own);
     }
+    rest.leave_out_denied(&caller, action, &mut tokens, |token| &token.owner);
     let (tokens, next) = pages.cut(tokens.iter().map(token).collect(), |token: &Token| &token.id)?;
     Ok(Json(TokenList { tokens, next }))
 }

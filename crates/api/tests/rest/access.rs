@@ -283,6 +283,47 @@ async fn what_is_roots_is_for_root_alone() {
 }
 
 #[tokio::test]
+async fn policy_that_bounds_a_service_account_has_no_member_twice() {
+    let server = Server::start().await;
+    let statement = r#""Action": "s3:GetObject", "Resource": "*""#;
+    for (effect, status) in [(r#""Effect": "Allow""#, 201), (r#""Effect": "Deny", "Effect": "Allow""#, 400)] {
+        let body = format!(r#"{{"policy": {{"Statement": [{{{effect}, {statement}}}]}}}}"#);
+        let answer = server.root("POST", "/api/v1/service-accounts", &[], &body).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+    assert_eq!(server.iam.access_keys(None).len(), 1);
+}
+
+#[tokio::test]
+async fn lists_of_everybodys_leave_out_what_a_policy_denies() {
+    let server = Server::start().await;
+    for user in ["alice", "eve"] {
+        let path = format!("/api/v1/users/{user}");
+        server.user(user, &[], ALL).await;
+        assert_eq!(server.root("GET", &path, &[], "").await.status, 200);
+        let body = format!(r#"{{"user": "{user}"}}"#);
+        assert_eq!(server.root("POST", "/api/v1/service-accounts", &[], &body).await.status, 201);
+    }
+    let denies = r#"{"Statement": [{"Effect": "Allow", "Action": "iam:List*", "Resource": "*"},
+        {"Effect": "Deny", "Action": ["iam:ListTokens", "iam:ListServiceAccounts"],
+         "Resource": "arn:aws:iam::strongroom:user/alice"}]}"#;
+    server.iam.put_policy(&Identity::Root, "not-alice", denies, None).await.unwrap();
+    let auditor = server.user("auditor", &["not-alice"], ALL).await;
+    for (path, list, owner) in
+        [("/api/v1/tokens", "tokens", "owner"), ("/api/v1/service-accounts", "service_accounts", "parent")]
+    {
+        let owners = async |token: &str| {
+            let shown = server.ask(token, "GET", path, &[], "").await.json();
+            let of = |entry: &serde_json::Value| entry[owner].as_str().unwrap().to_owned();
+            shown[list].as_array().unwrap().iter().map(of).collect::<std::collections::BTreeSet<_>>()
+        };
+        let shown = owners(&auditor).await;
+        assert!(shown.contains("eve") && !shown.contains("alice"), "{path}: {shown:?}");
+        assert!(owners(&server.root).await.contains("alice"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn identity_that_asks_too_often_is_told_to_wait_and_objects_go_on() {
     let server = Server::with(RateLimit { per_second: 1, burst: 3 }).await;
     let other = server.user("other", &["consoleAdmin"], ALL).await;

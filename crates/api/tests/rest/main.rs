@@ -12,3 +12,4 @@ mod objects;
 mod operations;
 mod settings;
 mod support;
+mod tokens;

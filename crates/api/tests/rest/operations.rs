@@ -9,15 +9,15 @@ use crate::support::{Server, token};
 
 /// An operation as the document has it, a request for it, its scope, its action, its resource, and another resource of the same
 /// kind.
-struct Row(
-    &'static str,
-    &'static str,
-    &'static str,
-    &'static str,
-    Scope,
-    &'static str,
-    &'static str,
-    &'static str,
+pub(crate) struct Row(
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) Scope,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
 );
 
 use Scope::{BucketsRead, BucketsWrite, IdentitiesRead, IdentitiesWrite, ObjectsRead, ObjectsWrite};
@@ -42,7 +42,7 @@ const FOR_ALICE: &str = r#"{"user": "alice"}"#;
 const TOKEN: &str = r#"{"user": "alice", "scopes": ["identities:write"]}"#;
 
 #[rustfmt::skip]
-const ROWS: &[Row] = &[
+pub(crate) const ROWS: &[Row] = &[
     Row("GET", "/buckets", "/buckets", "", BucketsRead, "s3:ListAllMyBuckets", ALL, "arn:aws:iam::strongroom:user/x"),
     Row("POST", "/buckets", "/buckets", r#"{"name": "photos"}"#, BucketsWrite, "s3:CreateBucket", BUCKET, OTHER_BUCKET),
     Row("GET", "/buckets/{bucket}", "/buckets/photos", "", BucketsRead, "s3:ListBucket", BUCKET, OTHER_BUCKET),
@@ -96,7 +96,7 @@ const ROWS: &[Row] = &[
 ];
 
 /// What needs no permission: who asks, and the description of the API.
-const OPEN: [(&str, &str); 2] = [("GET", "/whoami"), ("GET", "/openapi.json")];
+pub(crate) const OPEN: [(&str, &str); 2] = [("GET", "/whoami"), ("GET", "/openapi.json")];
 
 #[tokio::test]
 async fn every_operation_of_the_document_has_a_row() {
@@ -116,7 +116,7 @@ async fn every_operation_of_the_document_has_a_row() {
 }
 
 /// What is there in every round: a user with a service account and a token, a group, a policy, a bucket.
-async fn things(server: &Server) -> (String, String) {
+pub(crate) async fn things(server: &Server) -> (String, String) {
     let root = &Identity::Root;
     for user in ["alice", "eve"] {
         drop(server.iam.create_user(root, user).await);

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom_api::rest::{RateLimit, Rest, RestOptions};
 use strongroom_api::{ApiDeps, serve};
@@ -10,7 +11,7 @@ use strongroom_iam::{Credentials, Iam, IamOptions, Identity, Scope, TokenSpec};
 use strongroom_kms::{LocalKms, LocalKmsOptions, Provider, Unlock, WhenMissing};
 use strongroom_objects::{Objects, ObjectsOptions};
 use strongroom_seal::{Context, Envelope, OsRandom, RootKey, record};
-use strongroom_store::{RootKeyError, RootKeys, Store, StoreOptions};
+use strongroom_store::{Clock, RootKeyError, RootKeys, Store, StoreOptions, SystemClock};
 use strongroom_telemetry::{Metrics, RequestId};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use zeroize::Zeroizing;
@@ -37,8 +38,26 @@ impl RootKeys for MemoryKeys {
     }
 }
 
+/// The system's clock, which a test can put forward.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead(AtomicU64);
+
+impl Ahead {
+    pub(crate) fn by(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Ahead {
+    fn now_seconds(&self) -> u64 {
+        SystemClock.now_seconds() + self.0.load(Ordering::Relaxed)
+    }
+}
+
 pub(crate) struct Server {
     dir: tempfile::TempDir,
+    /// By what the time of identities is decided.
+    pub(crate) clock: Arc<Ahead>,
     pub(crate) address: SocketAddr,
     pub(crate) iam: Iam,
     pub(crate) objects: Objects,
@@ -61,7 +80,8 @@ impl Server {
         kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (objects, iam) = parts(dir.path(), kms_of).await;
+        let clock = Arc::new(Ahead::default());
+        let (objects, iam) = parts(dir.path(), Arc::clone(&clock) as Arc<dyn Clock>, kms_of).await;
         let options = RestOptions { rate, tokens_over_http: false, region: "us-east-1".into() };
         let rest = Rest::new(objects.clone(), iam.clone(), options);
         let request_ids: Arc<dyn Fn() -> RequestId + Send + Sync> =
@@ -84,7 +104,7 @@ impl Server {
         tokio::spawn(strongroom_api::admin::serve(door, deps, std::future::pending()));
 
         let root = token(&iam, &Identity::Root, &Scope::ALL).await;
-        Self { dir, address, iam, objects, root }
+        Self { dir, clock, address, iam, objects, root }
     }
 
     /// A request of root's.
@@ -162,13 +182,17 @@ fn request(method: &str, path: &str, headers: &[&str], body: &str) -> String {
     text + "\r\n" + body
 }
 
-async fn parts(dir: &Path, kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>) -> (Objects, Iam) {
+async fn parts(
+    dir: &Path,
+    clock: Arc<dyn Clock>,
+    kms_of: impl FnOnce(LocalKms) -> Arc<dyn Provider>,
+) -> (Objects, Iam) {
     let root_keys = Arc::new(MemoryKeys(RootKey::from_bytes(&mut [7; 32])));
     let (store_dir, kms_dir) = (dir.join("store"), dir.join("kms"));
     let (store, iam, kms) = tokio::task::spawn_blocking(move || {
         let store = Store::create_or_open(StoreOptions::new(store_dir, root_keys)).unwrap();
         let credentials = Credentials::from_parts(Some("ROOT".into()), Some("root's secret".into())).unwrap();
-        let (iam, _) = Iam::open(&store, IamOptions::default(), credentials).unwrap();
+        let (iam, _) = Iam::open(&store, IamOptions { clock, ..IamOptions::default() }, credentials).unwrap();
         let options = LocalKmsOptions {
             when_missing: WhenMissing::Create,
             ..LocalKmsOptions::new(kms_dir, Unlock::Generated)

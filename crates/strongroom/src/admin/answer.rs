@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use super::error::AdminFailure;
+use crate::terminal::harmless;
 
 /// How answers are shown.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +64,7 @@ pub(super) fn enabled(is: bool) -> String {
 /// Names and values, one to a line.
 pub(super) fn facts(of: &[(&str, String)]) -> String {
     let width = of.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    of.iter().map(|(name, value)| format!("{name:<width$}  {value}\n")).collect()
+    of.iter().map(|(name, value)| format!("{name:<width$}  {}\n", harmless(value))).collect()
 }
 
 /// How a group is called: by its bucket.

@@ -10,6 +10,7 @@ use super::answer::{Output, count, duration};
 use super::connection::Connection;
 use super::error::AdminFailure;
 use super::table::{Side, Table};
+use crate::terminal::harmless;
 
 /// How often a follower looks for more.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,8 +77,7 @@ fn line(act: &AuditAct) -> String {
         line.push_str(&act.detail);
         line.push(')');
     }
-    line.push('\n');
-    line
+    harmless(&line).into_owned() + "\n"
 }
 
 fn words(report: &EventsReport) -> String {

@@ -1,5 +1,7 @@
 //! Columns of text.
 
+use crate::terminal::harmless;
+
 /// A table that is as wide as its cells.
 #[derive(Debug)]
 pub(super) struct Table<const N: usize> {
@@ -21,7 +23,7 @@ impl<const N: usize> Table<N> {
     }
 
     pub(super) fn row(&mut self, cells: [String; N]) {
-        self.rows.push(cells);
+        self.rows.push(cells.map(|cell| harmless(&cell).into_owned()));
     }
 
     /// The lines, each with its end.
@@ -53,6 +55,13 @@ impl<const N: usize> Table<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_makes_no_rows() {
+        let mut table = Table::new([("NAME", Side::Left)]);
+        table.row(["a\nroot\u{1b}[1A".into()]);
+        assert_eq!(table.render(), "NAME\na\\nroot\\u{1b}[1A\n");
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

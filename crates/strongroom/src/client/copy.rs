@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::transfer::{self, Target};
 use super::{ClientError, Connection, CopyArgs, Location};
+use crate::terminal::harmless;
 
 pub(super) async fn run(args: &CopyArgs) -> Result<(), ClientError> {
     let connection = Connection::new(&args.connection)?;
@@ -81,7 +82,7 @@ async fn down(connection: &Connection, args: &CopyArgs, from: &Location) -> Resu
                     .map_err(|source| ClientError::File { path: parent.display().to_string(), source })?;
             }
             transfer::download(connection, &folder.bucket, key, &path).await?;
-            println!("s3://{}/{key} -> {}", folder.bucket, path.display());
+            println!("s3://{}/{} -> {}", folder.bucket, harmless(key), harmless(&path.to_string_lossy()));
             count += 1;
         }
     }
@@ -113,7 +114,7 @@ async fn across(
         for key in &keys {
             let target = joined(&to.key, below(&folder, key)?);
             connection.copy((&folder.bucket, key), (&to.bucket, &target)).await?;
-            println!("s3://{}/{key} -> s3://{}/{target}", folder.bucket, to.bucket);
+            println!("s3://{}/{} -> s3://{}/{}", folder.bucket, harmless(key), to.bucket, harmless(&target));
             count += 1;
         }
     }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ClientError, Connection, ListArgs, StatArgs};
+use crate::terminal::harmless;
 
 pub(super) async fn run(args: &ListArgs) -> Result<(), ClientError> {
     let connection = Connection::new(&args.connection)?;
@@ -23,7 +24,7 @@ pub(super) async fn run(args: &ListArgs) -> Result<(), ClientError> {
             if args.json {
                 println!("{}", json!({"prefix": prefix.prefix}));
             } else {
-                println!("{:>24}  {:>12}  {}", "", "", prefix.prefix);
+                println!("{:>24}  {:>12}  {}", "", "", harmless(&prefix.prefix));
             }
         }
         for object in &page.contents {
@@ -34,7 +35,7 @@ pub(super) async fn run(args: &ListArgs) -> Result<(), ClientError> {
                     json!({"key": object.key, "size": object.size, "modified": object.last_modified, "etag": etag})
                 );
             } else {
-                println!("{:>24}  {:>12}  {}", object.last_modified, object.size, object.key);
+                println!("{:>24}  {:>12}  {}", object.last_modified, object.size, harmless(&object.key));
             }
         }
         match page.next_continuation_token {
@@ -67,7 +68,7 @@ pub(super) async fn stat(args: &StatArgs) -> Result<(), ClientError> {
     } else {
         println!("{}", args.location);
         for (name, value) in facts {
-            println!("  {name:<36} {value}");
+            println!("  {name:<36} {}", harmless(&value));
         }
     }
     Ok(())
