@@ -1,7 +1,9 @@
 """What AWS answers to requests for objects that its SDKs never send: codes, messages, and the fields of its errors."""
 
 import html
+import http.client
 import re
+import urllib.parse
 
 import pytest
 
@@ -320,3 +322,21 @@ def test_content_is_never_written_otherwise_whatever_its_type(ask):
     content = b"<Key>a\rb</Key>"
     assert ask("PUT", "document", headers={"content-type": "application/xml"}, body=content).status == 200
     assert ask("GET", "document").body == content
+
+
+def test_metadata_and_lists_may_come_in_several_lines(ask):
+    lines = [("x-amz-meta-who", "fred"), ("x-amz-meta-who", "barney"), ("content-encoding", "gzip"), ("content-encoding", "br")]
+    joined = {"x-amz-meta-who": "fred,barney", "content-encoding": "gzip,br"}
+    at, path = urllib.parse.urlsplit(ask.url).netloc, f"/{ask.bucket}/lines"
+    signed = sigv4.Signer().headers("PUT", at, path, (), joined, sigv4.EMPTY)
+    connection = http.client.HTTPConnection(at, timeout=20)
+    connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
+    for name, value in [*((name, value) for name, value in signed.items() if name not in joined), *lines]:
+        connection.putheader(name, value)
+    connection.putheader("content-length", "0")
+    connection.endheaders()
+    reply = sigv4.Reply(connection.getresponse())
+    connection.close()
+    assert reply.status == 200, reply.body
+    found = ask("HEAD", "lines").headers
+    assert {name: found[name] for name in joined} == joined
