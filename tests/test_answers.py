@@ -324,6 +324,44 @@ def test_content_is_never_written_otherwise_whatever_its_type(ask):
     assert ask("GET", "document").body == content
 
 
+@pytest.mark.parametrize(
+    "method, path, kind",
+    [
+        ("POST", "/", "SERVICE"),
+        ("PUT", "/", "SERVICE"),
+        ("POST", "/{bucket}", "BUCKET"),
+        ("PATCH", "/{bucket}", "BUCKET"),
+        ("POST", "/{bucket}/there", "OBJECT"),
+        ("PATCH", "/{bucket}/there", "OBJECT"),
+    ],
+)
+def test_method_without_an_operation_is_not_allowed(ask, method, path, kind):
+    reply = sigv4.request(ask.url, method, path.replace("{bucket}", ask.bucket))
+    why = "The specified method is not allowed against this resource."
+    refuses(reply, 405, "MethodNotAllowed", why, Method=method, ResourceType=kind)
+
+
+def test_operation_that_is_not_done_is_told_from_one_that_is_none(ask):
+    for method, query in (("POST", "metadataTable"), ("POST", "annotation"), ("PUT", "renameObject")):
+        reply = ask(method, "there", [(query, "")], body=b"<x/>")
+        assert (reply.status, field(reply, "Code")) == (501, "NotImplemented"), (method, query)
+    reply = ask("PUT", "there", [("uploadId", "x")], body=b"x")
+    assert (reply.status, field(reply, "Code"), field(reply, "ResourceType")) == (405, "MethodNotAllowed", "OBJECT")
+    assert ask("GET", "there").body == b"0123456789"
+
+
+def test_header_that_may_not_appear_otherwise(ask):
+    why = (
+        "response-etag is not in the set of overridable response headers. Please refer to the S3 API documentation "
+        "for a complete list of overridable response headers."
+    )
+    query = [("response-content-type", "text/plain"), ("response-etag", "x")]
+    told = dict(ArgumentName="response-etag", ArgumentValue="x")
+    refuses(ask("GET", "there", query), 400, "InvalidArgument", why, **told)
+    assert ask("HEAD", "there", query).status == 400
+    assert ask("GET", "there", query[:1]).headers["content-type"] == "text/plain"
+
+
 def test_metadata_and_lists_may_come_in_several_lines(ask):
     lines = [("x-amz-meta-who", "fred"), ("x-amz-meta-who", "barney"), ("content-encoding", "gzip"), ("content-encoding", "br")]
     joined = {"x-amz-meta-who": "fred,barney", "content-encoding": "gzip,br"}
