@@ -1,7 +1,9 @@
 """What AWS answers to requests for objects that its SDKs never send: codes, messages, and the fields of its errors."""
 
 import html
+import http.client
 import re
+import urllib.parse
 
 import pytest
 
@@ -320,3 +322,59 @@ def test_content_is_never_written_otherwise_whatever_its_type(ask):
     content = b"<Key>a\rb</Key>"
     assert ask("PUT", "document", headers={"content-type": "application/xml"}, body=content).status == 200
     assert ask("GET", "document").body == content
+
+
+@pytest.mark.parametrize(
+    "method, path, kind",
+    [
+        ("POST", "/", "SERVICE"),
+        ("PUT", "/", "SERVICE"),
+        ("POST", "/{bucket}", "BUCKET"),
+        ("PATCH", "/{bucket}", "BUCKET"),
+        ("POST", "/{bucket}/there", "OBJECT"),
+        ("PATCH", "/{bucket}/there", "OBJECT"),
+    ],
+)
+def test_method_without_an_operation_is_not_allowed(ask, method, path, kind):
+    reply = sigv4.request(ask.url, method, path.replace("{bucket}", ask.bucket))
+    why = "The specified method is not allowed against this resource."
+    refuses(reply, 405, "MethodNotAllowed", why, Method=method, ResourceType=kind)
+
+
+def test_operation_that_is_not_done_is_told_from_one_that_is_none(ask):
+    for method, query in (("POST", "metadataTable"), ("POST", "annotation"), ("PUT", "renameObject")):
+        reply = ask(method, "there", [(query, "")], body=b"<x/>")
+        assert (reply.status, field(reply, "Code")) == (501, "NotImplemented"), (method, query)
+    reply = ask("PUT", "there", [("uploadId", "x")], body=b"x")
+    assert (reply.status, field(reply, "Code"), field(reply, "ResourceType")) == (405, "MethodNotAllowed", "OBJECT")
+    assert ask("GET", "there").body == b"0123456789"
+
+
+def test_header_that_may_not_appear_otherwise(ask):
+    why = (
+        "response-etag is not in the set of overridable response headers. Please refer to the S3 API documentation "
+        "for a complete list of overridable response headers."
+    )
+    query = [("response-content-type", "text/plain"), ("response-etag", "x")]
+    told = dict(ArgumentName="response-etag", ArgumentValue="x")
+    refuses(ask("GET", "there", query), 400, "InvalidArgument", why, **told)
+    assert ask("HEAD", "there", query).status == 400
+    assert ask("GET", "there", query[:1]).headers["content-type"] == "text/plain"
+
+
+def test_metadata_and_lists_may_come_in_several_lines(ask):
+    lines = [("x-amz-meta-who", "fred"), ("x-amz-meta-who", "barney"), ("content-encoding", "gzip"), ("content-encoding", "br")]
+    joined = {"x-amz-meta-who": "fred,barney", "content-encoding": "gzip,br"}
+    at, path = urllib.parse.urlsplit(ask.url).netloc, f"/{ask.bucket}/lines"
+    signed = sigv4.Signer().headers("PUT", at, path, (), joined, sigv4.EMPTY)
+    connection = http.client.HTTPConnection(at, timeout=20)
+    connection.putrequest("PUT", path, skip_host=True, skip_accept_encoding=True)
+    for name, value in [*((name, value) for name, value in signed.items() if name not in joined), *lines]:
+        connection.putheader(name, value)
+    connection.putheader("content-length", "0")
+    connection.endheaders()
+    reply = sigv4.Reply(connection.getresponse())
+    connection.close()
+    assert reply.status == 200, reply.body
+    found = ask("HEAD", "lines").headers
+    assert {name: found[name] for name in joined} == joined

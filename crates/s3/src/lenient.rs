@@ -2,7 +2,8 @@
 //!
 //! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only), and so is an
 //! `If-Modified-Since` that is no date (section 13.1.3); `Expires` is stored as it is given; an entity tag that nobody made is compared
-//! like any other, and matches nothing; a limit without a number is none. The library reads all of them as soon as the signature is
+//! like any other, and matches nothing; a limit without a number is none; headers that are lists, and metadata, may come in several
+//! lines (RFC 9110, section 5.3). The library reads all of them as soon as the signature is
 //! checked, and usually the signature covers them, so they can neither be taken away before nor be read otherwise after.
 //! Its hook for routes lies in between: it hands over the request with its signature checked, and the request goes
 //! through the library a second time, without what means nothing and with a note of who was found to ask.
@@ -13,8 +14,8 @@
 //! to be as long as `Content-Length` says, which is the length of the framed one.
 
 use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, EXPIRES, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
-    RANGE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, EXPIRES, HOST,
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use s3s::dto::{ETagCondition, Range, Timestamp, TimestampFormat};
@@ -53,6 +54,9 @@ const TAGS: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-copy-source-if-none-match"),
 ];
 
+/// Headers of an object that are lists.
+const LISTS: [HeaderName; 3] = [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE];
+
 /// Parameters that are numbers, of the operations that list something.
 const LIMITS: [&str; 4] = ["max-keys", "max-parts", "max-uploads", "part-number-marker"];
 
@@ -71,7 +75,14 @@ fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<H
             amended.extend(range.map(|range| (RANGE, readable_range(range))));
             amended.extend(text(&IF_MODIFIED_SINCE).filter(no_date).map(|_| (IF_MODIFIED_SINCE, None)));
         }
-        Method::PUT | Method::POST => amended.extend(text(&EXPIRES).filter(no_date).map(|_| (EXPIRES, None))),
+        Method::PUT | Method::POST => {
+            amended.extend(text(&EXPIRES).filter(no_date).map(|_| (EXPIRES, None)));
+            let in_lines = |name: &&HeaderName| {
+                (LISTS.contains(name) || name.as_str().starts_with("x-amz-meta-"))
+                    && headers.get_all(*name).iter().nth(1).is_some()
+            };
+            amended.extend(headers.keys().filter(in_lines).map(|name| (name.clone(), joined(headers, name))));
+        }
         _ => {}
     }
     for name in TAGS {
@@ -81,6 +92,12 @@ fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<H
         }
     }
     amended
+}
+
+/// The lines of a header as one, as the signature covers them.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let lines: Vec<&[u8]> = headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+    HeaderValue::from_bytes(&lines.join(&b","[..])).ok()
 }
 
 /// A tag that is none, in the form of one.
@@ -258,6 +275,28 @@ mod tests {
         assert_eq!(read_as(Method::GET, EXPIRES, "tomorrow").as_deref(), Some("tomorrow"));
         assert_eq!(read_as(Method::GET, IF_MODIFIED_SINCE, "tomorrow"), None);
         assert_eq!(read_as(Method::GET, IF_MODIFIED_SINCE, date).as_deref(), Some(date));
+    }
+
+    #[test]
+    fn lines_of_a_list_are_one_list() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-encoding", "gzip"),
+            ("content-encoding", "br"),
+            ("x-amz-meta-a", "1"),
+            ("x-amz-meta-a", "2"),
+            ("x-amz-meta-b", "3"),
+            ("content-type", "a/b"),
+            ("content-type", "c/d"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        let mut amended = amendments(&Method::PUT, &headers);
+        amended.sort_by(|one, other| one.0.as_str().cmp(other.0.as_str()));
+        let one = |text| Some(HeaderValue::from_static(text));
+        let metadata = HeaderName::from_static("x-amz-meta-a");
+        assert_eq!(amended, [(CONTENT_ENCODING, one("gzip,br")), (metadata, one("1,2"))]);
+        assert!(amendments(&Method::GET, &headers).is_empty());
     }
 
     #[test]

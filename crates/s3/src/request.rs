@@ -60,6 +60,8 @@ struct Inner {
     /// Where the source of a copy is.
     source_bucket: OnceLock<String>,
     form: OnceLock<()>,
+    /// What kind of resource the request would do something to, if it named something to do.
+    pointless: OnceLock<&'static str>,
     sts: OnceLock<()>,
     document_in_chunks: OnceLock<()>,
     /// The hash of its document, in hexadecimal, if its signature covers one.
@@ -96,6 +98,7 @@ impl RequestState {
             signed: OnceLock::new(),
             source_bucket: OnceLock::new(),
             form: OnceLock::new(),
+            pointless: OnceLock::new(),
             sts: OnceLock::new(),
             document_in_chunks: OnceLock::new(),
             document_hash: OnceLock::new(),
@@ -150,6 +153,15 @@ impl RequestState {
 
     pub(crate) fn set_operation(&self, name: &'static str) {
         let _ = self.0.operation.set(name);
+    }
+
+    /// The kind of resource for which there is no operation of this method, as far as that is known beforehand.
+    pub(crate) fn pointless(&self) -> Option<&'static str> {
+        self.0.pointless.get().copied()
+    }
+
+    pub(crate) fn set_pointless(&self, resource: &'static str) {
+        let _ = self.0.pointless.set(resource);
     }
 
     /// Takes note of who has the access key. It is a claim until the signature is found right.

@@ -4,6 +4,8 @@
 //! not know for the operation without a query, which would then overwrite or delete. So those operations look at
 //! their queries here, before anything happens.
 
+use http::StatusCode;
+
 use crate::error::ApiError;
 
 /// Names that choose an operation (AWS S3 API reference, all of its request syntaxes).
@@ -63,6 +65,16 @@ const WRITES: [(&str, &[&str]); 5] = [
 const READS: [&str; 6] =
     ["get_object", "head_object", "head_bucket", "list_objects", "list_objects_v2", "list_buckets"];
 
+/// Headers of an object that a request may let appear otherwise, as `response-…`.
+const OVERRIDES: [&str; 6] = [
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-type",
+    "expires",
+];
+
 /// Parameters of presigned URLs of Signature Version 2; those of Version 4 begin with `X-Amz-`.
 const SIGNATURE_2: [&str; 3] = ["AWSAccessKeyId", "Signature", "Expires"];
 
@@ -84,6 +96,10 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
                     && !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
             }
         };
+        // AWS knows no upload without a part, nor a part without an upload.
+        if other && name == "uploadId" {
+            return Err(ApiError::method_not_allowed("OBJECT"));
+        }
         if other && name == "partNumber" {
             let number = pair.split_once('=').map_or("", |(_, number)| number);
             let why = "This operation does not accept partNumber without uploadId";
@@ -95,7 +111,32 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
             ));
         }
     }
-    Ok(())
+    match operation {
+        "get_object" | "head_object" => check_overrides(query),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a query names an operation.
+pub(crate) fn is_named(query: &str) -> bool {
+    query.split('&').any(|pair| SUBRESOURCES.contains(&pair.split('=').next().unwrap_or_default()))
+}
+
+/// Refuses to let other headers than those of <https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html>
+/// appear as a request likes.
+fn check_overrides(query: &str) -> Result<(), ApiError> {
+    let other = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        name.strip_prefix("response-").is_some_and(|header| !OVERRIDES.contains(&header))
+    };
+    let Some(pair) = query.split('&').find(other) else { return Ok(()) };
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let why = format!(
+        "{name} is not in the set of overridable response headers. Please refer to the S3 API documentation for a \
+         complete list of overridable response headers."
+    );
+    let error = ApiError::new(StatusCode::BAD_REQUEST, "InvalidArgument", why);
+    Err(error.field("ArgumentName", name).field("ArgumentValue", value))
 }
 
 #[cfg(test)]
@@ -125,6 +166,25 @@ mod tests {
         let error = check("put_object", "x-id=UploadPart&partNumber=7").unwrap_err();
         assert_eq!((error.status.as_u16(), error.code.as_ref()), (400, "InvalidArgument"));
         assert_eq!(error.fields[1], ("ArgumentValue", "7".to_owned()));
+    }
+
+    #[test]
+    fn upload_without_a_part_and_headers_that_are_not_to_be_changed_are_told_as_aws_does() {
+        for (operation, query, status, code) in [
+            ("put_object", "uploadId=x", 405, "MethodNotAllowed"),
+            ("get_object", "response-content-type=a&response-etag=b", 400, "InvalidArgument"),
+            ("head_object", "response-x-amz-meta-a=b", 400, "InvalidArgument"),
+        ] {
+            let error = check(operation, query).unwrap_err();
+            assert_eq!((error.status.as_u16(), error.code.as_ref()), (status, code), "{operation} {query}");
+        }
+        assert!(check("get_object", "response-expires=0&response=a&responsetype=b").is_ok());
+        assert!(
+            is_named("a=b&restore")
+                && is_named("restore=")
+                && !is_named("restored&a=restore")
+                && !is_named("")
+        );
     }
 
     #[test]

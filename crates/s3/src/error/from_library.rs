@@ -85,7 +85,7 @@ fn sentence(code: &str) -> Option<&'static str> {
         "MissingContentLength" => "You must provide the Content-Length HTTP header.",
         "MaxMessageLengthExceeded" => "Your request was too big.",
         "IncompleteBody" => "The request body terminated unexpectedly",
-        "MethodNotAllowed" => "The specified method is not allowed against this resource.",
+        "MethodNotAllowed" => messages::METHOD,
         _ => return None,
     })
 }

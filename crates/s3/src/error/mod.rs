@@ -83,6 +83,12 @@ impl ApiError {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }
 
+    /// `MethodNotAllowed`, for a kind of resource. The method is added where it is known.
+    pub(crate) fn method_not_allowed(resource: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", messages::METHOD)
+            .field("ResourceType", resource)
+    }
+
     /// `InternalError`: says nothing of what is behind it.
     pub(crate) fn internal() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", messages::INTERNAL)
@@ -127,6 +133,7 @@ pub(crate) mod messages {
         "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.";
     pub(crate) const NO_4A: &str =
         "Signatures with AWS4-ECDSA-P256-SHA256 are not implemented. Please use AWS4-HMAC-SHA256.";
+    pub(crate) const METHOD: &str = "The specified method is not allowed against this resource.";
     pub(crate) const TIMEOUT: &str = "Your socket connection to the server was not read from or written to within \
                                       the timeout period. Idle connections will be closed.";
     pub(crate) const PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";

@@ -86,12 +86,7 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
         E::NoSuchVersion { name, version } => not_found("NoSuchVersion", "The specified version does not exist.")
             .field("Key", name)
             .field("VersionId", version),
-        E::IsDeleteMarker { version, mtime } => ApiError::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            "The specified method is not allowed against this resource.",
-        )
-        .field("ResourceType", "DeleteMarker")
+        E::IsDeleteMarker { version, mtime } => ApiError::method_not_allowed("DeleteMarker")
         .header(DELETE_MARKER, "true")
         .header(VERSION_ID, &version.to_string())
         .header(LAST_MODIFIED, &http_date(*mtime))

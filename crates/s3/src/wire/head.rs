@@ -8,6 +8,7 @@ use crate::error::ApiError;
 use crate::options::{Limits, S3Options};
 use crate::sigv4::{Signed, claims};
 use crate::sts;
+use crate::subresource;
 
 /// Refuses heads that no operation would accept; returns what the others say of their signature.
 pub(crate) fn check(
@@ -124,6 +125,16 @@ pub(crate) fn carries_document(method: &Method, uri: &Uri) -> bool {
     let query = uri.query().unwrap_or_default();
     let names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
     matches!(*method, Method::POST | Method::PUT) && names.into_iter().any(|name| DOCUMENTS.contains(&name))
+}
+
+/// Whether the query names no operation, and no operation without a name has this method, unless the bucket is in the host.
+pub(crate) fn is_pointless(method: &Method, uri: &Uri) -> bool {
+    let unnamed = || !uri.query().is_some_and(subresource::is_named);
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => false,
+        Method::PUT | Method::DELETE => uri.path() == "/" && unnamed(),
+        _ => unnamed(),
+    }
 }
 
 #[cfg(test)]

@@ -199,6 +199,14 @@ impl Service {
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
+        if head::is_pointless(&parts.method, &parts.uri) {
+            let is_bucket = form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
+            state.set_pointless(match parts.uri.path() {
+                _ if is_bucket => "BUCKET",
+                "/" => "SERVICE",
+                _ => "OBJECT",
+            });
+        }
         amend_unsigned(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
@@ -297,7 +305,8 @@ fn settle(
         let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
         let unread = ours.then(|| content::unread_document(state)).flatten();
         let told = || from_library(parts.status, &body.bytes().unwrap_or_default());
-        let error = unread.unwrap_or_else(told);
+        let pointless = state.pointless().filter(|_| parts.status == StatusCode::NOT_IMPLEMENTED);
+        let error = unread.or_else(|| pointless.map(ApiError::method_not_allowed)).unwrap_or_else(told);
         match state.signed() {
             Some(signed) if error.code == "SignatureDoesNotMatch" => signed.named_in(error),
             _ => error,
