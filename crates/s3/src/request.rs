@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::Uri;
 use strongroom_iam::Identity;
 use strongroom_objects::events::{Cause, Origin};
 use strongroom_telemetry::RequestId;
@@ -48,6 +49,8 @@ struct Inner {
     /// Where log lines of the operation go. The protocol library runs without a subscriber: it would log names of
     /// objects, headers with customers' keys, and whole documents.
     logs: Dispatch,
+    /// The address as it came.
+    uri: OnceLock<Uri>,
     operation: OnceLock<&'static str>,
     /// Who an access key belongs to whose signature is checked next.
     claim: OnceLock<(String, Identity)>,
@@ -88,6 +91,7 @@ impl RequestState {
             // Of the level of errors, so that whatever level is logged, a line about a request says which.
             span: tracing::error_span!("s3", request_id = %id),
             logs: dispatcher::get_default(Dispatch::clone),
+            uri: OnceLock::new(),
             operation: OnceLock::new(),
             claim: OnceLock::new(),
             asker: OnceLock::new(),
@@ -141,6 +145,15 @@ impl RequestState {
 
     pub(crate) fn logs(&self) -> Dispatch {
         self.0.logs.clone()
+    }
+
+    /// The address as it came, once it was looked at.
+    pub(crate) fn uri(&self) -> Option<&Uri> {
+        self.0.uri.get()
+    }
+
+    pub(crate) fn set_uri(&self, uri: &Uri) {
+        let _ = self.0.uri.set(uri.clone());
     }
 
     /// The operation's name, once the request was understood that far.

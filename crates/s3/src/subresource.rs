@@ -66,6 +66,11 @@ const READS: [&str; 6] =
 /// Parameters of presigned URLs of Signature Version 2; those of Version 4 begin with `X-Amz-`.
 const SIGNATURE_2: [&str; 3] = ["AWSAccessKeyId", "Signature", "Expires"];
 
+/// Whether a query names an operation.
+pub(crate) fn is_named(query: &str) -> bool {
+    query.split('&').any(|pair| SUBRESOURCES.contains(&pair.split('=').next().unwrap_or_default()))
+}
+
 /// Refuses a query that asks for something else than `operation`, by its name in the library.
 pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
     let reads = READS.contains(&operation);
@@ -75,6 +80,21 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split('=').next().unwrap_or_default();
+        if ["get_object", "head_object"].contains(&operation) {
+            match name {
+                "uploads" => {
+                    return Err(ApiError::invalid_request(
+                        "Key is not expected for the GET method ?uploads subresource",
+                    ));
+                }
+                "versions" => {
+                    return Err(ApiError::invalid_request(
+                        "There is no such thing as the ?versions sub-resource for a key",
+                    ));
+                }
+                _ => {}
+            }
+        }
         let other = match known {
             None => SUBRESOURCES.contains(&name),
             // Parameters that begin with `x-` are for logs and for the SDKs themselves.
@@ -125,6 +145,14 @@ mod tests {
         let error = check("put_object", "x-id=UploadPart&partNumber=7").unwrap_err();
         assert_eq!((error.status.as_u16(), error.code.as_ref()), (400, "InvalidArgument"));
         assert_eq!(error.fields[1], ("ArgumentValue", "7".to_owned()));
+    }
+
+    #[test]
+    fn lists_of_a_bucket_are_not_for_a_key() {
+        for query in ["uploads", "versions=", "x-id=GetObject&uploads"] {
+            assert_eq!(check("get_object", query).unwrap_err().code, "InvalidRequest", "{query}");
+        }
+        assert!(check("list_object_versions", "versions").is_ok());
     }
 
     #[test]

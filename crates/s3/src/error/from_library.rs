@@ -2,23 +2,33 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{StatusCode, Uri};
 
 use super::{ApiError, messages};
 use crate::convert::form_decoded;
+use crate::subresource;
 
 /// The error in a document that the library wrote.
-pub(crate) fn from_library(status: StatusCode, document: &[u8]) -> ApiError {
+pub(crate) fn from_library(status: StatusCode, document: &[u8], uri: Option<&Uri>) -> ApiError {
     let text = std::str::from_utf8(document).unwrap_or_default();
     let code = element(text, "Code").unwrap_or_else(|| "InternalError".to_owned());
-    if let Some(error) = element(text, "Message").as_deref().and_then(of_parameter) {
+    let said = element(text, "Message").unwrap_or_default();
+    if code == "NotImplemented" && said == "Unknown operation" {
+        // What a query names is an operation that is not there; other methods are none that S3 has.
+        let foreign = uri.filter(|uri| !subresource::is_named(uri.query().unwrap_or_default()));
+        return foreign.map_or_else(
+            || ApiError::not_implemented(said),
+            |uri| ApiError::method_not_allowed(resource(uri)),
+        );
+    }
+    if let Some(error) = of_parameter(&said) {
         return error;
     }
     let message: Cow<'static, str> = match sentence(&code) {
         Some(sentence) => sentence.into(),
         // The library reports what it cannot read with a 500; what it says may quote what it read.
         None if code == "InternalError" => messages::INTERNAL.into(),
-        None => element(text, "Message").unwrap_or_default().into(),
+        None => said.into(),
     };
     ApiError::new(status, code, message)
 }
@@ -37,7 +47,8 @@ fn of_parameter(message: &str) -> Option<ApiError> {
     };
     let (told, why): (&str, Cow<'static, str>) = match name {
         "partNumber" => (name, messages::PART_NUMBER.into()),
-        "max-keys"
+        "max-buckets"
+        | "max-keys"
         | "max-parts"
         | "max-uploads"
         | "part-number-marker"
@@ -47,10 +58,22 @@ fn of_parameter(message: &str) -> Option<ApiError> {
             (name, format!("Provided {name} not an integer or within integer range").into())
         }
         "x-amz-copy-source" => (name, copy_source_fault(&value).into()),
+        "x-amz-object-lock-retain-until-date" => {
+            (name, "The retain until date must be provided in ISO 8601 format".into())
+        }
         _ => (name, message.to_owned().into()),
     };
     let error = ApiError::new(StatusCode::BAD_REQUEST, "InvalidArgument", why);
     Some(error.field("ArgumentName", told).field("ArgumentValue", value))
+}
+
+/// What a path names, as AWS's errors call it. With the bucket in the host, any path is an object's.
+fn resource(uri: &Uri) -> &'static str {
+    match uri.path().trim_matches('/') {
+        "" => "SERVICE",
+        path if path.contains('/') => "OBJECT",
+        _ => "BUCKET",
+    }
 }
 
 /// Text as the library quotes it.
@@ -109,19 +132,20 @@ mod tests {
 
     #[test]
     fn code_and_message_of_the_library_are_kept_or_put_in_the_words_of_aws() {
-        let error = from_library(StatusCode::FORBIDDEN, b"<Error><Code>InvalidAccessKeyId</Code></Error>");
+        let error =
+            from_library(StatusCode::FORBIDDEN, b"<Error><Code>InvalidAccessKeyId</Code></Error>", None);
         assert_eq!(error.code, "InvalidAccessKeyId");
         assert!(error.message.contains("does not exist in our records"));
 
         let document = b"<Error><Code>InvalidArgument</Code><Message>a &lt; b &amp; c</Message></Error>";
-        assert_eq!(from_library(StatusCode::BAD_REQUEST, document).message, "a < b & c");
+        assert_eq!(from_library(StatusCode::BAD_REQUEST, document, None).message, "a < b & c");
     }
 
     #[test]
     fn what_cannot_be_read_is_told_as_aws_does() {
         let told = |message: &str| {
             let document = format!("<Error><Code>InvalidArgument</Code><Message>{message}</Message></Error>");
-            let error = from_library(StatusCode::BAD_REQUEST, document.as_bytes());
+            let error = from_library(StatusCode::BAD_REQUEST, document.as_bytes(), None);
             let fields: Vec<String> = error.fields.iter().map(|(_, value)| value.clone()).collect();
             (error.message.into_owned(), fields.join("|"))
         };
@@ -141,6 +165,11 @@ mod tests {
                 "invalid header: x-amz-copy-source: &quot;a\\&quot;b&quot;",
                 messages::COPY_SOURCE_KEY,
                 "x-amz-copy-source|a\"b",
+            ),
+            (
+                "invalid header: x-amz-object-lock-retain-until-date: &quot;noon&quot;",
+                "The retain until date must be provided in ISO 8601 format",
+                "x-amz-object-lock-retain-until-date|noon",
             ),
             ("invalid query: new: x", "invalid query: new: x", "new|x"),
             ("missing header: x-amz-object-attributes", messages::NO_ATTRIBUTES, ""),
@@ -168,9 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn a_method_that_s3_does_not_have_there_is_not_allowed() {
+        let document = b"<Error><Code>NotImplemented</Code><Message>Unknown operation</Message></Error>";
+        let told = |uri: &'static str| {
+            let uri = Uri::from_static(uri);
+            let error = from_library(StatusCode::NOT_IMPLEMENTED, document, Some(&uri));
+            (error.code.into_owned(), error.fields.first().map(|(_, resource)| resource.clone()))
+        };
+        for (uri, resource) in [("/", "SERVICE"), ("/b", "BUCKET"), ("/b/", "BUCKET"), ("/b/k?x=y", "OBJECT")]
+        {
+            assert_eq!(told(uri), ("MethodNotAllowed".to_owned(), Some(resource.to_owned())), "{uri}");
+        }
+        assert_eq!(told("/b?metadataConfiguration").0, "NotImplemented");
+    }
+
+    #[test]
     fn internal_error_of_the_library_says_nothing_of_its_cause() {
         let document = b"<Error><Code>InternalError</Code><Message>/var/lib/x</Message></Error>";
-        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, document).message, messages::INTERNAL);
-        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, b"").code, "InternalError");
+        assert_eq!(
+            from_library(StatusCode::INTERNAL_SERVER_ERROR, document, None).message,
+            messages::INTERNAL
+        );
+        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, b"", None).code, "InternalError");
     }
 }

@@ -78,6 +78,21 @@ impl ApiError {
         Self::bad_request("MalformedXML", messages::MALFORMED_XML)
     }
 
+    /// `MissingRequestBodyError`: there is no document where one is needed.
+    pub(crate) fn no_document() -> Self {
+        Self::bad_request("MissingRequestBodyError", "Request Body is empty")
+    }
+
+    /// `MethodNotAllowed` of a kind of resource: `SERVICE`, `BUCKET` or `OBJECT`.
+    pub(crate) fn method_not_allowed(resource: &'static str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "The specified method is not allowed against this resource.",
+        )
+        .field("ResourceType", resource)
+    }
+
     /// `NotImplemented`.
     pub(crate) fn not_implemented(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)

@@ -131,6 +131,7 @@ impl Service {
         let now = OffsetDateTime::now_utc();
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options, now);
         let uri = request.uri().clone();
+        state.set_uri(&uri);
         let checked = checked.and_then(|signed| {
             if let Some(signed) = signed {
                 state.set_signed(signed);
@@ -296,7 +297,7 @@ fn settle(
     let of_library = || {
         let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
         let unread = ours.then(|| content::unread_document(state)).flatten();
-        let told = || from_library(parts.status, &body.bytes().unwrap_or_default());
+        let told = || from_library(parts.status, &body.bytes().unwrap_or_default(), state.uri());
         let error = unread.unwrap_or_else(told);
         match state.signed() {
             Some(signed) if error.code == "SignatureDoesNotMatch" => signed.named_in(error),
