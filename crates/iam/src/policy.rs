@@ -83,8 +83,10 @@ impl Policy {
         if text.len() > Self::LEN_MAX {
             return Err(whole("", PolicyFault::TooLong { most: Self::LEN_MAX }));
         }
-        let Some(Json::Object(members)) = Json::parse(text) else {
-            return Err(whole("", PolicyFault::NotJson));
+        let members = match Json::parse(text) {
+            Some(Json::Object(members)) => members,
+            None if text.trim_start().starts_with('{') => return Err(whole("", PolicyFault::NotJson)),
+            _ => return Err(whole("", PolicyFault::NotObject)),
         };
         let known = ["Version", "Id", "Statement"];
         if let Some((name, _)) = members.iter().find(|(name, _)| !known.contains(&name.as_str())) {
@@ -102,6 +104,7 @@ impl Policy {
         let statements = match member(&members, "Statement") {
             None => return Err(whole("Statement", PolicyFault::Missing { name: "Statement" })),
             Some(Json::List(statements)) if !statements.is_empty() => statements.as_slice(),
+            Some(Json::List(_)) => return Err(whole("Statement", PolicyFault::NoStatements)),
             Some(statement @ Json::Object(_)) => std::slice::from_ref(statement),
             Some(_) => return Err(whole("Statement", PolicyFault::Shape { name: "Statement" })),
         };

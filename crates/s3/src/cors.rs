@@ -91,8 +91,13 @@ pub(crate) enum CorsFault {
     Expose(String),
     #[error("ID length should not exceed allowed limit of 255")]
     Id,
-    #[error("A value of the CORS configuration cannot stand in a header.")]
-    Text,
+    #[error("{element} \"{text}\" contains invalid character.")]
+    Character { element: &'static str, text: String },
+}
+
+/// Whether it is the name of a header, perhaps with a wildcard, which may stand in one.
+pub(crate) fn is_header_name(text: &str) -> bool {
+    HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
 
 impl CorsConfig {
@@ -121,8 +126,12 @@ impl CorsConfig {
                 return Err(CorsFault::Expose(header.clone()));
             }
             // They come back as headers, or are compared with some.
-            if rule.expose.iter().any(|header| HeaderName::from_bytes(header.as_bytes()).is_err()) {
-                return Err(CorsFault::Text);
+            // An empty one fits no header, and does no harm.
+            let asked = rule.headers.iter().filter(|header| !header.is_empty());
+            let asked = asked.map(|header| ("AllowedHeader", header));
+            let shown = rule.expose.iter().map(|header| ("ExposeHeader", header));
+            if let Some((element, text)) = asked.chain(shown).find(|(_, header)| !is_header_name(header)) {
+                return Err(CorsFault::Character { element, text: text.clone() });
             }
         }
         Ok(())
@@ -291,13 +300,20 @@ mod tests {
     #[test]
     fn rules_that_mean_nothing_are_refused() {
         type Change = fn(&mut CorsRule);
-        let cases: [(Change, CorsFault); 6] = [
+        let cases: [(Change, CorsFault); 7] = [
             (|rule| rule.origins.clear(), CorsFault::Incomplete),
             (|rule| rule.methods.clear(), CorsFault::Incomplete),
             (|rule| rule.origins = vec!["*.*".into()], CorsFault::Origin("*.*".into())),
             (|rule| rule.headers = vec!["*-*".into()], CorsFault::Header("*-*".into())),
             (|rule| rule.expose = vec!["x-*".into()], CorsFault::Expose("x-*".into())),
-            (|rule| rule.expose = vec!["a\nb".into()], CorsFault::Text),
+            (
+                |rule| rule.expose = vec!["a\nb".into()],
+                CorsFault::Character { element: "ExposeHeader", text: "a\nb".into() },
+            ),
+            (
+                |rule| rule.headers = vec!["x-*".into(), "a b".into()],
+                CorsFault::Character { element: "AllowedHeader", text: "a b".into() },
+            ),
         ];
         for (change, fault) in cases {
             let mut changed = rule(&["*"], &[CorsMethod::Get]);

@@ -87,6 +87,21 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let name = pair.split('=').next().unwrap_or_default();
+        if ["get_object", "head_object"].contains(&operation) {
+            match name {
+                "uploads" => {
+                    return Err(ApiError::invalid_request(
+                        "Key is not expected for the GET method ?uploads subresource",
+                    ));
+                }
+                "versions" => {
+                    return Err(ApiError::invalid_request(
+                        "There is no such thing as the ?versions sub-resource for a key",
+                    ));
+                }
+                _ => {}
+            }
+        }
         let other = match known {
             None => SUBRESOURCES.contains(&name),
             // Parameters that begin with `x-` are for logs and for the SDKs themselves.
@@ -185,6 +200,14 @@ mod tests {
                 && !is_named("restored&a=restore")
                 && !is_named("")
         );
+    }
+
+    #[test]
+    fn lists_of_a_bucket_are_not_for_a_key() {
+        for query in ["uploads", "versions=", "x-id=GetObject&uploads"] {
+            assert_eq!(check("get_object", query).unwrap_err().code, "InvalidRequest", "{query}");
+        }
+        assert!(check("list_object_versions", "versions").is_ok());
     }
 
     #[test]

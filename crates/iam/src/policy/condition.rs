@@ -179,7 +179,12 @@ impl Test {
             Kind::Date(order) => Self::Date(order, parsed(values, dates::parse)?),
             Kind::Bool => Self::Bool(parsed(values, boolean)?),
             Kind::Binary => Self::Binary(parsed(values, binary)?),
-            Kind::Address => Self::Address(parsed(values, Cidr::parse)?),
+            Kind::Address => {
+                let range = |text: &String| {
+                    Cidr::parse(text).ok_or_else(|| PolicyFault::Address { value: cut(text) })
+                };
+                Self::Address(values.iter().map(range).collect::<Result<_, _>>()?)
+            }
             Kind::Absent => Self::Absent(parsed(values, boolean)?),
         })
     }

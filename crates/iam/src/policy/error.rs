@@ -20,9 +20,15 @@ pub struct PolicyError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyFault {
-    /// It is not JSON, or no object, or has a member twice, or is deeper than a policy.
+    /// It is no object.
     #[error("Policies must be valid JSON and the first byte must be '{{'")]
+    NotObject,
+    /// It starts as an object and is not JSON, or has a member twice, or is deeper than a policy.
+    #[error("This policy contains invalid Json")]
     NotJson,
+    /// It has an empty list of statements.
+    #[error("Could not parse the policy: Statement is empty!")]
+    NoStatements,
     /// It is too long.
     #[error("Policies must not be longer than {most} bytes")]
     TooLong {
@@ -118,6 +124,12 @@ pub enum PolicyFault {
         /// The value, cut at 64 characters.
         value: String,
     },
+    /// A range of addresses that is none.
+    #[error("Invalid IP address in Conditions")]
+    Address {
+        /// The value, cut at 64 characters.
+        value: String,
+    },
     /// `${…}` that is no variable.
     #[error("Invalid policy variable: {value}")]
     Variable {
@@ -133,6 +145,7 @@ impl PolicyFault {
             Self::Principal { value } | Self::Action { value } | Self::Resource { value } => Some(value),
             Self::ActionWithoutResource { action } => Some(action),
             Self::ConditionKey { name } => Some(name),
+            Self::Address { value } => Some(value),
             _ => None,
         }
     }
@@ -143,21 +156,51 @@ pub(super) fn cut(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
+impl PolicyError {
+    /// AWS's sentence for it, which does not say where it is.
+    pub fn sentence(&self) -> String {
+        match &self.fault {
+            // AWS does not tell a value of another type from one that there is not.
+            PolicyFault::Shape { name: "Action" | "NotAction" } => "Policy has invalid action".to_owned(),
+            PolicyFault::Shape { name: "Resource" | "NotResource" } => {
+                "Policy has invalid resource".to_owned()
+            }
+            PolicyFault::Shape { name: "Principal" | "NotPrincipal" } => {
+                "Invalid principal in policy".to_owned()
+            }
+            fault => fault.to_string(),
+        }
+    }
+
+    /// What [`Self::sentence`] leaves out: the offending text, and where it is.
+    pub fn detail(&self) -> Option<String> {
+        let place = self.place();
+        match (self.fault.detail(), place.is_empty()) {
+            (Some(detail), _) => Some(format!("{detail}{place}")),
+            (None, false) => Some(place.trim_start().to_owned()),
+            (None, true) => None,
+        }
+    }
+
+    /// ` (statement 2 "two", Action)`.
+    fn place(&self) -> String {
+        let Some(statement) = self.statement else { return String::new() };
+        let sid = self.sid.as_ref().map(|sid| format!(" {sid:?}")).unwrap_or_default();
+        let element = match self.element {
+            "" => String::new(),
+            element => format!(", {element}"),
+        };
+        format!(" (statement {statement}{sid}{element})")
+    }
+}
+
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.fault.fmt(f)?;
         if let Some(detail) = self.fault.detail() {
             write!(f, ": {detail}")?;
         }
-        let Some(statement) = self.statement else { return Ok(()) };
-        write!(f, " (statement {statement}")?;
-        if let Some(sid) = &self.sid {
-            write!(f, " {sid:?}")?;
-        }
-        match self.element {
-            "" => f.write_str(")"),
-            element => write!(f, ", {element})"),
-        }
+        f.write_str(&self.place())
     }
 }
 

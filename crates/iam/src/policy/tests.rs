@@ -202,7 +202,8 @@ fn mistakes_are_named_with_their_place() {
             json!({"Version": "2013-10-17", "Statement": good}),
             "The policy must contain a valid version string",
         ),
-        (json!({"Statement": []}), "Could not parse the policy: Statement has a value that it cannot have"),
+        (json!({"Statement": []}), "Could not parse the policy: Statement is empty!"),
+        (json!({"Statement": 1}), "Could not parse the policy: Statement has a value that it cannot have"),
         (json!({"Statement": good, "Statements": 1}), "Unknown field Statements"),
         (with(&|_| {}), "Statement IDs (SID) in a single policy must be unique (statement 2 \"one\", Sid)"),
         (without("Effect"), "Missing required field Effect (statement 2 \"two\", Effect)"),
@@ -264,6 +265,8 @@ fn mistakes_are_named_with_their_place() {
         let error = Policy::parse_bucket(&document.to_string(), "b").unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
+    let error = Policy::parse_bucket("{true}", "b").unwrap_err();
+    assert_eq!(error.to_string(), "This policy contains invalid Json");
     let error = Policy::parse_identity(&statement(good).to_string()).unwrap_err();
     assert_eq!(error.fault, PolicyFault::Unknown { name: "Principal".into() });
     let allow_others = statement(json!({
@@ -271,6 +274,42 @@ fn mistakes_are_named_with_their_place() {
     }));
     let error = Policy::parse_bucket(&allow_others.to_string(), "b").unwrap_err();
     assert_eq!(error.fault, PolicyFault::AllowNotPrincipal);
+}
+
+#[test]
+fn sentence_of_aws_and_where_it_is_are_told_apart() {
+    for (principal, action, resource, sentence, detail) in [
+        (
+            json!("*"),
+            json!("s3:No"),
+            json!("arn:aws:s3:::b/*"),
+            "Policy has invalid action",
+            "s3:No (statement 1, Action)",
+        ),
+        (
+            json!("*"),
+            json!([]),
+            json!("arn:aws:s3:::b/*"),
+            "Policy has invalid action",
+            "(statement 1, Action)",
+        ),
+        (json!("*"), json!("s3:*"), json!([]), "Policy has invalid resource", "(statement 1, Resource)"),
+        (
+            json!([]),
+            json!("s3:*"),
+            json!("arn:aws:s3:::b"),
+            "Invalid principal in policy",
+            "(statement 1, Principal)",
+        ),
+    ] {
+        let document = json!({"Statement": {
+            "Effect": "Allow", "Principal": principal, "Action": action, "Resource": resource,
+        }});
+        let error = Policy::parse_bucket(&document.to_string(), "b").unwrap_err();
+        assert_eq!((error.sentence().as_str(), error.detail().as_deref()), (sentence, Some(detail)));
+    }
+    let error = Policy::parse_bucket("[]", "b").unwrap_err();
+    assert_eq!((error.sentence(), error.detail()), (error.to_string(), None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode, Uri};
 
-use super::{Cors, CorsMethod, VARIES, put};
+use super::{Cors, CorsMethod, VARIES, is_header_name, put};
 use crate::error::ApiError;
 
 const NOT_ALLOWED: &str = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of \
@@ -26,6 +26,11 @@ impl Cors {
         let Some(asked) = method.and_then(CorsMethod::parse) else {
             return Err(bad(format!("Invalid Access-Control-Request-Method: {}", method.unwrap_or("null"))));
         };
+        if let Some(name) = names(headers).find(|name| !is_header_name(name)) {
+            return Err(bad(format!(
+                "Access-Control-Request-Headers \"{name}\" contains invalid character."
+            )));
+        }
         let forbidden = |message: &'static str| {
             ApiError::new(StatusCode::FORBIDDEN, "AccessForbidden", message)
                 .field("Method", asked.name())
@@ -49,6 +54,12 @@ impl Cors {
         answer.insert(VARY, VARIES);
         Ok(answer)
     }
+}
+
+/// The headers that the page wants to send, as far as they can be read.
+fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|name| !name.is_empty())
 }
 
 /// The headers that the page wants to send, in lower case. `None` if they cannot be read or are too many.

@@ -11,14 +11,15 @@ use crate::convert::form_decoded;
 pub(crate) fn from_library(status: StatusCode, document: &[u8]) -> ApiError {
     let text = std::str::from_utf8(document).unwrap_or_default();
     let code = element(text, "Code").unwrap_or_else(|| "InternalError".to_owned());
-    if let Some(error) = element(text, "Message").as_deref().and_then(of_parameter) {
+    let said = element(text, "Message").unwrap_or_default();
+    if let Some(error) = of_parameter(&said) {
         return error;
     }
     let message: Cow<'static, str> = match sentence(&code) {
         Some(sentence) => sentence.into(),
         // The library reports what it cannot read with a 500; what it says may quote what it read.
         None if code == "InternalError" => messages::INTERNAL.into(),
-        None => element(text, "Message").unwrap_or_default().into(),
+        None => said.into(),
     };
     ApiError::new(status, code, message)
 }
@@ -37,7 +38,8 @@ fn of_parameter(message: &str) -> Option<ApiError> {
     };
     let (told, why): (&str, Cow<'static, str>) = match name {
         "partNumber" => (name, messages::PART_NUMBER.into()),
-        "max-keys"
+        "max-buckets"
+        | "max-keys"
         | "max-parts"
         | "max-uploads"
         | "part-number-marker"
@@ -47,6 +49,9 @@ fn of_parameter(message: &str) -> Option<ApiError> {
             (name, format!("Provided {name} not an integer or within integer range").into())
         }
         "x-amz-copy-source" => (name, copy_source_fault(&value).into()),
+        "x-amz-object-lock-retain-until-date" => {
+            (name, "The retain until date must be provided in ISO 8601 format".into())
+        }
         _ => (name, message.to_owned().into()),
     };
     let error = ApiError::new(StatusCode::BAD_REQUEST, "InvalidArgument", why);
@@ -141,6 +146,11 @@ mod tests {
                 "invalid header: x-amz-copy-source: &quot;a\\&quot;b&quot;",
                 messages::COPY_SOURCE_KEY,
                 "x-amz-copy-source|a\"b",
+            ),
+            (
+                "invalid header: x-amz-object-lock-retain-until-date: &quot;noon&quot;",
+                "The retain until date must be provided in ISO 8601 format",
+                "x-amz-object-lock-retain-until-date|noon",
             ),
             ("invalid query: new: x", "invalid query: new: x", "new|x"),
             ("missing header: x-amz-object-attributes", messages::NO_ATTRIBUTES, ""),

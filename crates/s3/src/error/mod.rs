@@ -78,12 +78,17 @@ impl ApiError {
         Self::bad_request("MalformedXML", messages::MALFORMED_XML)
     }
 
+    /// `MissingRequestBodyError`: there is no document where one is needed.
+    pub(crate) fn no_document() -> Self {
+        Self::bad_request("MissingRequestBodyError", "Request Body is empty")
+    }
+
     /// `NotImplemented`.
     pub(crate) fn not_implemented(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", message)
     }
 
-    /// `MethodNotAllowed`, for a kind of resource. The method is added where it is known.
+    /// `MethodNotAllowed`, for a kind of resource: `SERVICE`, `BUCKET`, `OBJECT`. The method is added where it is known.
     pub(crate) fn method_not_allowed(resource: &'static str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", messages::METHOD)
             .field("ResourceType", resource)

@@ -6,7 +6,7 @@ use s3s::dto::*;
 use strongroom_objects::ObjectError;
 use strongroom_objects::request::GetRequest;
 
-use super::common::{owner, refuse_acl};
+use super::common::{owner, refuse_acl, refuse_two_lists};
 use crate::convert;
 use crate::error::ApiError;
 use crate::face::{Answer, Call};
@@ -62,6 +62,7 @@ pub(crate) async fn put_object(call: Call, input: PutObjectAclInput) -> Answer<P
 
 /// Refuses what grants something to others than the owner.
 fn check(call: &Call, canned: Option<&str>, policy: Option<AccessControlPolicy>) -> Result<(), ApiError> {
+    refuse_two_lists(canned, &call.headers)?;
     let grants_header = call.headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
     match policy {
         Some(_) if canned.is_some() || grants_header => Err(ApiError::new(

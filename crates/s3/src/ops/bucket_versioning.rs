@@ -34,6 +34,10 @@ pub(crate) async fn put(call: Call, input: PutBucketVersioningInput) -> Answer<P
             ));
         }
     };
+    let known = [MFADelete::ENABLED, MFADelete::DISABLED];
+    if asked.mfa_delete.as_ref().is_some_and(|mfa| !known.contains(&mfa.as_str())) {
+        return Err(ApiError::malformed_xml());
+    }
     // A second factor for deletes: nobody here has one, and to promise it would be worse than to refuse it.
     if asked.mfa_delete.as_ref().is_some_and(|mfa| mfa.as_str() == MFADelete::ENABLED) {
         return Err(ApiError::not_implemented("MFA delete is not implemented."));

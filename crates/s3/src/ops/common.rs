@@ -199,6 +199,17 @@ pub(super) fn refuse_acl(canned: Option<&str>, headers: &HeaderMap) -> Result<()
     }
 }
 
+/// Refuses a canned access control list beside one that is spelled out.
+pub(super) fn refuse_two_lists(canned: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let spelled_out = headers.keys().any(|name| name.as_str().starts_with("x-amz-grant-"));
+    match canned.is_some() && spelled_out {
+        true => {
+            Err(ApiError::invalid_request("Specifying both Canned ACLs and Header Grants is not allowed"))
+        }
+        false => Ok(()),
+    }
+}
+
 /// Whether an access control list gives something to others than the owner.
 pub(super) fn grants_something(canned: Option<&str>, headers: &HeaderMap) -> bool {
     let given = |(name, value): (&HeaderName, &HeaderValue)| match name.as_str().strip_prefix("x-amz-grant-")

@@ -49,7 +49,7 @@ pub(crate) async fn put_configuration(
     input: PutObjectLockConfigurationInput,
 ) -> Answer<PutObjectLockConfigurationOutput> {
     let bucket = convert::bucket_name(&input.bucket)?;
-    let asked = input.object_lock_configuration.ok_or_else(ApiError::malformed_xml)?;
+    let asked = input.object_lock_configuration.ok_or_else(ApiError::no_document)?;
     let enabled = asked.object_lock_enabled.as_ref().map(ObjectLockEnabled::as_str);
     if enabled != Some(ObjectLockEnabled::ENABLED) {
         return Err(ApiError::malformed_xml());

@@ -54,7 +54,10 @@ pub(crate) fn unread_document(state: &RequestState) -> Option<ApiError> {
         return Some(ObjectError::Content(fault(&why)).into());
     }
     let (signed, sent) = (state.document_hash()?, state.seen_document()?);
-    (hex::encode(Sha256::digest(&sent)) != signed).then(other_hash)
+    let computed = hex::encode(Sha256::digest(&sent));
+    (computed != signed).then(|| {
+        other_hash().field("ClientComputedContentSHA256", signed).field("S3ComputedContentSHA256", computed)
+    })
 }
 
 /// Uploads announce their length: the decoded one if they are `aws-chunked`.

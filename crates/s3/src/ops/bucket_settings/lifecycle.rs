@@ -73,7 +73,7 @@ pub(crate) async fn put(
 ) -> Answer<PutBucketLifecycleConfigurationOutput> {
     let bucket = convert::bucket_name(&input.bucket)?;
     call.objects().head_bucket(&bucket).await?;
-    let given = input.lifecycle_configuration.ok_or_else(ApiError::malformed_xml)?;
+    let given = input.lifecycle_configuration.ok_or_else(ApiError::no_document)?;
     let rules = given.rules.into_iter().enumerate().map(|(at, rule)| read(at, rule));
     let transition_minimum = minimum_in(input.transition_default_minimum_object_size.as_ref())?;
     let config = LifecycleConfig { rules: rules.collect::<Result<_, _>>()?, transition_minimum };

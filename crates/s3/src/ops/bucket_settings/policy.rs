@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use s3s::S3Response;
 use s3s::dto::{
     DeleteBucketPolicyInput, DeleteBucketPolicyOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
@@ -29,7 +30,9 @@ pub(crate) async fn get(call: Call, input: GetBucketPolicyInput) -> Answer<GetBu
     let document = call.objects().bucket_document(&bucket, DocumentKind::Policy)?;
     let document = document.ok_or_else(|| none(&input.bucket))?;
     let policy = String::from_utf8(document.to_vec()).map_err(|_| ApiError::internal())?;
-    Ok(S3Response::new(GetBucketPolicyOutput { policy: Some(policy) }))
+    let mut response = S3Response::new(GetBucketPolicyOutput { policy: Some(policy) });
+    response.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
 pub(crate) async fn status(
@@ -52,23 +55,23 @@ pub(crate) async fn put(call: Call, input: PutBucketPolicyInput) -> Answer<PutBu
     // A bucket that is not there is told before what is wrong with the policy.
     let block = call.objects().public_access_block(&bucket)?;
     if input.policy.is_empty() {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "MissingRequestBodyError",
-            "Request Body is empty",
-        ));
+        return Err(ApiError::no_document());
     }
     if input.policy.len() > DocumentKind::Policy.len_max() {
         return Err(malformed("Policy exceeds the maximum allowed document size.")
             .field("MaxSizeAllowed", DocumentKind::Policy.len_max()));
     }
-    let policy =
-        Policy::parse_bucket(&input.policy, &input.bucket).map_err(|error| malformed(error.to_string()))?;
+    // AWS's sentences do not say where; that stands beside them.
+    let policy = Policy::parse_bucket(&input.policy, &input.bucket).map_err(|error| {
+        let told = malformed(error.sentence());
+        error.detail().into_iter().fold(told, |told, detail| told.field("Detail", detail))
+    })?;
     if block.is_some_and(|block| block.block_public_policy) && policy.is_public() {
-        return Err(ApiError::access_denied(
-            "User is not authorized to perform: s3:PutBucketPolicy because public policies are prevented by the \
-             BlockPublicPolicy setting in S3 Block Public Access.",
-        ));
+        return Err(ApiError::access_denied(format!(
+            "User: {} is not authorized to perform: s3:PutBucketPolicy on resource: \"arn:aws:s3:::{bucket}\" because \
+             public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
+            call.identity()?
+        )));
     }
     let bytes = input.policy.into_bytes();
     call.objects().set_bucket_document(&bucket, DocumentKind::Policy, Some(bytes)).await?;
