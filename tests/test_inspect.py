@@ -14,6 +14,8 @@ import pytest
 import harness
 import unwrapping
 from content import KIB, MIB, data, refused
+from test_admin_identities import here
+from test_rest import Rest
 
 pytestmark = pytest.mark.ours
 
@@ -307,6 +309,9 @@ def test_a_list_that_needs_a_damaged_index_page_says_so_and_others_go_on(start):
         message = failed.response["Error"]["Message"]
         assert message.startswith(told) and "inspect verify" in message, message
     assert "is damaged at page" in server.log()
+    rest = Rest(server.api_url, here(server, "token", "create", "--scope", "all")["token"])
+    status, _, body = rest("GET", f"/api/v1/buckets/bucket/objects/{hidden[0]}")
+    assert status == 500 and told in body.decode() and "inspect verify" in body.decode(), body
     whole = [letter for letter in "abcdefgh" if not any(key.startswith(letter) for key in (*hidden, after, before))]
     assert len(whole) >= 4
     for letter in whole:

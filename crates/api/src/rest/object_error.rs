@@ -93,6 +93,12 @@ fn told(error: &ObjectError) -> Refusal {
             "What is stored of the object is damaged, and nothing wrong was served. The server's log has more under this \
              request id.",
         ),
+        index if index.is_unreadable_index() => Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalError",
+            "A part of the bucket's index that is needed here is damaged or cannot be read from the server's disk. The \
+             server's log has more under this request id, and `strongroom inspect verify` names what is affected.",
+        ),
         E::DamagedRow { .. } | E::TooNew { .. } | E::Io { .. } | E::Commit(_) | E::Read(_) => internal(),
         // What is about uploads in parts and copies, which are not here, or what this table does not know yet.
         other if other.is_ours() => internal(),
