@@ -10,11 +10,13 @@ use zeroize::Zeroizing;
 use crate::access_keys::{description, owner_of, target_of};
 use crate::credentials::{ACCESS_KEY_CHARS, SECRET_CHARS, generate};
 use crate::draft::Draft;
-use crate::rows::{self, ID_LEN, Token, key_of};
+use crate::rows::{self, ID_LEN, Owner, Token, key_of};
 use crate::users::{room, shown};
 use crate::{ChangeKind, Iam, IamError, Identity, Secret, Thing, TokenInfo, TokenSpec};
 
 const TOKENS_MAX: usize = 10_000;
+/// Of one owner, so that nobody who may make its own takes the room of all others.
+const TOKENS_OF_OWNER_MAX: usize = 256;
 /// What tokens start with, so that scanners for leaked secrets find them.
 const PREFIX: &str = "srt_";
 /// 62^43 is more than 2^256.
@@ -45,7 +47,7 @@ impl Iam {
         }
         self.change(by, move |draft| {
             draft.check_owner(&owner, expires_at)?;
-            room("tokens", draft.state.tokens.len(), TOKENS_MAX)?;
+            draft.make_room_for_token(&owner)?;
             let random = &*draft.inner.options.random;
             let id = generate(ACCESS_KEY_CHARS, ID_LEN, random).to_string();
             let secret = generate(SECRET_CHARS, SECRET_LEN, random);
@@ -108,6 +110,25 @@ impl Iam {
 }
 
 impl Draft<'_> {
+    /// Refuses one more token than there may be. Before that those that have ended go: of its owner, or of everybody.
+    fn make_room_for_token(&mut self, owner: &Owner) -> Result<(), IamError> {
+        let now = self.now;
+        let of = |draft: &Self| draft.state.tokens.values().filter(|token| token.owner == *owner).count();
+        let full = self.state.tokens.len() >= TOKENS_MAX;
+        if full || of(self) >= TOKENS_OF_OWNER_MAX {
+            let ended = |token: &Token| token.expires_at.is_some_and(|end| end <= now);
+            let ended =
+                self.state.tokens.iter().filter(|(_, token)| ended(token) && (full || token.owner == *owner));
+            // As many as one owner can have: the command has a bound, and the next token makes more room.
+            let ended: Vec<String> = ended.map(|(id, _)| id.clone()).take(TOKENS_OF_OWNER_MAX).collect();
+            for id in ended {
+                self.remove_token(&id);
+            }
+        }
+        room("tokens", self.state.tokens.len(), TOKENS_MAX)?;
+        room("tokens of one owner", of(self), TOKENS_OF_OWNER_MAX)
+    }
+
     /// Removes a token; whether it was there.
     pub(crate) fn remove_token(&mut self, id: &str) -> bool {
         let Some(token) = Arc::make_mut(&mut self.state.tokens).remove(id) else { return false };
