@@ -378,3 +378,19 @@ def test_metadata_and_lists_may_come_in_several_lines(ask):
     assert reply.status == 200, reply.body
     found = ask("HEAD", "lines").headers
     assert {name: found[name] for name in joined} == joined
+
+
+@pytest.mark.parametrize("location, status", [("elsewhere", 400), ("ftp://a/b", 400), ("/a", 200), ("https://a/b", 200)])
+def test_redirect_leads_to_a_path_or_a_page(ask, location, status):
+    headers = {"x-amz-website-redirect-location": location}
+    why = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+    copy = {"x-amz-copy-source": "{bucket}/there", **headers}
+    for reply in (
+        ask("PUT", "redirect", headers=headers, body=b"x"),
+        ask("PUT", "redirect", headers=copy),
+        ask("POST", "redirect", [("uploads", "")], headers),
+    ):
+        if status == 200:
+            assert reply.status == 200
+        else:
+            refuses(reply, 400, "InvalidRedirectLocation", why)
