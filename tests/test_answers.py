@@ -378,3 +378,49 @@ def test_metadata_and_lists_may_come_in_several_lines(ask):
     assert reply.status == 200, reply.body
     found = ask("HEAD", "lines").headers
     assert {name: found[name] for name in joined} == joined
+
+
+@pytest.mark.parametrize(
+    "method, key, query, body",
+    [
+        ("GET", "there", [], b""),
+        ("HEAD", "there", [], b""),
+        ("DELETE", "there", [], b""),
+        ("GET", "", [], b""),
+        ("GET", "", [("list-type", "2")], b""),
+        ("POST", "k", [("uploadId", "x")], b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>x</ETag></Part></CompleteMultipartUpload>"),
+    ],
+)
+def test_source_of_a_copy_is_for_copies(ask, method, key, query, body):
+    reply = ask(method, key, query, {"x-amz-copy-source": "{bucket}/there"}, body)
+    if method == "HEAD":
+        assert reply.status == 400
+        return
+    why = "You can only specify a copy source header for copy requests."
+    told = dict(ArgumentName="x-amz-copy-source", ArgumentValue=f"{ask.bucket}/there")
+    refuses(reply, 400, "InvalidArgument", why, **told)
+    assert ask("GET", "there").body == b"0123456789"
+
+
+def test_list_of_a_bucket_is_none_of_a_key(ask):
+    for name, why in (
+        ("uploads", "Key is not expected for the GET method ?uploads subresource"),
+        ("versions", "There is no such thing as the ?versions sub-resource for a key"),
+    ):
+        refuses(ask("GET", "there", [(name, "")]), 400, "InvalidRequest", why)
+
+
+@pytest.mark.parametrize("location, status", [("elsewhere", 400), ("ftp://a/b", 400), ("/a", 200), ("https://a/b", 200)])
+def test_redirect_leads_to_a_path_or_a_page(ask, location, status):
+    headers = {"x-amz-website-redirect-location": location}
+    why = "The website redirect location must have a prefix of 'http://' or 'https://' or '/'."
+    copy = {"x-amz-copy-source": "{bucket}/there", **headers}
+    for reply in (
+        ask("PUT", "redirect", headers=headers, body=b"x"),
+        ask("PUT", "redirect", headers=copy),
+        ask("POST", "redirect", [("uploads", "")], headers),
+    ):
+        if status == 200:
+            assert reply.status == 200
+        else:
+            refuses(reply, 400, "InvalidRedirectLocation", why)

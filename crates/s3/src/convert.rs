@@ -236,7 +236,7 @@ pub(crate) fn object_meta(
                 .and_then(|value| value.to_str().ok())
                 .filter(|text| !text.is_empty())
                 .map(str::to_owned),
-            website_redirect: given.website_redirect,
+            website_redirect: given.website_redirect.map(redirect).transpose()?,
             storage_class: given.storage_class.filter(|class| class != "STANDARD"),
         },
         user,
@@ -244,6 +244,19 @@ pub(crate) fn object_meta(
         retention,
         legal_hold,
     })
+}
+
+/// `x-amz-website-redirect-location`, which nothing is served by here
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutObject.html>).
+fn redirect(location: String) -> Result<String, ApiError> {
+    if location.is_empty() || ["/", "http://", "https://"].iter().any(|start| location.starts_with(start)) {
+        return Ok(location);
+    }
+    Err(ApiError::new(
+        http::StatusCode::BAD_REQUEST,
+        "InvalidRedirectLocation",
+        "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.",
+    ))
 }
 
 /// `aws-chunked` describes the transfer, not the object.

@@ -111,6 +111,12 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
                     && !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
             }
         };
+        if other && operation == "get_object" && matches!(name, "uploads" | "versions") {
+            return Err(ApiError::invalid_request(match name {
+                "uploads" => "Key is not expected for the GET method ?uploads subresource",
+                _ => "There is no such thing as the ?versions sub-resource for a key",
+            }));
+        }
         // AWS knows no upload without a part, nor a part without an upload.
         if other && name == "uploadId" {
             return Err(ApiError::method_not_allowed("OBJECT"));
@@ -187,6 +193,9 @@ mod tests {
     fn upload_without_a_part_and_headers_that_are_not_to_be_changed_are_told_as_aws_does() {
         for (operation, query, status, code) in [
             ("put_object", "uploadId=x", 405, "MethodNotAllowed"),
+            ("get_object", "versions", 400, "InvalidRequest"),
+            ("get_object", "prefix=a&uploads=", 400, "InvalidRequest"),
+            ("get_object", "website", 501, "NotImplemented"),
             ("get_object", "response-content-type=a&response-etag=b", 400, "InvalidArgument"),
             ("head_object", "response-x-amz-meta-a=b", 400, "InvalidArgument"),
         ] {

@@ -19,6 +19,18 @@ const HEADERS: [(&str, &str); 4] = [
 /// Elements of documents, by the library's name of the operation. An element whose name begins so is meant as well.
 const ELEMENTS: [(&str, &str); 1] = [("put_object_retention", "EventHold")];
 
+/// Operations of AWS's that refuse the source of a copy, by the library's names.
+const NO_COPIES: [&str; 8] = [
+    "complete_multipart_upload",
+    "delete_bucket",
+    "delete_object",
+    "get_object",
+    "head_bucket",
+    "head_object",
+    "list_objects",
+    "list_objects_v2",
+];
+
 /// Refuses what would be passed over.
 pub(crate) fn check(
     operation: &str,
@@ -31,6 +43,11 @@ pub(crate) fn check(
             "A header you provided implies functionality that is not implemented",
         )
         .field("Header", name));
+    }
+    if let Some(source) = headers.get("x-amz-copy-source").filter(|_| NO_COPIES.contains(&operation)) {
+        let source = source.to_str().unwrap_or_default();
+        let why = "You can only specify a copy source header for copy requests.";
+        return Err(ApiError::invalid_argument("x-amz-copy-source", source, why));
     }
     let Some(document) = document else { return Ok(()) };
     for (_, element) in ELEMENTS.iter().filter(|(of, _)| *of == operation) {
@@ -71,6 +88,20 @@ mod tests {
         assert!(refused("put_object_retention", "<EventHoldDuration><Days>1</Days></EventHoldDuration>"));
         assert!(!refused("put_object_retention", "<Mode>GOVERNANCE</Mode>"));
         assert!(!refused("put_bucket_tagging", "<TagSet><Tag/></TagSet>"));
+    }
+
+    #[test]
+    fn source_of_a_copy_is_for_copies() {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("x-amz-copy-source"),
+            HeaderValue::from_static("bucket/key"),
+        )]);
+        let error = check("get_object", &headers, None).unwrap_err();
+        assert_eq!((error.code.as_ref(), error.fields[1].1.as_str()), ("InvalidArgument", "bucket/key"));
+        assert!(
+            check("copy_object", &headers, None).is_ok() && check("upload_part_copy", &headers, None).is_ok()
+        );
+        assert!(check("get_object", &HeaderMap::new(), None).is_ok());
     }
 
     #[test]
