@@ -111,12 +111,6 @@ pub(crate) fn check(operation: &str, query: &str) -> Result<(), ApiError> {
                     && !name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-"))
             }
         };
-        if other && operation == "get_object" && matches!(name, "uploads" | "versions") {
-            return Err(ApiError::invalid_request(match name {
-                "uploads" => "Key is not expected for the GET method ?uploads subresource",
-                _ => "There is no such thing as the ?versions sub-resource for a key",
-            }));
-        }
         // AWS knows no upload without a part, nor a part without an upload.
         if other && name == "uploadId" {
             return Err(ApiError::method_not_allowed("OBJECT"));
