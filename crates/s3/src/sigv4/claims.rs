@@ -116,10 +116,10 @@ fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Resul
     let scope = Scope::parse(values[0].unwrap_or_default(), here)
         .map_err(|fault| fault.with_region(malformed(&fault.sentence(here)), here))?;
 
-    let at = header_time(headers).ok_or_else(|| {
+    let (at, day) = header_time(headers).ok_or_else(|| {
         ApiError::access_denied("AWS authentication requires a valid Date or x-amz-date header")
     })?;
-    if at.format(STAMP).is_ok_and(|stamp| !stamp.starts_with(scope.date)) {
+    if day != scope.date {
         return Err(malformed("Invalid credential date. Date is not the same as X-Amz-Date."));
     }
     if (here.now - at).unsigned_abs() > here.skew_max {
@@ -235,39 +235,39 @@ struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    const VERSION_4: [&'static str; 6] = [
-        "X-Amz-Algorithm",
-        "X-Amz-Credential",
-        "X-Amz-Date",
-        "X-Amz-Expires",
-        "X-Amz-SignedHeaders",
-        "X-Amz-Signature",
-    ];
-    const VERSION_2: [&'static str; 3] = ["AWSAccessKeyId", "Signature", "Expires"];
+    /// Whether a name belongs to version 4, and its place there.
+    fn place(name: &str) -> Option<(bool, usize)> {
+        Some(match name {
+            "X-Amz-Algorithm" => (true, 0),
+            "X-Amz-Credential" => (true, 1),
+            "X-Amz-Date" => (true, 2),
+            "X-Amz-Expires" => (true, 3),
+            "X-Amz-SignedHeaders" => (true, 4),
+            "X-Amz-Signature" => (true, 5),
+            "AWSAccessKeyId" => (false, 0),
+            "Signature" => (false, 1),
+            "Expires" => (false, 2),
+            _ => return None,
+        })
+    }
 
     fn of(query: &'a str) -> Result<Self, ApiError> {
         let mut parameters = Self::default();
         for pair in query.split('&') {
-            let written = pair.split('=').next().unwrap_or_default();
-            let place = |name: &str| {
-                let four = Self::VERSION_4.iter().position(|known| *known == name);
-                four.map(|at| (true, at))
-                    .or_else(|| Self::VERSION_2.iter().position(|known| *known == name).map(|at| (false, at)))
-            };
+            let (written, value) = pair.split_once('=').unwrap_or((pair, ""));
             if written.contains('%') {
                 // Readers that decode the name would see a signature and others none.
                 let name = form_urlencoded::parse(written.as_bytes()).next().map(|(name, _)| name);
-                if name.is_some_and(|name| place(&name).is_some()) {
+                if name.is_some_and(|name| Self::place(&name).is_some()) {
                     return Err(missing_parameters());
                 }
                 continue;
             }
-            let Some((four, at)) = place(written) else { continue };
-            let value = form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value);
+            let Some((four, at)) = Self::place(written) else { continue };
             let place = if four { &mut parameters.version_4[at] } else { &mut parameters.version_2[at] };
             parameters.twice |= four && place.is_some();
             if place.is_none() {
-                *place = value;
+                *place = Some(decoded(pair, value));
             }
         }
         Ok(parameters)
@@ -288,6 +288,14 @@ impl<'a> Parameters<'a> {
             return Err(missing_parameters());
         }
         Ok(self.version_4.each_ref().map(|value| value.as_deref().unwrap_or_default()))
+    }
+}
+
+/// The value of a pair. Most have nothing to decode.
+fn decoded<'a>(pair: &'a str, value: &'a str) -> Cow<'a, str> {
+    match value.contains(['%', '+']) {
+        true => form_urlencoded::parse(pair.as_bytes()).next().map(|(_, value)| value).unwrap_or_default(),
+        false => value.into(),
     }
 }
 
@@ -396,11 +404,19 @@ fn is_sha256(text: &[u8]) -> bool {
     text.len() == 64 && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// When the request says that it was signed.
-fn header_time(headers: &HeaderMap) -> Option<OffsetDateTime> {
+/// When the request says that it was signed, and on which day as scopes have it.
+fn header_time(headers: &HeaderMap) -> Option<(OffsetDateTime, Cow<'_, str>)> {
     match headers.get(AMZ_DATE) {
-        Some(date) => stamp(date.to_str().ok()?),
-        None => date_of(headers),
+        Some(date) => {
+            let text = date.to_str().ok()?;
+            Some((stamp(text)?, text.get(..8)?.into()))
+        }
+        None => {
+            let at = date_of(headers)?;
+            let mut day = at.format(STAMP).ok()?;
+            day.truncate(8);
+            Some((at, day.into()))
+        }
     }
 }
 
