@@ -135,7 +135,7 @@ impl Board {
         self.lock().settings
     }
 
-    pub(super) fn set(&self, settings: ResealSettings) {
+    pub(crate) fn set(&self, settings: ResealSettings) {
         let mut state = self.lock();
         state.settings = settings;
         let now = self.now();

@@ -75,10 +75,11 @@ fn two_workers_move_pages_of_two_groups_at_once() {
         rotate(&store, group);
     }
     store.checkpoint().unwrap();
-    let settings = ResealSettings { paused: false, kib_per_second: 0 };
-    block_on(store.set_reseal(settings)).unwrap();
-    // Each makes a journal of its own before it moves anything, and gets no further while the disk is held.
+    until(&store, |status| status.groups.iter().filter(|group| group.pages_total > 0).count() == 2);
+    // Each makes a journal of its own before it moves anything, and gets no further while the disk is held. So nothing may begin
+    // before it is held, and the setting does not go by way of the disk.
     disk.hold();
+    store.engine().board.set(ResealSettings { paused: false, kib_per_second: 0 });
     let began = Instant::now();
     while disk.waiting() < 2 {
         assert!(began.elapsed() < Duration::from_secs(60), "one alone works: {:?}", store.reseal_status());
