@@ -1,5 +1,7 @@
 """What AWS answers to requests for objects that its SDKs never send: codes, messages, and the fields of its errors."""
 
+import base64
+import hashlib
 import html
 import http.client
 import re
@@ -316,6 +318,24 @@ def test_control_signs_in_names_are_written_as_references(ask):
     with refused("404", 404):
         ask.s3.head_object(Bucket=ask.bucket, Key=names[0])
     assert ask("GET", names[1]).body == b"x"
+
+
+def test_answers_with_checksums_that_few_know_write_control_signs_as_references_too(ask):
+    key = "few/a\rb"
+    begun = ask("POST", key, [("uploads", "")], {"x-amz-checksum-algorithm": "SHA512"})
+    upload = [("uploadId", field(begun, "UploadId"))]
+    digest = base64.b64encode(hashlib.sha512(b"0123456789").digest()).decode()
+    part = ask("PUT", key, [("partNumber", "1"), *upload], {"x-amz-checksum-sha512": digest}, b"0123456789")
+    listed = ask("GET", key, upload).body
+    assert f"<ChecksumSHA512>{digest}</ChecksumSHA512>".encode() in listed
+    assert b"<Key>few/a&#13;b</Key>" in listed
+    parts = (
+        f"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>{part.headers['etag']}</ETag>"
+        f"<ChecksumSHA512>{digest}</ChecksumSHA512></Part></CompleteMultipartUpload>"
+    )
+    completed = ask("POST", key, upload, body=parts.encode())
+    assert completed.status == 200 and b"<ChecksumSHA512>" in completed.body, completed.body
+    assert b"<Key>few/a&#13;b</Key>" in completed.body
 
 
 def test_content_is_never_written_otherwise_whatever_its_type(ask):

@@ -1,6 +1,7 @@
 //! Elements of documents that nobody knows: AWS refuses a document with one, and the protocol library passes over those at its top. A public access
 //! block with a misspelled name would open the bucket, and a tag set would be emptied.
 
+use bytes::Bytes;
 use quick_xml::Reader;
 use quick_xml::events::Event;
 
@@ -39,7 +40,7 @@ const KNOWN: [(&str, &[&str]); 17] = [
 ];
 
 /// Refuses a document with an element that the operation does not have. The library has read it, so it is well-formed.
-pub(crate) fn check(operation: &str, document: &[u8]) -> Result<(), ApiError> {
+pub(crate) fn check(operation: &str, document: &[Bytes]) -> Result<(), ApiError> {
     let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == operation) else { return Ok(()) };
     let in_tags = *known == ["TagSet"];
     let is_known = |depth, name: &[u8]| match depth {
@@ -47,7 +48,8 @@ pub(crate) fn check(operation: &str, document: &[u8]) -> Result<(), ApiError> {
         2 => !in_tags || name == b"Tag",
         _ => true,
     };
-    let mut reader = Reader::from_reader(document);
+    let document = document.concat();
+    let mut reader = Reader::from_reader(document.as_slice());
     let mut depth = 0_usize;
     loop {
         let (element, opens) = match reader.read_event() {
@@ -73,7 +75,7 @@ mod tests {
     use super::*;
 
     fn refused(operation: &str, document: &str) -> bool {
-        check(operation, document.as_bytes()).is_err()
+        check(operation, &[Bytes::copy_from_slice(document.as_bytes())]).is_err()
     }
 
     #[test]

@@ -322,7 +322,7 @@ impl Call {
         }
         undone::check(operation, &self.headers, document.as_deref())?;
         match document {
-            Some(document) => elements::check(operation, &document.concat()),
+            Some(document) => elements::check(operation, &document),
             None => Ok(()),
         }
     }

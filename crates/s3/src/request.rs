@@ -48,7 +48,6 @@ struct Inner {
     /// Where log lines of the operation go. The protocol library runs without a subscriber: it would log names of
     /// objects, headers with customers' keys, and whole documents.
     logs: Dispatch,
-    /// The address as it came.
     operation: OnceLock<&'static str>,
     /// Who an access key belongs to whose signature is checked next.
     claim: OnceLock<(String, Identity)>,

@@ -75,7 +75,7 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
     let values = (has("Checksum") && !info.checksums.is_empty()).then(|| values_out(&info.checksums));
     let (checksum, others) = values.map(|values| (values.known, values.others)).unzip();
     let others = others.unwrap_or_default();
-    let output = GetObjectAttributesOutput {
+    let mut output = GetObjectAttributesOutput {
         checksum,
         e_tag: has("ETag").then(|| convert::etag_out(&info.etag)),
         last_modified: Some(convert::time_out(info.mtime)),
@@ -88,31 +88,32 @@ pub(crate) async fn run(call: Call, input: GetObjectAttributesInput) -> Answer<G
         version_id: convert::version_out(info.version),
         ..GetObjectAttributesOutput::default()
     };
-    let own = document(&output, &others, &others_of_parts);
+    let own = document(&mut output, &others, &others_of_parts);
     Ok(checksum_document::answer(output, Some(own)))
 }
 
-/// The attributes, with the checksums of the object and its parts that the library has no places for. Here alone AWS writes the
+/// The attributes, which are taken out of the answer, with the checksums that the library has no places for. Here alone AWS writes the
 /// entity tag without its quotes, so applications compare it with what they have without quotes
 /// (<https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObjectAttributes.html>).
-fn document(output: &GetObjectAttributesOutput, others: &Others, of_parts: &[Others]) -> OwnDocument {
-    let rest =
-        GetObjectAttributesOutput { e_tag: None, checksum: None, object_parts: None, ..output.clone() };
+fn document(output: &mut GetObjectAttributesOutput, others: &Others, of_parts: &[Others]) -> OwnDocument {
+    let (etag, checksum) = (output.e_tag.take(), output.checksum.take());
+    let mut object_parts = output.object_parts.take();
+    let parts = object_parts.as_mut().and_then(|object_parts| object_parts.parts.take());
     checksum_document::document("GetObjectAttributesResponse", |out| {
-        if let Some(etag) = &output.e_tag {
+        if let Some(etag) = &etag {
             out.content("ETag", etag.value())?;
         }
-        rest.serialize_content(out)?;
-        if let Some(checksum) = &output.checksum {
+        output.serialize_content(out)?;
+        if let Some(checksum) = &checksum {
             out.element("Checksum", |out| {
                 checksum.serialize_content(out)?;
                 others.write(out)
             })?;
         }
-        let Some(parts) = &output.object_parts else { return Ok(()) };
+        let Some(object_parts) = &object_parts else { return Ok(()) };
         out.element("ObjectParts", |out| {
-            GetObjectAttributesParts { parts: None, ..parts.clone() }.serialize_content(out)?;
-            for (part, others) in parts.parts.iter().flatten().zip(of_parts) {
+            object_parts.serialize_content(out)?;
+            for (part, others) in parts.iter().flatten().zip(of_parts) {
                 out.element("Part", |out| {
                     part.serialize_content(out)?;
                     others.write(out)

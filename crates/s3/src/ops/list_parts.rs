@@ -51,7 +51,7 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
         })
         .unzip();
     let owner = owner();
-    let output = ListPartsOutput {
+    let mut output = ListPartsOutput {
         abort_date,
         abort_rule_id,
         bucket: Some(input.bucket),
@@ -72,16 +72,16 @@ pub(crate) async fn run(call: Call, input: ListPartsInput) -> Answer<ListPartsOu
         checksum_type: page.checksum.map(|(_, kind)| checksum::kind_out(kind)),
         ..ListPartsOutput::default()
     };
-    let own = others.iter().any(|others| !others.is_empty()).then(|| document(&output, &others));
+    let own = others.iter().any(|others| !others.is_empty()).then(|| document(&mut output, &others));
     Ok(checksum_document::answer(output, own))
 }
 
-/// The list, with the checksums of its parts that the library has no places for.
-fn document(output: &ListPartsOutput, others: &[Others]) -> OwnDocument {
-    let (parts, rest) = (output.parts.as_deref(), ListPartsOutput { parts: None, ..output.clone() });
+/// The list, with the checksums of its parts that the library has no places for. The parts are taken out of the answer.
+fn document(output: &mut ListPartsOutput, others: &[Others]) -> OwnDocument {
+    let parts = output.parts.take().unwrap_or_default();
     checksum_document::document("ListPartsResult", |out| {
-        rest.serialize_content(out)?;
-        for (part, others) in parts.unwrap_or_default().iter().zip(others) {
+        output.serialize_content(out)?;
+        for (part, others) in parts.iter().zip(others) {
             out.element("Part", |out| {
                 part.serialize_content(out)?;
                 others.write(out)

@@ -275,10 +275,11 @@ fn settle(
 ) -> (StatusCode, HeaderMap, Source) {
     let Ok(response) = result else { return failure(ApiError::internal(), state, method) };
     let (mut parts, body) = response.into_parts();
-    if let Some(OwnDocument(document)) = parts.extensions.get() {
+    if let Some(OwnDocument(document)) = parts.extensions.remove() {
+        let document = control_signs::referenced(&document).unwrap_or(document);
         parts.headers.insert(CONTENT_TYPE, XML);
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
-        return (parts.status, parts.headers, Source::Document(document.clone()));
+        return (parts.status, parts.headers, Source::Document(document));
     }
     if !(parts.status.is_client_error()
         || parts.status.is_server_error()
