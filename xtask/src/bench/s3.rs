@@ -1,7 +1,9 @@
 //! What the S3 face adds to an answer, and what a listing costs in buckets of different sizes.
 //!
 //! The empty answer is HeadBucket: the same listener, HTTP, signature check and authorisation as a GET, a look into
-//! a map in memory, and a reply without a body. What a GET of a small object takes beyond it is the store's work.
+//! a map in memory, and a reply without a body. What a GET of a small object takes beyond it is the store's work. There are
+//! as many empty answers asked for as objects, each request written for itself: what the load generator reads from memory to send
+//! them then weighs on both sides alike.
 
 use std::path::Path;
 
@@ -72,7 +74,7 @@ fn small_reads(options: &Options, binary: &Path) -> Result<Vec<Row>, Problem> {
     let user = policy::as_user(&server, binary, &endpoint)?;
     let mut rows = Vec::new();
     for (who, asking) in [("", &endpoint), (", as a user", &user)] {
-        // One is what the processor's own caches hold, as they hold all of an empty answer. Many are read from memory.
+        // One is what the processor's own caches hold, as they hold all that an empty answer says. Many are read from memory.
         let many = format!("{OBJECTS} objects");
         for (which, objects, form) in [
             ("one object", 1, Form::Headers),
@@ -96,7 +98,8 @@ fn pair(
 ) -> Result<Vec<Row>, Problem> {
     let gets = (0..objects).map(|n| endpoint.get_as(form, &format!("small {n}")));
     let gets = gets.collect::<Result<Vec<_>, _>>()?;
-    let contenders = [gets, vec![endpoint.head_bucket(form)?]];
+    let heads = (0..objects).map(|_| endpoint.head_bucket(form)).collect::<Result<Vec<_>, _>>()?;
+    let contenders = [gets, heads];
     let mut rates = [Vec::new(), Vec::new()];
     let mut cpu = [Vec::new(), Vec::new()];
     let mut ratios = [Vec::new(), Vec::new()];
