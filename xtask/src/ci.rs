@@ -73,12 +73,13 @@ fn clippy() -> Result<(), Problem> {
 /// The feature that leaves sealing out does not compile where somebody only names it.
 fn unsealed_is_refused() -> Result<(), Problem> {
     let mut command = process::cargo();
-    // Of the whole workspace, so that what clippy has compiled is used: libraries have other features where one crate is alone.
+    // Of all that clippy has compiled, so that it is used: libraries have other features where one crate is alone, or without tests.
     command.args([
         "check",
         "--locked",
         "--quiet",
         "--workspace",
+        "--all-targets",
         "--features",
         "strongroom-seal/bench-unsealed",
     ]);

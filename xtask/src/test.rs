@@ -5,6 +5,7 @@ mod javascript;
 mod rust;
 
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use clap::Args;
@@ -63,18 +64,27 @@ pub(crate) fn run(options: &Options) -> Result<(), Problem> {
 /// Runs what is asked for.
 pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
     let mut summary = Summary::default();
-    if !options.no_rust {
-        println!("== cargo test");
-        summary.add(rust::run(options)?);
-    }
-    if !options.no_clients {
-        println!("== clients");
-        let python = clients::prepare()?;
-        javascript::prepare()?;
-        let binary = rust::binary(options)?;
-        summary.add(clients::run(options, &python, &binary)?);
-    }
-    Ok(summary)
+    thread::scope(|scope| {
+        // Waits for downloads most of the time, which the compiler does not have to.
+        let prepared = (!options.no_clients).then(|| {
+            scope.spawn(|| {
+                let python = clients::prepare()?;
+                javascript::prepare()?;
+                Ok::<_, Problem>(python)
+            })
+        });
+        if !options.no_rust {
+            println!("== cargo test");
+            summary.add(rust::run(options)?);
+        }
+        if let Some(prepared) = prepared {
+            println!("== clients");
+            let python = prepared.join().expect("preparing does not panic")?;
+            let binary = rust::binary(options)?;
+            summary.add(clients::run(options, &python, &binary)?);
+        }
+        Ok(summary)
+    })
 }
 
 impl Summary {
