@@ -315,7 +315,33 @@ def test_reads_and_writes_tell_when_an_object_expires(s3, bucket):
     expected = f'expiry-date="{day:%a, %d %b %Y} 00:00:00 GMT", rule-id="to+be+told"'
     for reply in (written, head, s3.get_object(Bucket=bucket, Key="logs/a")):
         assert reply["Expiration"] == expected
+    copied = s3.copy_object(Bucket=bucket, Key="logs/b", CopySource={"Bucket": bucket, "Key": "logs/a"})
+    assert copied["Expiration"] == expected
+    upload = {"Bucket": bucket, "Key": "logs/c"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]}
+    for _ in range(2):
+        # A completion that is sent again is answered alike.
+        done = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})
+        assert done["Expiration"] == expected
+    source = {"Bucket": bucket, "Key": "logs/a"}
+    assert "Expiration" not in s3.copy_object(Bucket=bucket, Key="other", CopySource=source)
     assert "Expiration" not in s3.put_object(Bucket=bucket, Key="other", Body=b"x")
+
+
+def test_copies_and_completions_tell_what_their_tags_make_of_them(s3, bucket):
+    put_rules(s3, bucket, rule(ID="tagged", Filter={"Tag": {"Key": "a", "Value": "1"}}, Expiration={"Days": 2}))
+    s3.put_object(Bucket=bucket, Key="tagged", Body=b"x", Tagging="a=1")
+    source = {"Bucket": bucket, "Key": "tagged"}
+    assert "tagged" in s3.copy_object(Bucket=bucket, Key="copy", CopySource=source)["Expiration"]
+    itself = s3.copy_object(Bucket=bucket, Key="copy", CopySource=source | {"Key": "copy"}, ServerSideEncryption="aws:kms")
+    assert "tagged" in itself["Expiration"]
+    other = s3.copy_object(Bucket=bucket, Key="copy", CopySource=source, TaggingDirective="REPLACE", Tagging="a=2")
+    assert "Expiration" not in other
+    upload = {"Bucket": bucket, "Key": "parts"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload, Tagging="a=1")["UploadId"]
+    part = {"PartNumber": 1, "ETag": s3.upload_part(**upload, PartNumber=1, Body=b"x")["ETag"]}
+    assert "tagged" in s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": [part]})["Expiration"]
 
 
 def test_no_notifications_are_an_empty_configuration(s3, bucket):

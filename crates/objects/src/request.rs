@@ -66,6 +66,8 @@ pub struct PutResult {
     pub size: u64,
     /// The time of the write.
     pub mtime: Timestamp,
+    /// The tags, those that a copy took from its source or an upload began with as well.
+    pub tags: Tags,
 }
 
 /// The bytes a read asks for.

@@ -50,6 +50,7 @@ impl Inner {
                 sse: body.sse.applied(request.customer_key.as_ref()),
                 size: object.size,
                 mtime: current.head.mtime,
+                tags: body.meta.tags.clone(),
             }))
         })
         .await

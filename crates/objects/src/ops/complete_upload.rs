@@ -103,6 +103,7 @@ fn plan(seen: &Seen<'_>, request: &CompleteUpload) -> Result<(Change, PutResult)
         sse,
         size,
         mtime: row.begun,
+        tags: row.meta.tags.clone(),
     };
     let left_out = all.iter().filter(|part| chosen.iter().all(|chosen| chosen.number != part.number));
     let dropped = left_out.map(|part| part.row.blob).collect();

@@ -151,6 +151,7 @@ impl Inner {
             sse: sealed.applied.clone(),
             size: sealed.object.size,
             mtime: now,
+            tags: sealed.body.meta.tags.clone(),
         })
     }
 }

@@ -77,6 +77,7 @@ impl Inner {
             sse: wrapper.applied(),
             size: object.size,
             mtime,
+            tags: meta.tags.clone(),
         };
         let copy = Rewrapped {
             inner: Arc::clone(self),

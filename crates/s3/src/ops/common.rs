@@ -4,7 +4,7 @@ use http::header::{EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_iam::Identity;
-use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo};
+use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo, PutResult};
 use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName, ReadConditions};
 
 use super::bucket_settings::lifecycle::expiration as expiration_of;
@@ -160,6 +160,15 @@ pub(super) fn expiration(
 ) -> Option<String> {
     let (bucket, name) = current?;
     expiration_of(call, bucket, name, info.mtime, info.size, &info.meta.tags)
+}
+
+/// `x-amz-expiration` of what was just written.
+pub(super) fn expiration_of_written(
+    call: &Call,
+    (bucket, name): &(BucketName, ObjectName),
+    stored: &PutResult,
+) -> Option<String> {
+    expiration_of(call, bucket, name, stored.mtime, stored.size, &stored.tags)
 }
 
 /// How many tags, if there are any: `x-amz-tagging-count`.

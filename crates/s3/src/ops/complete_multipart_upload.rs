@@ -4,6 +4,7 @@ use http::header::HOST;
 use s3s::dto::{CompleteMultipartUploadInput, CompleteMultipartUploadOutput};
 use strongroom_objects::request::{CompleteUpload, CompletedPart};
 
+use super::common::expiration_of_written;
 use super::take::customer_headers;
 use crate::checksum::{self, answer_checksums, checksum_out};
 use crate::checksum_document::{self, NamedPart};
@@ -53,6 +54,7 @@ pub(crate) async fn run(
         Err(error) if error.code == "NoSuchUpload" => {}
         other => other?,
     }
+    let named = (request.bucket.clone(), request.name.clone());
     let stored = call
         .objects()
         .complete_upload(request)
@@ -64,6 +66,7 @@ pub(crate) async fn run(
         bucket: Some(input.bucket),
         key: Some(input.key),
         e_tag: Some(convert::etag_out(&stored.etag)),
+        expiration: expiration_of_written(&call, &named, &stored),
         checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
         server_side_encryption: reply.method,
         ssekms_key_id: reply.kms_key_id,

@@ -3,7 +3,7 @@
 use s3s::dto::{CopyObjectInput, CopyObjectOutput, CopyObjectResult, MetadataDirective, TaggingDirective};
 use strongroom_objects::request::{CopyRequest, Directive, NotCopied};
 
-use super::common::refuse_acl;
+use super::common::{expiration_of_written, refuse_acl};
 use super::object_lock;
 use super::take::{copy_source, meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
@@ -67,6 +67,7 @@ pub(crate) async fn run(call: Call, input: CopyObjectInput) -> Answer<CopyObject
     let own = others.document("CopyObjectResult", &result);
     let mut output = CopyObjectOutput {
         copy_object_result: Some(result),
+        expiration: expiration_of_written(&call, &to, &stored),
         copy_source_version_id: convert::version_out(copied.source_version),
         version_id: convert::version_out(stored.version),
         ..CopyObjectOutput::default()

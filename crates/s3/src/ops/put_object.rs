@@ -4,8 +4,7 @@ use s3s::S3Response;
 use s3s::dto::{PutObjectInput, PutObjectOutput};
 use strongroom_objects::request::PutRequest;
 
-use super::bucket_settings::lifecycle::expiration;
-use super::common::refuse_acl;
+use super::common::{expiration_of_written, refuse_acl};
 use super::object_lock;
 use super::take::{meta_headers, write_headers};
 use crate::checksum::{self, answer_checksums, checksum_out};
@@ -41,14 +40,14 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         content_md5: checksum::content_md5(input.content_md5.as_deref())?,
     };
     request.sse = call.authorise_write(&request.bucket, &request.name, request.sse)?;
-    let (bucket, name, tags) = (request.bucket.clone(), request.name.clone(), request.meta.tags.clone());
+    let named = (request.bucket.clone(), request.name.clone());
     let stored = call
         .objects()
         .put(request)
         .await
         .map_err(|error| answer(&error, Subject { key: Some(&key), ..Subject::default() }))?;
     let mut output = PutObjectOutput {
-        expiration: expiration(&call, &bucket, &name, stored.mtime, stored.size, &tags),
+        expiration: expiration_of_written(&call, &named, &stored),
         e_tag: Some(convert::etag_out(&stored.etag)),
         version_id: convert::version_out(stored.version),
         checksum_type: stored.checksums.first().map(|checksum| checksum::kind_out(checksum.kind)),
