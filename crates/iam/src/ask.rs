@@ -101,11 +101,14 @@ impl Facts {
     }
 
     /// The value of a key that ends with a name of the client's, such as `s3:existingobjecttag/` with `project`. `family` is
-    /// one of [`CONDITION_KEY_FAMILIES`](crate::CONDITION_KEY_FAMILIES). The name's case counts.
+    /// one of [`CONDITION_KEY_FAMILIES`](crate::CONDITION_KEY_FAMILIES). The name's case counts. A name that no policy can write, empty
+    /// or longer than a tag's, is not kept: nobody can ask for it.
     pub fn set_tag(&mut self, family: &'static str, name: &str, value: impl Into<String>) {
-        let key = Key::in_family(family, name);
-        debug_assert!(key.is_some(), "{family} is not a family of condition keys");
-        if let Some(key) = key {
+        debug_assert!(
+            keys::CONDITION_KEY_FAMILIES.contains(&family),
+            "{family} is not a family of condition keys"
+        );
+        if let Some(key) = Key::in_family(family, name) {
             self.0.retain(|(other, _)| *other != key);
             self.0.push((key, value.into()));
         }
@@ -121,10 +124,7 @@ impl Facts {
         // What the object is, is not for clients to say.
         for (name, value) in client.filter(|(name, _)| *name != OWN).chain([(OWN, of.as_str())]) {
             self.add("kms:encryptioncontextkeys", name);
-            // One that no policy can name is not asked for.
-            if Key::in_family(FAMILY, name).is_some() {
-                self.set_tag(FAMILY, name, value);
-            }
+            self.set_tag(FAMILY, name, value);
         }
     }
 

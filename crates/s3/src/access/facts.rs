@@ -176,7 +176,7 @@ pub(crate) fn upload(uri: &Uri) -> Option<String> {
 /// Tags that the request brings.
 pub(crate) fn of_tags<'a>(facts: &mut Facts, tags: impl Iterator<Item = (&'a str, &'a str)>) {
     for (name, value) in tags {
-        // A name that no policy can write is refused by the operation.
+        // A tag without a name is refused by the operation.
         if !name.is_empty() {
             facts.add("s3:requestobjecttagkeys", name);
             facts.set_tag("s3:requestobjecttag/", name, value);

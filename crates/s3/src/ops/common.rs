@@ -4,7 +4,9 @@ use http::header::{EXPIRES, LAST_MODIFIED};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use s3s::dto::{CopySource, ETagCondition, ObjectStorageClass, Owner, Range, StorageClass, Timestamp};
 use strongroom_iam::Identity;
-use strongroom_objects::request::{self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo, PutResult};
+use strongroom_objects::request::{
+    self, ContentRange, GetRequest, ListedObject, Listing, ObjectInfo, PutResult,
+};
 use strongroom_objects::{BucketName, DeleteConditions, EntityTags, ObjectMeta, ObjectName, ReadConditions};
 
 use super::bucket_settings::lifecycle::expiration as expiration_of;
