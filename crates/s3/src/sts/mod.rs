@@ -70,6 +70,7 @@ pub(crate) async fn call(
                 session: field("RoleSessionName"),
                 seconds: field("DurationSeconds"),
                 policy: field("Policy"),
+                names_policies: names_policies(&form),
             };
             may_assume(authority, &identity, asked.role.as_deref(), &facts)?;
             assume_role(authority, &identity, asked, &request_id)
@@ -128,11 +129,19 @@ fn may_assume(
     }
 }
 
+/// Whether policies that bound the session are named by their ARNs.
+///
+/// AWS, "AssumeRole", `PolicyArns.member.N`. A bound that is passed over would give more than was asked for.
+fn names_policies(form: &[u8]) -> bool {
+    form_urlencoded::parse(form).any(|(name, _)| name == "PolicyArns" || name.starts_with("PolicyArns."))
+}
+
 struct Asked {
     role: Option<String>,
     session: Option<String>,
     seconds: Option<String>,
     policy: Option<String>,
+    names_policies: bool,
 }
 
 fn assume_role(
@@ -171,6 +180,11 @@ fn assume_role(
     if seconds > DURATION_SECONDS_MAX {
         let must = format!("Member must have value less than or equal to {DURATION_SECONDS_MAX}");
         return Err(invalid("durationSeconds", &seconds.to_string(), &must));
+    }
+    if asked.names_policies {
+        return Err(ApiError::not_implemented(
+            "PolicyArns is not supported here: send what bounds the session as a document, in Policy.",
+        ));
     }
     let spec = SessionSpec { name: &name, duration_seconds: seconds, policy: asked.policy.as_deref() };
     let made = authority.iam().assume_role(identity, &spec).map_err(|error| refused(&error))?;

@@ -89,6 +89,16 @@ async fn session_does_what_its_maker_may_within_its_policy() {
 }
 
 #[tokio::test]
+async fn no_session_is_made_without_the_bounds_that_were_asked_for() {
+    let setup = Setup::new().await;
+    let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
+    let bound = ("PolicyArns.member.1.arn", "arn:aws:iam::strongroom:policy/readonly");
+    let answer = sts(&setup, &user, "sts", &[&ASSUME[..], &[bound]].concat()).await;
+    assert_eq!(answer.error(), (501, "NotImplemented"));
+    assert!(!answer.text().contains("SecretAccessKey") && answer.text().contains("Policy"), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn whether_somebody_may_make_a_session_depends_on_where_they_are() {
     let setup = Setup::new().await;
     let user = setup.user("u", &statement("Allow", &["s3:*"], "*")).await;
