@@ -53,6 +53,6 @@ pub use names::{Name, NameError};
 pub use policy::keys::{CONDITION_KEY_FAMILIES, CONDITION_KEYS};
 pub use policy::{Policy, PolicyError, PolicyFault};
 pub use types::{
-    AccessKeyInfo, CredentialFault, GroupInfo, NoSuchScope, PolicyInfo, Scope, ServiceAccountSpec,
-    SessionCredentials, SessionSpec, State, Tag, Target, TokenInfo, TokenSpec, UserInfo,
+    AccessKeyInfo, Belongings, CredentialFault, GroupInfo, NoSuchScope, PolicyInfo, Scope,
+    ServiceAccountSpec, SessionCredentials, SessionSpec, State, Tag, Target, TokenInfo, TokenSpec, UserInfo,
 };

@@ -54,6 +54,22 @@ pub struct UserInfo {
     pub created_at: u64,
 }
 
+/// What goes with a user that is deleted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Belongings {
+    /// Policies attached to it, in order.
+    pub policies: Vec<Name>,
+    /// Groups that it is in, in order.
+    pub groups: Vec<Name>,
+    /// Whether it has access keys.
+    pub access_keys: bool,
+    /// Whether it has service accounts.
+    pub service_accounts: bool,
+    /// Whether it has tokens.
+    pub tokens: bool,
+}
+
 /// A group. Times are seconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,7 +8,8 @@ use crate::draft::Draft;
 use crate::rows::{self, GROUPS_OF_USER_MAX, Group, Owner, User, key_of};
 use crate::state::State;
 use crate::{
-    ChangeKind, GroupInfo, Iam, IamError, Identity, Name, State as UserState, Target, Thing, UserInfo,
+    Belongings, ChangeKind, GroupInfo, Iam, IamError, Identity, Name, State as UserState, Target, Thing,
+    UserInfo,
 };
 
 const USERS_MAX: usize = 10_000;
@@ -42,14 +43,30 @@ impl Iam {
         .await
     }
 
-    /// Removes a user with its access keys, service accounts and tokens. Its sessions end.
+    /// Removes a user with all that is its, as [`Self::belongings`] tells it. Its sessions end.
     ///
     /// # Errors
     /// [`IamError::NoSuch`], among others.
     pub async fn delete_user(&self, by: &Identity, name: &str) -> Result<(), IamError> {
+        self.delete_user_if(by, name, |_| true).await
+    }
+
+    /// [`Self::delete_user`] of one that has what its `meant` knows of. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::Changed`], among others.
+    pub async fn delete_user_if(
+        &self,
+        by: &Identity,
+        name: &str,
+        meant: impl Fn(&Belongings) -> bool + Send + 'static,
+    ) -> Result<(), IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
             let (name, user) = draft.state.found_user(&name)?;
+            if !meant(&draft.state.belongings(&name, &user)) {
+                return Err(IamError::Changed { thing: Thing::User, name: name.to_string() });
+            }
             let owner = Owner::User(name.clone());
             // Who follows one access key, token or policy is told of it as if it had gone by itself.
             let keys = draft.state.keys.iter().filter(|(_, key)| key.body.owner == owner);
@@ -70,6 +87,16 @@ impl Iam {
             Ok(())
         })
         .await
+    }
+
+    /// What goes with a user that is deleted.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`].
+    pub fn belongings(&self, name: &str) -> Result<Belongings, IamError> {
+        let state = self.0.state();
+        let (name, user) = state.found_user(name)?;
+        Ok(state.belongings(&name, &user))
     }
 
     /// Enables or disables a user, and with it whatever acts for it.
@@ -146,9 +173,25 @@ impl Iam {
     /// # Errors
     /// [`IamError::NoSuch`], [`IamError::InUse`], among others.
     pub async fn delete_group(&self, by: &Identity, name: &str) -> Result<(), IamError> {
+        self.delete_group_if(by, name, |_| true).await
+    }
+
+    /// [`Self::delete_group`] of one that is as its `meant` has it. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::InUse`], [`IamError::Changed`], among others.
+    pub async fn delete_group_if(
+        &self,
+        by: &Identity,
+        name: &str,
+        meant: impl Fn(&GroupInfo) -> bool + Send + 'static,
+    ) -> Result<(), IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
             let (name, group) = draft.state.found_group(&name)?;
+            if !meant(&group.info(&name, draft.state.members(&name))) {
+                return Err(IamError::Changed { thing: Thing::Group, name: name.to_string() });
+            }
             if let Some(member) = draft.state.members(&name).first() {
                 let by = format!("user/{member}");
                 return Err(IamError::InUse { thing: Thing::Group, name: name.to_string(), by });
@@ -275,6 +318,21 @@ impl State {
         let (name, group) =
             found.ok_or_else(|| IamError::NoSuch { thing: Thing::Group, name: shown(name) })?;
         Ok((name.clone(), (**group).clone()))
+    }
+
+    fn belongings(&self, name: &Name, user: &User) -> Belongings {
+        let owner = Owner::User(name.clone());
+        let has_key = |service_account| {
+            let mut keys = self.keys.values().map(|key| &key.body);
+            keys.any(|key| key.owner == owner && key.service_account == service_account)
+        };
+        Belongings {
+            policies: user.policies.clone(),
+            groups: user.groups.clone(),
+            access_keys: has_key(false),
+            service_accounts: has_key(true),
+            tokens: self.tokens.values().any(|token| token.owner == owner),
+        }
     }
 
     pub(crate) fn members(&self, group: &Name) -> Vec<Name> {

@@ -4,12 +4,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use strongroom_iam::{Arn, GroupInfo, Scope};
+use strongroom_iam::{Arn, GroupInfo, IamError, Scope};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, Refused};
 use super::pages::{Paged, Pages};
+use super::policies::facts_with;
+use super::users::ATTEMPTS;
 use super::{Rest, names, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
@@ -109,7 +111,7 @@ pub(super) async fn get(
 
 /// Delete a group
 ///
-/// It has to be empty.
+/// It has to be empty. Its policies are detached, which needs `iam:DetachGroupPolicy` beside `iam:DeleteGroup` if it has any.
 #[utoipa::path(delete, path = "/api/v1/groups/{group}", tag = "groups",
     params(("group" = String, Path, description = "Its name")),
     responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]
@@ -118,9 +120,22 @@ pub(super) async fn delete(
     Extension(caller): Extension<Caller>,
     Names(group): Names<String>,
 ) -> Result<StatusCode, Refusal> {
-    rest.allow(&caller, (WRITE, "iam:DeleteGroup"), &Arn::group(&group), &caller.facts())?;
-    rest.0.iam.delete_group(&caller.identity, &group).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let arn = Arn::group(&group);
+    rest.allow(&caller, (WRITE, "iam:DeleteGroup"), &arn, &caller.facts())?;
+    for _ in 0..ATTEMPTS {
+        let seen = rest.0.iam.group(&group)?.policies;
+        for policy in &seen {
+            let facts = facts_with(&caller, policy.as_str());
+            rest.allow(&caller, (WRITE, "iam:DetachGroupPolicy"), &arn, &facts)?;
+        }
+        match rest.0.iam.delete_group_if(&caller.identity, &group, move |there| there.policies == seen).await
+        {
+            // It was given a policy meanwhile.
+            Err(IamError::Changed { .. }) => {}
+            done => return Ok(done.map(|()| StatusCode::NO_CONTENT)?),
+        }
+    }
+    Err(IamError::Busy.into())
 }
 
 /// Put a user into a group

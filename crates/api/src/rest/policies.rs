@@ -272,7 +272,7 @@ impl Rest {
 
 /// What is known of a request that attaches or detaches a policy. By `iam:PolicyARN` an administrator's policy can say which ones
 /// those are (AWS, "Delegating permissions to administer IAM users, groups, and credentials").
-fn facts_with(caller: &Caller, policy: &str) -> Facts {
+pub(super) fn facts_with(caller: &Caller, policy: &str) -> Facts {
     let mut facts = caller.facts();
     facts.set("iam:policyarn", Arn::policy(policy).as_str());
     facts

@@ -6,12 +6,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
-use strongroom_iam::{AccessKeyInfo, Arn, Credentials, IamError, Identity, Scope, Thing, UserInfo};
+use strongroom_iam::{
+    AccessKeyInfo, Arn, Belongings, Credentials, IamError, Identity, Scope, Thing, UserInfo,
+};
 use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::openapi::{Conflict, Missing, PreconditionFailed, Refused};
 use super::pages::{Paged, Pages};
+use super::policies::facts_with;
 use super::versioned::{Expected, Versioned};
 use super::{Rest, enabled, names, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
@@ -135,6 +138,9 @@ fn versioned(info: UserInfo) -> Versioned<User> {
     Versioned::of(User::from(info))
 }
 
+/// How often a deletion looks again at what it takes with it before it gives up.
+pub(super) const ATTEMPTS: usize = 3;
+
 const READ: Scope = Scope::IdentitiesRead;
 const WRITE: Scope = Scope::IdentitiesWrite;
 
@@ -212,8 +218,10 @@ pub(super) async fn patch(
 
 /// Delete a user
 ///
-/// Its access keys, service accounts and tokens go with it. Policies of buckets that name it are left as they are, and mean whoever is
-/// made under the same name.
+/// Its access keys, service accounts and tokens go with it, and it leaves its groups and policies. Beside `iam:DeleteUser` that needs what
+/// each of it needs by itself: `iam:DetachUserPolicy`, `iam:RemoveUserFromGroup`, `iam:DeleteAccessKey`, `iam:DeleteServiceAccount`,
+/// `iam:DeleteToken`, as far as there are any. Policies of buckets that name it are left as they are, and mean whoever is made under the
+/// same name.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
     params(("user" = String, Path, description = "Its name")),
     responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]
@@ -223,8 +231,16 @@ pub(super) async fn delete(
     Names(user): Names<String>,
 ) -> Result<StatusCode, Refusal> {
     rest.allow(&caller, (WRITE, "iam:DeleteUser"), &Arn::user(&user), &caller.facts())?;
-    rest.0.iam.delete_user(&caller.identity, &user).await?;
-    Ok(StatusCode::NO_CONTENT)
+    for _ in 0..ATTEMPTS {
+        let seen = rest.0.iam.belongings(&user)?;
+        rest.allow_taking(&caller, &user, &seen)?;
+        match rest.0.iam.delete_user_if(&caller.identity, &user, move |there| *there == seen).await {
+            // It was given something meanwhile, which the caller may have to be allowed to take.
+            Err(IamError::Changed { .. }) => {}
+            done => return Ok(done.map(|()| StatusCode::NO_CONTENT)?),
+        }
+    }
+    Err(IamError::Busy.into())
 }
 
 /// List a user's access keys
@@ -297,6 +313,29 @@ pub(super) async fn delete_key(
 }
 
 impl Rest {
+    /// Lets the caller delete what goes with a user, or refuses: nobody does by deleting a user what a policy denies. MinIO deletes it all
+    /// without asking; AWS refuses to delete a user that has any of it (`DeleteConflict`), so there each thing is asked for as well.
+    fn allow_taking(&self, caller: &Caller, user: &str, goes: &Belongings) -> Result<(), Refusal> {
+        let arn = Arn::user(user);
+        for policy in &goes.policies {
+            let facts = facts_with(caller, policy.as_str());
+            self.allow(caller, (WRITE, "iam:DetachUserPolicy"), &arn, &facts)?;
+        }
+        for group in &goes.groups {
+            let group = Arn::group(group.as_str());
+            self.allow(caller, (WRITE, "iam:RemoveUserFromGroup"), &group, &caller.facts())?;
+        }
+        let things = [
+            (goes.access_keys, "iam:DeleteAccessKey"),
+            (goes.service_accounts, "iam:DeleteServiceAccount"),
+            (goes.tokens, "iam:DeleteToken"),
+        ];
+        for (_, action) in things.into_iter().filter(|(there, _)| *there) {
+            self.allow(caller, (WRITE, action), &arn, &caller.facts())?;
+        }
+        Ok(())
+    }
+
     /// Refuses an access key that is not this user's: what the caller may do was decided for the user.
     fn key_of(&self, user: &str, access_key: &str) -> Result<(), Refusal> {
         let missing = || IamError::NoSuch { thing: Thing::AccessKey, name: access_key.to_owned() };

@@ -207,3 +207,65 @@ async fn what_belongs_to_another_user_is_reached_through_no_path_of_ones_own() {
     let shown = server.ask(&token, "GET", "/api/v1/tokens", &[], "").await.json();
     assert!(shown["tokens"].as_array().unwrap().iter().all(|token| token["owner"] == "eve"), "{shown}");
 }
+
+#[tokio::test]
+async fn nobody_takes_from_a_user_or_a_group_by_deleting_it_what_it_may_not_take() {
+    let server = Server::start().await;
+    let root = &Identity::Root;
+    server.user("asker", &[], &Scope::ALL).await;
+    let asker = Identity::User { name: strongroom_iam::Name::parse("asker").unwrap() };
+    let token = token(&server.iam, &asker, &Scope::ALL).await;
+    things(&server).await;
+    server.iam.create_access_key(root, "alice").await.unwrap();
+    server.iam.add_to_group(root, "staff", "alice").await.unwrap();
+    for to in [Target::User("alice".into()), Target::Group("empty".into())] {
+        drop(server.iam.create_group(root, "empty").await);
+        server.iam.attach_policy(root, "pol", &to).await.unwrap();
+    }
+    let all = |actions: &[(&str, &str)]| {
+        let allow = |(action, resource): &(&str, &str)| json!({"Effect": "Allow", "Action": action, "Resource": resource});
+        json!({"Statement": actions.iter().map(allow).collect::<Vec<_>>()}).to_string()
+    };
+    let may = async |document: &str| {
+        server.iam.put_policy(root, "only", document, None).await.unwrap();
+        drop(server.iam.attach_policy(root, "only", &Target::User("asker".into())).await);
+    };
+    let empty = "arn:aws:iam::strongroom:group/empty";
+    for (path, needs) in [
+        (
+            "/api/v1/users/alice",
+            &[
+                ("iam:DeleteUser", ALICE),
+                ("iam:DetachUserPolicy", ALICE),
+                ("iam:RemoveUserFromGroup", STAFF),
+                ("iam:DeleteAccessKey", ALICE),
+                ("iam:DeleteServiceAccount", ALICE),
+                ("iam:DeleteToken", ALICE),
+            ][..],
+        ),
+        ("/api/v1/groups/empty", &[("iam:DeleteGroup", empty), ("iam:DetachGroupPolicy", empty)]),
+    ] {
+        for missing in needs {
+            let others: Vec<_> = needs.iter().filter(|need| *need != missing).copied().collect();
+            may(&all(&others)).await;
+            let answer = server.ask(&token, "DELETE", path, &[], "").await;
+            assert_eq!(answer.status, 403, "{path} without {missing:?}");
+            assert!(answer.body.contains(missing.0), "{answer:?}");
+        }
+        // Which policy is taken counts as well.
+        let but_one = all(needs).replace(
+            r#"[{"#,
+            r#"[{"Effect": "Deny", "Action": ["iam:DetachUserPolicy", "iam:DetachGroupPolicy"], "Resource": "*",
+                 "Condition": {"ArnEquals": {"iam:PolicyARN": "arn:aws:iam::strongroom:policy/pol"}}}, {"#,
+        );
+        may(&but_one).await;
+        assert_eq!(server.ask(&token, "DELETE", path, &[], "").await.status, 403, "{path}");
+        may(&all(needs)).await;
+        let answer = server.ask(&token, "DELETE", path, &[], "").await;
+        assert_eq!(answer.status, 204, "{path}: {answer:?}");
+    }
+    // Who has nothing is deleted by who may delete users.
+    server.iam.create_user(root, "bare").await.unwrap();
+    may(&all(&[("iam:DeleteUser", "*")])).await;
+    assert_eq!(server.ask(&token, "DELETE", "/api/v1/users/bare", &[], "").await.status, 204);
+}
