@@ -187,10 +187,7 @@ impl Iam {
 
 impl Draft<'_> {
     fn make_key(&mut self, body: KeyBody) -> Result<Credentials, IamError> {
-        let keys = &self.state.keys;
-        room("access keys and service accounts", keys.len(), KEYS_MAX)?;
-        let owned = keys.values().filter(|key| key.body.owner == body.owner).count();
-        room("access keys and service accounts of one owner", owned, KEYS_OF_OWNER_MAX)?;
+        self.make_room_for_key(&body.owner)?;
         let credentials = Credentials::generate(&*self.inner.options.random);
         let access_key = &credentials.access_key;
         let (created, ..) = kinds(&body);
@@ -199,6 +196,26 @@ impl Draft<'_> {
         self.put_key(access_key, &key)?;
         self.tell(created, access_key.as_str(), Some(target));
         Ok(credentials)
+    }
+
+    /// Refuses one more than there may be. Before that those that have ended go: of its owner, or of everybody. Until then lists show
+    /// them, so that whoever wonders why a program is refused finds its account there.
+    fn make_room_for_key(&mut self, owner: &Owner) -> Result<(), IamError> {
+        let now = self.now;
+        let of = |draft: &Self| draft.state.keys.values().filter(|key| key.body.owner == *owner).count();
+        let full = self.state.keys.len() >= KEYS_MAX;
+        if full || of(self) >= KEYS_OF_OWNER_MAX {
+            let ended = |key: &Key| key.body.expires_at.is_some_and(|end| end <= now);
+            let ended =
+                self.state.keys.iter().filter(|(_, key)| ended(key) && (full || key.body.owner == *owner));
+            // As many as one owner can have: the command has a bound, and the next one makes more room.
+            let ended: Vec<AccessKey> = ended.map(|(id, _)| id.clone()).take(KEYS_OF_OWNER_MAX).collect();
+            for access_key in ended {
+                self.remove_key(&access_key);
+            }
+        }
+        room("access keys and service accounts", self.state.keys.len(), KEYS_MAX)?;
+        room("access keys and service accounts of one owner", of(self), KEYS_OF_OWNER_MAX)
     }
 
     fn put_key(&mut self, access_key: &AccessKey, key: &Key) -> Result<(), IamError> {
