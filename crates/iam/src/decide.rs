@@ -1,7 +1,9 @@
 //! What may be done (`docs/spec/iam.md` §4).
 
+use std::borrow::Cow;
+
 use crate::policy::Verdict;
-use crate::policy::request::Request;
+use crate::policy::request::{Request, id_of};
 use crate::state::State;
 use crate::{Ask, Decision, Iam, Identity, Policy};
 
@@ -10,6 +12,13 @@ impl Iam {
     /// resource is or is in.
     pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
         self.0.state().decide(ask, bucket_policy, self.0.now())
+    }
+
+    /// What conditions know as `aws:userid`: no other user has or had it. Nothing for an identity whose user is gone.
+    pub fn user_id(&self, identity: &Identity) -> Option<String> {
+        let state = self.0.state();
+        let user = identity.user().and_then(|name| state.users.get(name));
+        id_of(identity, user.map(|user| user.id.as_str())).map(Cow::into_owned)
     }
 
     /// Whether what an identity's own policies say may depend on the tags of the object that is there.

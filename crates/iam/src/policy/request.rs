@@ -47,7 +47,7 @@ impl Request<'_> {
     fn own(&self, key: &Key) -> Own<'_> {
         let value = match *key {
             Key::USER_NAME => self.identity.user().map(|name| Cow::Borrowed(name.as_str())),
-            Key::USER_ID => self.id_of(self.identity),
+            Key::USER_ID => id_of(self.identity, self.user_id),
             Key::PRINCIPAL_TYPE => Some(Cow::Borrowed(principal_type(self.identity))),
             Key::PRINCIPAL_ARN => match self.identity.owner() {
                 Some(Identity::Root) => Some(Cow::Owned(format!("arn:aws:iam::{ACCOUNT}:root"))),
@@ -66,16 +66,17 @@ impl Request<'_> {
         };
         value.map_or(Own::Absent, Own::Value)
     }
+}
 
-    fn id_of(&self, identity: &Identity) -> Option<Cow<'_, str>> {
-        Some(match identity {
-            Identity::Root => Cow::Borrowed(ACCOUNT),
-            Identity::User { .. } => Cow::Borrowed(self.user_id?),
-            Identity::ServiceAccount { parent, .. } => self.id_of(parent)?,
-            Identity::Session { name, parent, .. } => Cow::Owned(format!("{}:{name}", self.id_of(parent)?)),
-            Identity::Anonymous => Cow::Borrowed("anonymous"),
-        })
-    }
+/// What `aws:userid` is for an identity that acts for the user with this id.
+pub(crate) fn id_of<'a>(identity: &Identity, user_id: Option<&'a str>) -> Option<Cow<'a, str>> {
+    Some(match identity {
+        Identity::Root => Cow::Borrowed(ACCOUNT),
+        Identity::User { .. } => Cow::Borrowed(user_id?),
+        Identity::ServiceAccount { parent, .. } => id_of(parent, user_id)?,
+        Identity::Session { name, parent, .. } => Cow::Owned(format!("{}:{name}", id_of(parent, user_id)?)),
+        Identity::Anonymous => Cow::Borrowed("anonymous"),
+    })
 }
 
 enum Own<'a> {

@@ -77,6 +77,12 @@ pub(crate) fn date_into_header(headers: &mut HeaderMap) {
     }
 }
 
+/// What services other than S3 say to a signature for another service, which on AWS they find only by the signature.
+fn of_another_service(here: &Here<'_>) -> ApiError {
+    let message = format!("Credential should be scoped to correct service: '{}'.", here.service);
+    ApiError::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message)
+}
+
 fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Result<(), ApiError> {
     let text = value.to_str().unwrap_or_default();
     let argument = |message: &'static str| ApiError::invalid_argument("Authorization", text, message);
@@ -113,8 +119,10 @@ fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Resul
     if let Some(at) = values.iter().position(Option::is_none) {
         return Err(malformed(&format!("missing {}.", NAMES[at])));
     }
-    let scope = Scope::parse(values[0].unwrap_or_default(), here)
-        .map_err(|fault| fault.with_region(malformed(&fault.sentence(here)), here))?;
+    let scope = Scope::parse(values[0].unwrap_or_default(), here).map_err(|fault| match fault {
+        ScopeFault::Service(_) if here.service == "sts" => of_another_service(here),
+        fault => fault.with_region(malformed(&fault.sentence(here)), here),
+    })?;
 
     let (at, day) = header_time(headers).ok_or_else(|| {
         ApiError::access_denied("AWS authentication requires a valid Date or x-amz-date header")

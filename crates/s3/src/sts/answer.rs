@@ -8,15 +8,15 @@ use crate::error::{ApiError, element};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
-/// Temporary credentials.
+/// Temporary credentials. `id` is what policies know the session by.
 pub(super) fn assumed_role(
     made: &SessionCredentials,
-    session: &str,
+    id: &str,
     expires: OffsetDateTime,
     request_id: &str,
 ) -> String {
     let mut out = format!("<AssumeRoleResponse xmlns=\"{NAMESPACE}\"><AssumeRoleResult><AssumedRoleUser>");
-    element(&mut out, "AssumedRoleId", &format!("{}:{session}", made.access_key));
+    element(&mut out, "AssumedRoleId", id);
     element(&mut out, "Arn", &made.identity.to_string());
     out.push_str("</AssumedRoleUser><Credentials>");
     element(&mut out, "AccessKeyId", made.access_key.as_str());
@@ -27,18 +27,17 @@ pub(super) fn assumed_role(
     end(out, "AssumeRoleResponse", request_id)
 }
 
-/// Who signed.
-pub(super) fn caller_identity(identity: &Identity, request_id: &str) -> String {
-    let (arn, id) = match identity {
-        Identity::Root => (format!("arn:aws:iam::{ACCOUNT}:root"), ACCOUNT.to_owned()),
-        Identity::User { name } => (identity.to_string(), name.to_string()),
-        Identity::ServiceAccount { access_key, .. } => (identity.to_string(), access_key.to_string()),
-        Identity::Session { access_key, name, .. } => (identity.to_string(), format!("{access_key}:{name}")),
-        _ => (identity.to_string(), String::new()),
+/// Who signed. `id` is what policies know it by.
+///
+/// AWS, "GetCallerIdentity": "The values returned are those listed in the aws:userid column in the Principal table".
+pub(super) fn caller_identity(identity: &Identity, id: &str, request_id: &str) -> String {
+    let arn = match identity {
+        Identity::Root => format!("arn:aws:iam::{ACCOUNT}:root"),
+        _ => identity.to_string(),
     };
     let mut out = format!("<GetCallerIdentityResponse xmlns=\"{NAMESPACE}\"><GetCallerIdentityResult>");
     element(&mut out, "Arn", &arn);
-    element(&mut out, "UserId", &id);
+    element(&mut out, "UserId", id);
     element(&mut out, "Account", ACCOUNT);
     out.push_str("</GetCallerIdentityResult>");
     end(out, "GetCallerIdentityResponse", request_id)

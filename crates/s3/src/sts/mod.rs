@@ -63,7 +63,10 @@ pub(crate) async fn call(
     }
     let request_id = state.id().to_string();
     match action.as_str() {
-        "GetCallerIdentity" => Ok(answer::caller_identity(&identity, &request_id)),
+        "GetCallerIdentity" => {
+            let id = authority.iam().user_id(&identity).unwrap_or_default();
+            Ok(answer::caller_identity(&identity, &id, &request_id))
+        }
         "AssumeRole" => {
             let asked = Asked {
                 role: field("RoleArn"),
@@ -192,7 +195,8 @@ fn assume_role(
         .ok()
         .and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok())
         .ok_or_else(ApiError::internal)?;
-    Ok(answer::assumed_role(&made, &name, expires, request_id))
+    let id = authority.iam().user_id(&made.identity).unwrap_or_default();
+    Ok(answer::assumed_role(&made, &id, expires, request_id))
 }
 
 fn invalid(member: &str, value: &str, must: &str) -> ApiError {

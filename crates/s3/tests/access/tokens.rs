@@ -95,7 +95,11 @@ async fn no_session_is_made_without_the_bounds_that_were_asked_for() {
     let bound = ("PolicyArns.member.1.arn", "arn:aws:iam::strongroom:policy/readonly");
     let answer = sts(&setup, &user, "sts", &[&ASSUME[..], &[bound]].concat()).await;
     assert_eq!(answer.error(), (501, "NotImplemented"));
-    assert!(!answer.text().contains("SecretAccessKey") && answer.text().contains("Policy"), "{}", answer.text());
+    assert!(
+        !answer.text().contains("SecretAccessKey") && answer.text().contains("Policy"),
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
@@ -176,9 +180,14 @@ async fn identity_is_told() {
         token: None,
     };
     let fields = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
-    for (keys, arn) in [(&user, "arn:aws:iam::strongroom:user/u"), (&root, "arn:aws:iam::strongroom:root")] {
+    let id = setup.iam.user("u").unwrap().id;
+    for (keys, arn, id) in [
+        (&user, "arn:aws:iam::strongroom:user/u", &*id),
+        (&root, "arn:aws:iam::strongroom:root", "strongroom"),
+    ] {
         let answer = sts(&setup, keys, "sts", &fields).await.ok();
         assert_eq!(answer.element("Arn"), arn);
+        assert_eq!(answer.element("UserId"), id);
         assert_eq!(answer.element("Account"), "strongroom");
         assert!(
             answer
@@ -188,6 +197,11 @@ async fn identity_is_told() {
     }
     // Who is told that it may not makes no sessions.
     assert_eq!(sts(&setup, &user, "sts", &ASSUME).await.error(), (403, "AccessDenied"));
+    setup.policy("u", &statement("Allow", &["s3:*"], "*")).await;
+    let made = sts(&setup, &user, "sts", &ASSUME).await.ok();
+    assert_eq!(made.element("AssumedRoleId"), format!("{id}:job@1"));
+    let answer = sts(&setup, &keys_of(&made), "sts", &fields).await.ok();
+    assert_eq!(answer.element("UserId"), format!("{id}:job@1"), "as aws:userid says it");
 }
 
 #[tokio::test]
@@ -223,7 +237,8 @@ async fn errors_are_in_the_words_of_the_token_service() {
     }
     // What is signed for another service is not for this one.
     let answer = sts(&setup, &user, "s3", &ASSUME).await;
-    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(answer.error(), (403, "SignatureDoesNotMatch"));
+    assert!(answer.text().contains("scoped to correct service: 'sts'"), "{}", answer.text());
     // Without a signature.
     let form = Call::new(Method::POST, "/").header("content-type", "application/x-www-form-urlencoded");
     let answer = setup.stranger(form.body("Action=AssumeRole&Version=2011-06-15")).await;

@@ -66,6 +66,16 @@ fn every_mistake_in_an_authorization_header_has_its_own_sentence() {
     }
 }
 
+#[test]
+fn token_service_says_for_which_service_it_wants_signatures() {
+    let authorization = format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature=00");
+    let error = check("", &signed(&authorization), &Here { service: "sts", ..HERE }).unwrap_err();
+    assert_eq!((error.status.as_u16(), &*error.code), (403, "SignatureDoesNotMatch"));
+    assert_eq!(error.message, "Credential should be scoped to correct service: 'sts'.");
+    let good = authorization.replace("/s3/", "/sts/");
+    assert!(check("", &signed(&good), &Here { service: "sts", ..HERE }).is_ok());
+}
+
 const MALFORMED: &str = "AuthorizationHeaderMalformed";
 
 #[test]
