@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::policy::keys::{self, Key};
+use crate::policy::spelling;
 use crate::{ACCOUNT, Identity};
 
 /// What an action is done to: an Amazon resource name, with `strongroom` where AWS has an account's number, or `*` for
@@ -82,7 +83,13 @@ impl Facts {
     pub fn set(&mut self, key: &'static str, value: impl Into<String>) {
         if let Some(key) = known(key) {
             self.0.retain(|(other, _)| *other != key);
-            self.0.push((key, value.into()));
+            let value = value.into();
+            let value = match key {
+                // With quotes or without it is the same tag to who carries the request out, so it is to who decides.
+                Key::IF_MATCH | Key::IF_NONE_MATCH => spelling::of_entity_tag(&value).to_owned(),
+                _ => value,
+            };
+            self.0.push((key, value));
         }
     }
 

@@ -13,7 +13,7 @@ pub(crate) mod keys;
 mod pattern;
 mod principal;
 pub(crate) mod request;
-mod spelling;
+pub(crate) mod spelling;
 mod statement;
 #[cfg(test)]
 mod tests;

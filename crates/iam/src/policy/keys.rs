@@ -73,6 +73,8 @@ impl Key {
     pub(crate) const PRINCIPAL_ARN: Self = known("aws:principalarn");
     pub(crate) const PRINCIPAL_TYPE: Self = known("aws:principaltype");
     pub(crate) const COPY_SOURCE: Self = known("s3:x-amz-copy-source");
+    pub(crate) const IF_MATCH: Self = known("s3:if-match");
+    pub(crate) const IF_NONE_MATCH: Self = known("s3:if-none-match");
     pub(crate) const RESOURCE_ACCOUNT: Self = known("s3:resourceaccount");
     pub(crate) const SOURCE_IP: Self = known("aws:sourceip");
     pub(crate) const TOKEN_ISSUE_TIME: Self = known("aws:tokenissuetime");

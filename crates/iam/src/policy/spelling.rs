@@ -11,8 +11,15 @@ pub(super) fn of_value<'a>(key: &Key, text: &'a str) -> Cow<'a, str> {
         Key::SSE_KMS_KEY_ID => of_kms_key(text),
         // `bucket/key`, where the header may begin with a slash.
         Key::COPY_SOURCE => Cow::Borrowed(text.strip_prefix('/').unwrap_or(text)),
+        Key::IF_MATCH | Key::IF_NONE_MATCH => Cow::Borrowed(of_entity_tag(text)),
         _ => Cow::Borrowed(text),
     }
+}
+
+/// An entity tag, which requests may write with quotes and without, and policies too.
+pub(crate) fn of_entity_tag(text: &str) -> &str {
+    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    bare.filter(|bare| !bare.contains('"')).unwrap_or(text)
 }
 
 /// A key of the KMS by its id or its ARN. Nothing that may stand for the beginning of an ARN is taken for an id.
@@ -68,6 +75,17 @@ mod tests {
         assert_eq!(of_value(&Key::COPY_SOURCE, "/b/k"), "b/k");
         assert_eq!(of_value(&Key::COPY_SOURCE, "b/k*"), "b/k*");
         assert_eq!(of_value(&Key::USER_NAME, "/b/k"), "/b/k");
+        for (tag, spelled) in [
+            ("\"a1\"", "a1"),
+            ("a1", "a1"),
+            ("*", "*"),
+            ("\"a*\"", "a*"),
+            ("\"a\", \"b\"", "\"a\", \"b\""),
+            ("\"", "\""),
+        ] {
+            assert_eq!(of_value(&Key::IF_MATCH, tag), spelled);
+            assert_eq!(of_value(&Key::IF_NONE_MATCH, tag), spelled);
+        }
         assert_eq!(of_arn("arn:aws:s3:us-east-1::b/kms:x"), "arn:aws:s3:us-east-1::b/kms:x");
     }
 }

@@ -254,6 +254,31 @@ async fn tag_of_an_object_cannot_be_guessed_by_who_may_not_read_it() {
 }
 
 #[tokio::test]
+async fn tag_in_a_condition_is_the_same_with_quotes_and_without() {
+    let setup = Setup::new().await;
+    let tag = setup.root(Call::put("/bkt/kept", "x")).await.ok().header("etag").unwrap().to_owned();
+    let bare = tag.trim_matches('"').to_owned();
+    let delete = Call::new(reqwest::Method::DELETE, "/bkt/kept");
+    let user = setup.user("u", &super::statement("Allow", &["s3:*"], "*")).await;
+    for written in [&tag, &bare] {
+        let value = serde_json::to_string(written).unwrap();
+        setup
+            .policy(
+                "u",
+                &format!(
+                    r#"{{"Effect":"Allow","Action":"s3:*","Resource":"*"}},{{"Effect":"Deny","Action":"s3:DeleteObject",
+                        "Resource":"*","Condition":{{"StringEquals":{{"s3:if-match":{value}}}}}}}"#
+                ),
+            )
+            .await;
+        for sent in [&tag, &bare] {
+            let answer = setup.by(&user, delete.clone().header("if-match", sent)).await;
+            assert!(denied(&answer), "policy {written}, request {sent}: {}", answer.text());
+        }
+    }
+}
+
+#[tokio::test]
 async fn variables_stand_for_the_one_who_asks() {
     let setup = Setup::new().await;
     let home = super::statement("Allow", &["s3:PutObject"], "arn:aws:s3:::bkt/home/${aws:username}/*");
