@@ -280,7 +280,7 @@ def test_forms_batches_and_the_rest_api_are_told_with_who_did_it(start, tmp_path
     )
     for record in records:
         by_rest = told([record])[0][1] == "rest"
-        who = "arn:aws:iam::strongroom:user/alice" if by_rest else "root"
+        who = "arn:aws:iam::000000000000:user/alice" if by_rest else "root"
         assert record["userIdentity"]["principalId"] == who, record
         assert record["requestParameters"] == {"sourceIPAddress": "127.0.0.1"}, record
         assert record["responseElements"]["x-amz-request-id"], record

@@ -10,7 +10,7 @@ from people import User, policy, refused, statement, sts
 
 pytestmark = pytest.mark.ours
 
-ROLE = "arn:aws:iam::strongroom:role/anything"
+ROLE = "arn:aws:iam::000000000000:role/anything"
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_the_root_makes_sessions_too(server, place):
 
 
 def test_everybody_learns_who_they_are(server, user):
-    assert sts(server).get_caller_identity()["Arn"] == "arn:aws:iam::strongroom:root"
-    assert user.sts().get_caller_identity()["Arn"] == "arn:aws:iam::strongroom:user/sts-user"
+    assert sts(server).get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
+    assert user.sts().get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:user/sts-user"
     made = user.sts().assume_role(RoleArn=ROLE, RoleSessionName="me")["Credentials"]
     who = sts(server, made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]).get_caller_identity()
-    assert who["Arn"] == "arn:aws:sts::strongroom:assumed-role/sts-user/me"
+    assert who["Arn"] == "arn:aws:sts::000000000000:assumed-role/sts-user/me"
 
 
 def test_a_policy_denies_a_role_by_its_name_and_sessions_from_before_a_time(server, user):

@@ -7,7 +7,7 @@ use crate::policy::keys::{self, Key};
 use crate::policy::spelling;
 use crate::{ACCOUNT, Identity};
 
-/// What an action is done to: an Amazon resource name, with `strongroom` where AWS has an account's number, or `*` for
+/// What an action is done to: an Amazon resource name, with [`ACCOUNT`] where AWS has an account's number, or `*` for
 /// an action that is done to no particular thing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Arn(String);
@@ -28,24 +28,24 @@ impl Arn {
         Self(format!("arn:aws:kms:::key/{id}"))
     }
 
-    /// A user: `arn:aws:iam::strongroom:user/NAME`.
+    /// A user: `arn:aws:iam::000000000000:user/NAME`.
     pub fn user(name: &str) -> Self {
         Self(format!("arn:aws:iam::{ACCOUNT}:user/{name}"))
     }
 
-    /// A group: `arn:aws:iam::strongroom:group/NAME`.
+    /// A group: `arn:aws:iam::000000000000:group/NAME`.
     pub fn group(name: &str) -> Self {
         Self(format!("arn:aws:iam::{ACCOUNT}:group/{name}"))
     }
 
-    /// A policy: `arn:aws:iam::strongroom:policy/NAME`.
+    /// A policy: `arn:aws:iam::000000000000:policy/NAME`.
     pub fn policy(name: &str) -> Self {
         Self(format!("arn:aws:iam::{ACCOUNT}:policy/{name}"))
     }
 
-    /// A role, by what the client calls it. There are no roles, so this is whatever text it is.
+    /// A role, by what the client calls it. There are no roles, so this is whatever text it is, in the spelling that policies are read in.
     pub fn role(named: &str) -> Self {
-        Self(named.to_owned())
+        Self(spelling::of_arn(named).into_owned())
     }
 
     /// No particular thing: `*`.

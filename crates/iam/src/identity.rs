@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use crate::{AccessKey, Name, Policy};
 
-/// What stands where AWS has an account's number.
-pub const ACCOUNT: &str = "strongroom";
+/// What stands where AWS has an account's number. There is one account, and clients that take ARNs apart want twelve digits.
+pub const ACCOUNT: &str = "000000000000";
+
+/// What stood there in earlier versions, and still stands in policies that were stored then.
+pub(crate) const ACCOUNT_EARLIER: &str = "strongroom";
 
 /// Who is asking. Given by what checked a signature or a token ([`Iam::look_up`](crate::Iam::look_up),
 /// [`Iam::authenticate_token`](crate::Iam::authenticate_token)), and good for one request: whether a user is still there and what it

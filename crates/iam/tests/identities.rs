@@ -392,7 +392,7 @@ async fn each_change_is_told_once_with_who_did_it() {
     assert_eq!(told, expected);
     for (seq, change) in (1..).zip(&changes) {
         assert_eq!((change.seq, change.at), (seq, NOW));
-        assert_eq!(change.by, "arn:aws:iam::strongroom:user/admin");
+        assert_eq!(change.by, "arn:aws:iam::000000000000:user/admin");
     }
     assert_eq!(iam.last_change(), changes.len() as u64);
     assert_eq!(iam.changes_after(19, 1).unwrap(), changes[19..20]);

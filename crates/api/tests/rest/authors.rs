@@ -48,7 +48,7 @@ async fn audit_trail_says_who_changed_a_bucket_with_a_token() {
     assert_eq!(set.status, 200, "{set:?}");
     assert_eq!(server.ask(&alice, "DELETE", SETTINGS, &[], "").await.status, 200);
     assert_eq!(server.ask(&alice, "DELETE", "/api/v1/buckets/photos", &[], "").await.status, 204);
-    let by = || "arn:aws:iam::strongroom:user/alice".to_owned();
+    let by = || "arn:aws:iam::000000000000:user/alice".to_owned();
     assert_eq!(
         trail(&server).await,
         [
@@ -83,7 +83,7 @@ async fn events_of_objects_say_who_changed_them_from_where_and_in_which_request(
     let (id, events) = (&stored.headers["x-request-id"], told(&server).await);
     assert_eq!(events.len(), 2);
     for event in events {
-        assert_eq!(event.principal, "arn:aws:iam::strongroom:user/alice");
+        assert_eq!(event.principal, "arn:aws:iam::000000000000:user/alice");
         assert_eq!((event.source.as_str(), &event.request_id), ("127.0.0.1", id));
     }
 }

@@ -70,6 +70,7 @@ const FAMILY_NAME_LEN_MAX: usize = 128;
 impl Key {
     pub(crate) const CURRENT_TIME: Self = known("aws:currenttime");
     pub(crate) const EPOCH_TIME: Self = known("aws:epochtime");
+    pub(crate) const POLICY_ARN: Self = known("iam:policyarn");
     pub(crate) const PRINCIPAL_ARN: Self = known("aws:principalarn");
     pub(crate) const PRINCIPAL_TYPE: Self = known("aws:principaltype");
     pub(crate) const COPY_SOURCE: Self = known("s3:x-amz-copy-source");

@@ -3,6 +3,7 @@
 use super::error::{PolicyFault, cut};
 use super::json::Json;
 use super::statement::{Effect, texts};
+use crate::identity::ACCOUNT_EARLIER;
 use crate::{ACCOUNT, Identity, Name};
 
 /// Whom a statement names.
@@ -45,12 +46,14 @@ impl Principals {
     fn add(&mut self, text: &str) -> Option<()> {
         match text {
             "*" => self.everybody = true,
-            ACCOUNT | "root" => self.account = true,
+            ACCOUNT | ACCOUNT_EARLIER | "root" => self.account = true,
             _ => match text.strip_prefix("arn:") {
                 None => self.users.push(bare_user(text)?),
                 Some(arn) => {
                     let rest = arn.strip_prefix("aws:iam::")?;
-                    let rest = rest.strip_prefix(ACCOUNT).unwrap_or(rest).strip_prefix(':')?;
+                    let accounts = [ACCOUNT, ACCOUNT_EARLIER];
+                    let account = accounts.iter().find_map(|account| rest.strip_prefix(account));
+                    let rest = account.unwrap_or(rest).strip_prefix(':')?;
                     match rest.strip_prefix("user/") {
                         Some(name) => self.users.push(Name::parse(name).ok()?),
                         None if rest == "root" => self.account = true,

@@ -159,11 +159,11 @@ pub(crate) mod tests {
             parent: Box::new(user()),
             policy: None,
         };
-        let arn = "arn:aws:iam::strongroom:user/bob";
+        let arn = "arn:aws:iam::000000000000:user/bob";
         assert_eq!(own(&session, "aws:TokenIssueTime").as_deref(), Some("2020-09-13T11:26:40Z"));
         assert_eq!(own(&account, "aws:TokenIssueTime"), None, "it does not end by itself");
         for (identity, name, id, kind, principal) in [
-            (Identity::Root, None, "strongroom", "Account", Some("arn:aws:iam::strongroom:root")),
+            (Identity::Root, None, "000000000000", "Account", Some("arn:aws:iam::000000000000:root")),
             (user(), Some("bob"), "UID1", "User", Some(arn)),
             (account, Some("bob"), "UID1", "User", Some(arn)),
             (session, Some("bob"), "UID1:job", "AssumedRole", Some(arn)),
@@ -175,7 +175,7 @@ pub(crate) mod tests {
             assert_eq!(own(&identity, "aws:PrincipalArn").as_deref(), principal);
         }
         assert_eq!(own(&user(), "aws:EpochTime").as_deref(), Some("1600000000"));
-        assert_eq!(own(&user(), "s3:ResourceAccount").as_deref(), Some("strongroom"));
+        assert_eq!(own(&user(), "s3:ResourceAccount").as_deref(), Some("000000000000"));
         assert_eq!(own(&user(), "aws:CurrentTime").as_deref(), Some("2020-09-13T12:26:40Z"));
     }
 

@@ -131,14 +131,20 @@ fn principals_are_whom_a_bucket_policy_is_for() {
     }
     for bob in [
         json!({"AWS": "bob"}),
+        json!({"AWS": "arn:aws:iam::000000000000:user/bob"}),
+        // As earlier versions told them.
         json!({"AWS": "arn:aws:iam::strongroom:user/bob"}),
         json!({"AWS": ["alice", "arn:aws:iam:::user/bob"]}),
     ] {
         let policy = with(bob);
         assert!(get(&policy, Some("bob")) && !get(&policy, Some("eve")) && !get(&policy, None));
     }
-    let account = with(json!({"AWS": "arn:aws:iam::strongroom:root"}));
-    assert!(!get(&account, Some("bob")), "it leaves that to bob's own policies");
+    for account in
+        ["arn:aws:iam::000000000000:root", "000000000000", "arn:aws:iam::strongroom:root", "strongroom"]
+    {
+        let account = with(json!({ "AWS": account }));
+        assert!(!get(&account, Some("bob")), "it leaves that to bob's own policies");
+    }
     for bad in [
         json!("bob"),
         json!({"AWS": "123456789012"}),
@@ -166,7 +172,7 @@ fn not_principal_spares_those_it_names() {
     assert_eq!(get(&[("aws:username", "eve")]), Verdict::Deny);
     assert_eq!(get(&[]), Verdict::Deny);
     let account = bucket(&statement(json!({
-        "Effect": "Deny", "Principal": {"AWS": "strongroom"}, "Action": "s3:*", "Resource": "arn:aws:s3:::b/*",
+        "Effect": "Deny", "Principal": {"AWS": "000000000000"}, "Action": "s3:*", "Resource": "arn:aws:s3:::b/*",
     })));
     let get = |facts: &[(&'static str, &str)]| verdict(&account, "s3:GetObject", "arn:aws:s3:::b/k", facts);
     assert_eq!(get(&[("aws:username", "bob")]), Verdict::Deny);

@@ -75,7 +75,7 @@ async fn session_does_what_its_maker_may_within_its_policy() {
     fields.push(("Policy", &bound));
     fields.push(("DurationSeconds", "900"));
     let answer = sts(&setup, &user, "sts", &fields).await.ok();
-    assert_eq!(answer.element("Arn"), "arn:aws:sts::strongroom:assumed-role/u/job@1");
+    assert_eq!(answer.element("Arn"), "arn:aws:sts::000000000000:assumed-role/u/job@1");
     let less = keys_of(&answer);
     setup.by(&less, get("/bkt/k")).await.ok();
     assert!(denied(&setup.by(&less, Call::put("/bkt/new", "x")).await), "beyond its policy");
@@ -182,13 +182,13 @@ async fn identity_is_told() {
     let fields = [("Action", "GetCallerIdentity"), ("Version", "2011-06-15")];
     let id = setup.iam.user("u").unwrap().id;
     for (keys, arn, id) in [
-        (&user, "arn:aws:iam::strongroom:user/u", &*id),
-        (&root, "arn:aws:iam::strongroom:root", "strongroom"),
+        (&user, "arn:aws:iam::000000000000:user/u", &*id),
+        (&root, "arn:aws:iam::000000000000:root", "000000000000"),
     ] {
         let answer = sts(&setup, keys, "sts", &fields).await.ok();
         assert_eq!(answer.element("Arn"), arn);
         assert_eq!(answer.element("UserId"), id);
-        assert_eq!(answer.element("Account"), "strongroom");
+        assert_eq!(answer.element("Account"), "000000000000");
         assert!(
             answer
                 .text()
