@@ -94,7 +94,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
                 other => other,
             };
             let code = match status {
-                StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => "NotJson",
                 _ => "MalformedBody",
             };
@@ -110,12 +109,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 /// All of a body that is kept in memory.
 pub(crate) async fn whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refusal> {
-    in_time(Bytes::from_request(request, state)).await?.map_err(|error| {
-        let code = match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => "BodyTooLarge",
-            _ => "MalformedBody",
-        };
-        Refusal::new(error.status(), code, error.body_text())
+    in_time(Bytes::from_request(request, state)).await?.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let message = "The body is longer than this request takes: 64 KiB, but for an object's content.";
+            Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "BodyTooLarge", message)
+        }
+        status => Refusal::new(status, "MalformedBody", error.body_text()),
     })
 }
 

@@ -19,6 +19,7 @@
 
 mod buckets;
 mod caller;
+mod conditions;
 mod decide;
 mod encryption;
 mod groups;
@@ -43,7 +44,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, delete, get, patch, put};
 use strongroom_iam::{Iam, Identity, Name, State};
 use strongroom_objects::{Objects, Timestamp};
@@ -166,7 +167,10 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(rest: Rest) -> Router<S> 
     let configuration = of(configuration())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .route_layer(from_fn_with_state(rest.clone(), caller::limit));
-    let behind = configuration.merge(of(data())).route_layer(from_fn_with_state(rest.clone(), caller::admit));
+    let behind = configuration
+        .merge(of(data()))
+        .route_layer(from_fn(conditions::refuse_unknown))
+        .route_layer(from_fn_with_state(rest.clone(), caller::admit));
     let open = Router::new().route("/openapi.json", get(openapi::document));
     Router::new().nest(PREFIX, behind.merge(open)).with_state(rest)
 }

@@ -159,9 +159,23 @@ impl Iam {
     /// # Errors
     /// [`IamError::NoSuch`], among others.
     pub async fn delete_access_key(&self, by: &Identity, access_key: &str) -> Result<(), IamError> {
+        self.delete_access_key_if(by, access_key, |_| true).await
+    }
+
+    /// [`Self::delete_access_key`] of one that is as its `meant` has it. No other change comes between.
+    ///
+    /// # Errors
+    /// [`IamError::NoSuch`], [`IamError::Changed`], among others.
+    pub async fn delete_access_key_if(
+        &self,
+        by: &Identity,
+        access_key: &str,
+        meant: impl Fn(&AccessKeyInfo) -> bool + Send + 'static,
+    ) -> Result<(), IamError> {
         let access_key = access_key.to_owned();
         self.change(by, move |draft| {
-            let (access_key, _) = draft.state.found_key(&access_key)?;
+            let (access_key, key) = draft.state.found_key(&access_key)?;
+            check_meant(&key.info(&access_key), &meant)?;
             draft.remove_key(&access_key);
             Ok(())
         })

@@ -48,10 +48,10 @@ impl Iam {
     /// # Errors
     /// [`IamError::NoSuch`], among others.
     pub async fn delete_user(&self, by: &Identity, name: &str) -> Result<(), IamError> {
-        self.delete_user_if(by, name, |_| true).await
+        self.delete_user_if(by, name, |_, _| true).await
     }
 
-    /// [`Self::delete_user`] of one that has what its `meant` knows of. No other change comes between.
+    /// [`Self::delete_user`] of one that is as its `meant` has it, and has what it knows of. No other change comes between.
     ///
     /// # Errors
     /// [`IamError::NoSuch`], [`IamError::Changed`], among others.
@@ -59,12 +59,12 @@ impl Iam {
         &self,
         by: &Identity,
         name: &str,
-        meant: impl Fn(&Belongings) -> bool + Send + 'static,
+        meant: impl Fn(&UserInfo, &Belongings) -> bool + Send + 'static,
     ) -> Result<(), IamError> {
         let name = name.to_owned();
         self.change(by, move |draft| {
             let (name, user) = draft.state.found_user(&name)?;
-            if !meant(&draft.state.belongings(&name, &user)) {
+            if !meant(&user.info(&name), &draft.state.belongings(&name, &user)) {
                 return Err(IamError::Changed { thing: Thing::User, name: name.to_string() });
             }
             let owner = Owner::User(name.clone());

@@ -34,17 +34,18 @@ pub(super) struct OfVersion {
 
 impl OfVersion {
     fn parse(&self) -> Result<Option<VersionId>, Refusal> {
+        let message = "`version` cannot be the id of a version: take it from an answer.";
         let parse = |text: &String| {
-            VersionId::parse(text)
-                .map_err(|_| Refusal::bad_request("InvalidVersion", "This cannot be the id of a version."))
+            VersionId::parse(text).map_err(|_| Refusal::bad_request("InvalidVersion", message))
         };
         self.version.as_ref().map(parse).transpose()
     }
 }
 
 pub(super) fn bucket_name(text: &str) -> Result<BucketName, Refusal> {
-    BucketName::parse(text)
-        .map_err(|_| Refusal::bad_request("InvalidBucketName", "This cannot be the name of a bucket."))
+    let message = "This cannot be the name of a bucket: those have 3 to 63 lower-case letters, digits, dots and \
+                   hyphens, and begin and end with a letter or digit.";
+    BucketName::parse(text).map_err(|_| Refusal::bad_request("InvalidBucketName", message))
 }
 
 fn object_name(text: String) -> Result<ObjectName, Refusal> {

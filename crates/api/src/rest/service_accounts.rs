@@ -241,15 +241,19 @@ pub(super) async fn delete_policy(
 
 /// Delete a service account
 #[utoipa::path(delete, path = "/api/v1/service-accounts/{access_key}", tag = "service accounts",
-    params(("access_key" = String, Path, description = "Its access key")),
-    responses((status = 204, description = "It is gone; durable"), Refused, Missing))]
+    params(
+        ("access_key" = String, Path, description = "Its access key"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing, PreconditionFailed))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(access_key): Names<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     rest.service_account(&caller, &access_key, (WRITE, "iam:DeleteServiceAccount"))?;
-    rest.0.iam.delete_access_key(&caller.identity, &access_key).await?;
+    rest.0.iam.delete_access_key_if(&caller.identity, &access_key, meant(&headers)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -223,18 +223,28 @@ pub(super) async fn patch(
 /// `iam:DeleteToken`, as far as there are any. Policies of buckets that name it are left as they are, and mean whoever is made under the
 /// same name.
 #[utoipa::path(delete, path = "/api/v1/users/{user}", tag = "users",
-    params(("user" = String, Path, description = "Its name")),
-    responses((status = 204, description = "It is gone; durable"), Refused, Missing, Conflict))]
+    params(
+        ("user" = String, Path, description = "Its name"),
+        ("If-Match" = Option<String>, Header, description = "Only if the version is this one"),
+    ),
+    responses((status = 204, description = "It is gone; durable"), Refused, Missing, PreconditionFailed, Conflict))]
 pub(super) async fn delete(
     State(rest): State<Rest>,
     Extension(caller): Extension<Caller>,
     Names(user): Names<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     rest.allow(&caller, (WRITE, "iam:DeleteUser"), &Arn::user(&user), &caller.facts())?;
+    let expected = Expected::parse(&headers)?;
     for _ in 0..ATTEMPTS {
         let seen = rest.0.iam.belongings(&user)?;
         rest.allow_taking(&caller, &user, &seen)?;
-        match rest.0.iam.delete_user_if(&caller.identity, &user, move |there| *there == seen).await {
+        expected.check(Some(&versioned(rest.0.iam.user(&user)?).tag))?;
+        let wanted = expected.clone();
+        let meant = move |info: &UserInfo, there: &Belongings| {
+            *there == seen && wanted.holds(Some(&versioned(info.clone()).tag))
+        };
+        match rest.0.iam.delete_user_if(&caller.identity, &user, meant).await {
             // It was given something meanwhile, which the caller may have to be allowed to take.
             Err(IamError::Changed { .. }) => {}
             done => return Ok(done.map(|()| StatusCode::NO_CONTENT)?),

@@ -211,6 +211,16 @@ async fn change_of_a_user_or_service_account_that_somebody_else_changed_is_refus
         assert_eq!(free.status, 412, "it is there");
         assert_eq!(server.root("PATCH", shown, &["If-Match: *"], on).await.status, 200);
     }
+    for path in [&*account, user] {
+        let stale = server.root("DELETE", path, &["If-Match: \"old\""], "").await;
+        assert_eq!(stale.status, 412, "{path}: {stale:?}");
+        let seen = format!("If-Match: {}", server.root("GET", path, &[], "").await.headers["etag"]);
+        assert_eq!(server.root("DELETE", path, &[&seen], "").await.status, 204, "{path}");
+    }
+    // Groups have no versions, so a change for one of them would be one for any.
+    let refused = server.root("POST", "/api/v1/groups", &["If-None-Match: *"], r#"{"name": "staff"}"#).await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].as_str()), (400, Some("InvalidHeader")));
+    assert_eq!(server.root("GET", "/api/v1/groups/staff", &[], "").await.status, 404);
 }
 
 #[tokio::test]

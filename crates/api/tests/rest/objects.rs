@@ -79,6 +79,21 @@ async fn ranges_and_conditions_hold() {
     assert_eq!(server.root("PUT", path, &["If-None-Match: *", text], "new").await.status, 412);
     assert_eq!(server.root("PUT", path, &["If-Match: \"other\"", text], "new").await.status, 412);
     assert_eq!(server.root("DELETE", path, &["If-Match: \"other\""], "").await.status, 412);
+    // What no write or delete looks at would be taken for something that holds.
+    let since = format!("If-Unmodified-Since: {modified}");
+    for (method, header) in [
+        ("PUT", &*since),
+        ("PUT", "Content-Range: bytes 0-2/12"),
+        ("DELETE", &since),
+        ("DELETE", "If-None-Match: *"),
+    ] {
+        let refused = server.root(method, path, &[header, text], "new").await;
+        let code = refused.json()["error"]["code"].as_str().map(str::to_owned);
+        assert_eq!((refused.status, code.as_deref()), (400, Some("InvalidHeader")), "{method} {header}");
+        let name = header.split(':').next().unwrap().to_lowercase();
+        assert!(refused.body.contains(&name), "{refused:?}");
+        assert_eq!(server.root("GET", path, &[], "").await.headers["etag"], etag, "{method} {header}");
+    }
     let matching = format!("If-Match: {etag}");
     assert_eq!(server.root("PUT", path, &[&matching, text], "new").await.status, 201);
     assert_eq!(server.root("DELETE", path, &[], "").await.status, 204);
