@@ -170,6 +170,44 @@ pub enum Decision {
     ImplicitDeny,
 }
 
+/// Why something may not be done, in the terms of AWS's sentences ("Troubleshoot access denied error messages").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Denial {
+    /// Whether a statement denies it; otherwise nothing allows it.
+    pub explicit: bool,
+    /// The kind of policy that denies it, or that has to allow it and does not.
+    pub by: PolicyKind,
+}
+
+/// Where a policy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PolicyKind {
+    /// Of a user or one of its groups.
+    Identity,
+    /// What bounds a service account or a session.
+    Session,
+    /// Of a bucket.
+    Resource,
+}
+
+impl PolicyKind {
+    /// Its name, with the article that goes with it.
+    pub fn with_article(self) -> &'static str {
+        match self {
+            Self::Identity => "an identity-based policy",
+            Self::Session => "a session policy",
+            Self::Resource => "a resource-based policy",
+        }
+    }
+}
+
+impl fmt::Display for PolicyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.with_article();
+        f.write_str(name.split_once(' ').map_or(name, |(_, name)| name))
+    }
+}
+
 impl Decision {
     /// Whether it may be done.
     pub fn is_allowed(self) -> bool {

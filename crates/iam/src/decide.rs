@@ -5,13 +5,25 @@ use std::borrow::Cow;
 use crate::policy::Verdict;
 use crate::policy::request::{Request, id_of};
 use crate::state::State;
-use crate::{Ask, Decision, Iam, Identity, Policy};
+use crate::{Ask, Decision, Denial, Iam, Identity, Policy, PolicyKind};
 
 impl Iam {
     /// Decides, by what is known at this moment of users, groups and policies. `bucket_policy` is that of the bucket that the
     /// resource is or is in.
     pub fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Decision {
-        self.0.state().decide(ask, bucket_policy, self.0.now())
+        match self.permit(ask, bucket_policy) {
+            Ok(()) => Decision::Allow,
+            Err(Denial { explicit: true, .. }) => Decision::ExplicitDeny,
+            Err(Denial { explicit: false, .. }) => Decision::ImplicitDeny,
+        }
+    }
+
+    /// [`Self::decide`] for who tells why not.
+    ///
+    /// # Errors
+    /// [`Denial`], if it may not be done.
+    pub fn permit(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>) -> Result<(), Denial> {
+        self.0.state().permit(ask, bucket_policy, self.0.now())
     }
 
     /// What conditions know as `aws:userid`: no other user has or had it. Nothing for an identity whose user is gone.
@@ -29,7 +41,7 @@ impl Iam {
 
 /// What an identity's own policies come to.
 struct Own {
-    denied: bool,
+    denied: Option<PolicyKind>,
     /// Whether each of the policies that only bound it allows what is asked.
     within_bounds: bool,
     /// Whether a policy of its owner allows it, or the owner is the root.
@@ -37,7 +49,7 @@ struct Own {
 }
 
 impl State {
-    pub(crate) fn decide(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>, now: u64) -> Decision {
+    fn permit(&self, ask: &Ask<'_>, bucket_policy: Option<&Policy>, now: u64) -> Result<(), Denial> {
         let action = ask.action.to_ascii_lowercase();
         let user = ask.identity.user().and_then(|name| self.users.get(name));
         let resource = match ask.resource.as_str() {
@@ -53,18 +65,20 @@ impl State {
             facts: ask.facts,
             now,
         };
-        let Some(own) = self.own(ask.identity, &request) else { return Decision::ImplicitDeny };
+        let implicit = |by| Err(Denial { explicit: false, by });
+        let Some(own) = self.own(ask.identity, &request) else { return implicit(PolicyKind::Identity) };
         let of_bucket = match (ask.identity, bucket_policy) {
             // Who has to be able to repair a bucket policy is not bound by it.
             (Identity::Root, _) | (_, None) => Verdict::Silent,
             (_, Some(policy)) => policy.evaluate(&request),
         };
-        if own.denied || of_bucket == Verdict::Deny {
-            return Decision::ExplicitDeny;
+        if let Some(by) = own.denied.or((of_bucket == Verdict::Deny).then_some(PolicyKind::Resource)) {
+            return Err(Denial { explicit: true, by });
         }
-        match own.within_bounds && (own.granted || of_bucket == Verdict::Allow) {
-            true => Decision::Allow,
-            false => Decision::ImplicitDeny,
+        match own.granted || of_bucket == Verdict::Allow {
+            false => implicit(PolicyKind::Identity),
+            true if own.within_bounds => Ok(()),
+            true => implicit(PolicyKind::Session),
         }
     }
 
@@ -88,14 +102,14 @@ impl State {
     /// `None` if the identity, or one that it acts for, is gone, disabled or past its end.
     fn own(&self, identity: &Identity, request: &Request<'_>) -> Option<Own> {
         Some(match identity {
-            Identity::Anonymous => Own { denied: false, within_bounds: true, granted: false },
-            Identity::Root => Own { denied: false, within_bounds: true, granted: true },
+            Identity::Anonymous => Own { denied: None, within_bounds: true, granted: false },
+            Identity::Root => Own { denied: None, within_bounds: true, granted: true },
             Identity::User { name } => {
                 let user = self.users.get(name).filter(|user| !user.disabled)?;
-                let mut own = Own { denied: false, within_bounds: true, granted: false };
+                let mut own = Own { denied: None, within_bounds: true, granted: false };
                 for policy in self.policies_of(user) {
                     match policy.evaluate(request) {
-                        Verdict::Deny => own.denied = true,
+                        Verdict::Deny => own.denied = Some(PolicyKind::Identity),
                         Verdict::Allow => own.granted = true,
                         Verdict::Silent => {}
                     }
@@ -120,7 +134,7 @@ impl Own {
     fn bounded(mut self, policy: Option<&Policy>, request: &Request<'_>) -> Self {
         match policy.map(|policy| policy.evaluate(request)) {
             None | Some(Verdict::Allow) => {}
-            Some(Verdict::Deny) => self.denied = true,
+            Some(Verdict::Deny) => self.denied = self.denied.or(Some(PolicyKind::Session)),
             Some(Verdict::Silent) => self.within_bounds = false,
         }
         self

@@ -42,7 +42,7 @@ mod tokens;
 mod types;
 mod users;
 
-pub use ask::{Arn, Ask, Decision, Facts};
+pub use ask::{Arn, Ask, Decision, Denial, Facts, PolicyKind};
 pub use changes::{Change, ChangeKind};
 pub use check::check_row;
 pub use credentials::{AccessKey, Credentials, CredentialsError, Secret};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use strongroom_iam::{Arn, Ask, Facts, Identity, Policy, Scope};
+use strongroom_iam::{Arn, Ask, Denial, Facts, Identity, Policy, Scope};
 use strongroom_objects::{
     BucketName, DocumentKind, KmsUse, ObjectError, SseApplied, SseRequest, kms_key_region,
 };
@@ -61,9 +61,10 @@ impl Rest {
             return denied(&format!("the token does not have the scope {scope}"));
         }
         let ask = Ask { identity: &caller.identity, action, resource, facts };
-        match self.0.iam.decide(&ask, policy).is_allowed() {
-            true => Ok(()),
-            false => denied("no policy allows it, or one denies it"),
+        match self.0.iam.permit(&ask, policy) {
+            Ok(()) => Ok(()),
+            Err(Denial { explicit: true, by }) => denied(&format!("{} denies it", by.with_article())),
+            Err(Denial { by, .. }) => denied(&format!("no {by} allows it")),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_iam::{Arn, Ask, Decision, Facts, Iam, Identity, Policy};
+use strongroom_iam::{Arn, Ask, Denial, Facts, Iam, Identity, Policy};
 use strongroom_objects::{
     BucketName, DocumentKind, KmsUse, ObjectError, ObjectName, Objects, SseApplied, Tags,
 };
@@ -61,9 +61,9 @@ impl Authority {
             return Ok(());
         }
         match self.decide(asker, action, resource, facts)? {
-            Decision::Allow => Ok(()),
-            _ if self.is_missing(resource) => Err(no_such_bucket(resource)),
-            denied => Err(Self::denial(asker, action, &resource.arn(), denied)),
+            Ok(()) => Ok(()),
+            Err(_) if self.is_missing(resource) => Err(no_such_bucket(resource)),
+            Err(denied) => Err(Self::denial(asker, action, &resource.arn(), denied)),
         }
     }
 
@@ -165,7 +165,7 @@ impl Authority {
 
     /// Whether it may be done, for who does something else otherwise.
     pub(crate) fn allows(&self, asker: &Asker, action: &'static str, resource: Resource<'_>) -> bool {
-        asker.is_root() || matches!(self.decide(asker, action, resource, &asker.facts), Ok(Decision::Allow))
+        asker.is_root() || matches!(self.decide(asker, action, resource, &asker.facts), Ok(Ok(())))
     }
 
     fn decide(
@@ -174,13 +174,13 @@ impl Authority {
         action: &'static str,
         resource: Resource<'_>,
         facts: &Facts,
-    ) -> Result<Decision, ApiError> {
+    ) -> Result<Result<(), Denial>, ApiError> {
         let policy = match resource.bucket() {
             Some(bucket) => self.policy_for(asker.identity(), bucket)?,
             None => None,
         };
         let ask = Ask { identity: asker.identity(), action, resource: &resource.arn(), facts };
-        Ok(self.iam.decide(&ask, policy.as_deref()))
+        Ok(self.iam.permit(&ask, policy.as_deref()))
     }
 
     /// The bucket's policy as far as it counts for `identity`.
@@ -314,21 +314,19 @@ impl Authority {
         let resource = Arn::kms_key(&used.key_id);
         let ask =
             Ask { identity: asker.identity(), action: purpose.action(), resource: &resource, facts: &facts };
-        match self.iam.decide(&ask, None) {
-            Decision::Allow => Ok(()),
-            denied => Err(Self::denial(asker, purpose.action(), &resource, denied)),
-        }
+        let permitted = self.iam.permit(&ask, None);
+        permitted.map_err(|denied| Self::denial(asker, purpose.action(), &resource, denied))
     }
 
-    /// AWS's sentence.
-    fn denial(asker: &Asker, action: &'static str, resource: &Arn, decision: Decision) -> ApiError {
+    /// AWS's sentence ("Troubleshoot access denied (403 Forbidden) errors in Amazon S3").
+    fn denial(asker: &Asker, action: &'static str, resource: &Arn, denied: Denial) -> ApiError {
         let identity = match asker.identity() {
             Identity::Anonymous => return ApiError::access_denied("Access Denied"),
             identity => identity,
         };
-        let because = match decision {
-            Decision::ExplicitDeny => "with an explicit deny in a policy".to_owned(),
-            _ => format!("because no identity-based policy allows the {action} action"),
+        let because = match denied.explicit {
+            true => format!("with an explicit deny in {}", denied.by.with_article()),
+            false => format!("because no {} allows the {action} action", denied.by),
         };
         ApiError::access_denied(format!(
             "User: {identity} is not authorized to perform: {action} on resource: \"{resource}\" {because}"

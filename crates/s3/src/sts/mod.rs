@@ -9,7 +9,7 @@ mod answer;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use http_body_util::BodyExt;
 use s3s::{Body, S3Request};
-use strongroom_iam::{Arn, Ask, Decision, Facts, IamError, Identity, SessionSpec};
+use strongroom_iam::{Arn, Ask, Denial, Facts, IamError, Identity, SessionSpec};
 use time::OffsetDateTime;
 
 pub(crate) use self::answer::document;
@@ -124,9 +124,10 @@ fn may_assume(
 ) -> Result<(), ApiError> {
     let resource = role.map_or_else(Arn::all, Arn::role);
     let ask = Ask { identity, action: "sts:AssumeRole", resource: &resource, facts };
-    match authority.iam().decide(&ask, None) {
-        Decision::ExplicitDeny => Err(ApiError::access_denied(format!(
-            "User: {identity} is not authorized to perform: sts:AssumeRole with an explicit deny in a policy"
+    match authority.iam().permit(&ask, None) {
+        Err(Denial { explicit: true, by }) => Err(ApiError::access_denied(format!(
+            "User: {identity} is not authorized to perform: sts:AssumeRole on resource: {resource} with an explicit deny in {}",
+            by.with_article()
         ))),
         _ => Ok(()),
     }

@@ -4,7 +4,8 @@ use reqwest::Method;
 use strongroom_iam::Identity;
 use strongroom_objects::BucketName;
 
-use super::{Call, Setup, denied, get, statement};
+use super::tokens::{ASSUME, keys_of, sts};
+use super::{Call, Keys, Setup, denied, get, statement};
 
 const KMS: &str = "aws:kms";
 const SSE: &str = "x-amz-server-side-encryption";
@@ -109,4 +110,36 @@ async fn service_account_does_what_its_parent_may_within_its_policy() {
     setup.by(&keys, get("/bkt/k")).await.ok();
     assert!(denied(&setup.by(&keys, Call::put("/bkt/k", "x")).await), "beyond its own policy");
     assert!(denied(&setup.by(&keys, Call::new(Method::DELETE, "/bkt/k")).await), "beyond its parent's");
+}
+
+#[tokio::test]
+async fn refusal_says_which_kind_of_policy_it_comes_from() {
+    let setup = Setup::new().await;
+    let own = statement("Allow", &["s3:GetObject", "s3:PutObject"], "*");
+    let user = setup.user("u", &own).await;
+    let session = {
+        let bound = super::policy(&statement("Allow", &["s3:GetObject"], "*"));
+        let fields = [&ASSUME[..], &[("Policy", &*bound)]].concat();
+        keys_of(&sts(&setup, &user, "sts", &fields).await.ok())
+    };
+    let told = async |keys: &Keys, call: Call| {
+        let answer = setup.by(keys, call).await;
+        assert_eq!(answer.error(), (403, "AccessDenied"), "{}", answer.text());
+        let message = answer.element("Message").to_owned();
+        message.split_once("&quot; ").map(|(_, why)| why.to_owned()).unwrap_or(message)
+    };
+    let delete = || Call::new(Method::DELETE, "/bkt/k");
+    assert_eq!(
+        told(&user, delete()).await,
+        "because no identity-based policy allows the s3:DeleteObject action"
+    );
+    assert_eq!(
+        told(&session, Call::put("/bkt/new", "x")).await,
+        "because no session policy allows the s3:PutObject action"
+    );
+    let deny = r#"{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::bkt/*"}"#;
+    setup.bucket_policy("bkt", deny).await;
+    assert_eq!(told(&user, get("/bkt/k")).await, "with an explicit deny in a resource-based policy");
+    setup.policy("u", &statement("Deny", &["s3:GetObject"], "*")).await;
+    assert_eq!(told(&user, get("/bkt/k")).await, "with an explicit deny in an identity-based policy");
 }
