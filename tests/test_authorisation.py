@@ -8,6 +8,7 @@ import botocore
 import pytest
 from botocore.exceptions import ClientError
 
+import forms
 from people import User, refused, statement
 
 pytestmark = pytest.mark.ours
@@ -178,3 +179,99 @@ def test_a_stranger_writes_where_a_policy_lets_it_but_begins_no_upload_in_parts(
     assert "Uploads" not in root.list_multipart_uploads(Bucket="strangers")
     stranger.delete_object(Bucket="strangers", Key="k")
     root.delete_bucket(Bucket="strangers")
+
+
+def test_a_source_is_read_as_the_version_and_with_the_tags_that_it_has(server, user):
+    root = server.client()
+    root.create_bucket(Bucket="sources")
+    root.put_bucket_versioning(Bucket="sources", VersioningConfiguration={"Status": "Enabled"})
+    put = lambda colour: root.put_object(Bucket="sources", Key="k", Body=b"x", Tagging=f"project={colour}")["VersionId"]
+    red, blue = put("red"), put("blue")
+    # The target has the tag that the source does not have.
+    root.put_object(Bucket=BUCKET, Key="target", Body=b"", Tagging="project=red")
+    everything = "arn:aws:s3:::sources/*"
+    writes = statement("s3:PutObject", OBJECTS)
+    s3 = user.client()
+    source = lambda version=None: {"Bucket": "sources", "Key": "k"} | ({"VersionId": version} if version else {})
+    user.may(writes)
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key="target")["UploadId"]
+
+    def may(version=None):
+        """Whether it may be copied, which is the same for a whole object and for a part."""
+        copy = dict(Bucket=BUCKET, Key="target", CopySource=source(version))
+        told = set()
+        for call, more in [
+            (s3.copy_object, {"TaggingDirective": "REPLACE"}),
+            (s3.upload_part_copy, {"UploadId": upload, "PartNumber": 1}),
+        ]:
+            try:
+                call(**copy, **more)
+                told.add("allowed")
+            except ClientError as error:
+                told.add(error.response["Error"]["Code"])
+        (one,) = told
+        return one
+
+    assert may() == "AccessDenied"
+    user.may(writes, statement("s3:GetObject", everything))
+    assert (may(), may(red)) == ("allowed", "AccessDenied")
+    user.may(writes, statement("s3:GetObjectVersion", everything))
+    assert (may(), may(red)) == ("AccessDenied", "allowed")
+    red_alone = {"StringEquals": {"s3:ExistingObjectTag/project": "red"}}
+    user.may(writes, statement(["s3:GetObject", "s3:GetObjectVersion"], everything, **red_alone))
+    assert (may(), may(red), may(blue)) == ("AccessDenied", "allowed", "AccessDenied")
+    root.abort_multipart_upload(Bucket=BUCKET, Key="target", UploadId=upload)
+    for version in (red, blue):
+        root.delete_object(Bucket="sources", Key="k", VersionId=version)
+    root.delete_bucket(Bucket="sources")
+
+
+def test_a_form_writes_where_its_signer_may_whatever_its_file_is_called(user):
+    user.may(statement("s3:PutObject", f"arn:aws:s3:::{BUCKET}/mine/*"))
+
+    def sent(key, file_name, **fields):
+        made = user.client().generate_presigned_post(
+            BUCKET, key, Fields=fields, Conditions=[["starts-with", "$key", ""]] + [{k: v} for k, v in fields.items()]
+        )
+        return forms.send(made, b"x", name=file_name)[0]
+
+    assert sent("mine/${filename}", "a.txt") == 204
+    for key, file_name in [("${filename}", "secret/a"), ("${filename}", "a.txt"), ("secret/${filename}", "a")]:
+        assert sent(key, file_name) == 403, key
+    tags = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>"
+    for fields in [{"tagging": tags}, {"acl": "private"}, {"x-amz-object-lock-legal-hold": "ON"}]:
+        assert sent("mine/a.txt", "a.txt", **fields) == 403, fields
+
+
+def test_a_link_does_what_it_was_signed_for_alone(user):
+    user.may(statement(["s3:PutObject", "s3:PutObjectTagging", "s3:PutObjectAcl", "s3:GetObject"], OBJECTS))
+    url = user.client().generate_presigned_url("put_object", {"Bucket": BUCKET, "Key": "link"})
+
+    def put(**headers):
+        request = urllib.request.Request(url, data=b"x", method="PUT")
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return reply.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert put() == 200
+    for added in [
+        {"x_amz_copy_source": f"{BUCKET}/secret/a"}, {"x_amz_tagging": "a=b"}, {"x_amz_meta_a": "b"},
+        {"x_amz_acl": "private"}, {"x_amz_storage_class": "STANDARD_IA"},
+    ]:
+        assert put(**added) == 403, added
+
+
+def test_a_name_with_dots_is_a_name_of_its_own(user, place):
+    s3 = user.client()
+    user.may(statement(["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], f"arn:aws:s3:::{BUCKET}/public/*"))
+    for name in ("public/../secret/a", "public/%2e%2e/secret/a", "public//../secret/a"):
+        assert refused(s3.get_object, Bucket=BUCKET, Key=name) == "AccessDenied", "it is not there"
+        s3.put_object(Bucket=BUCKET, Key=name, Body=b"overwritten")
+        s3.delete_object(Bucket=BUCKET, Key=name)
+    for name in ("secret/a", "secret/../public/a", "Public/a", "public"):
+        assert refused(s3.get_object, Bucket=BUCKET, Key=name) == "AccessDenied", name
+    assert place.get_object(Bucket=BUCKET, Key="secret/a")["Body"].read() == b"for few"
