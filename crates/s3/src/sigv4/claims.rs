@@ -3,6 +3,8 @@
 //!
 //! AWS, "Authenticating Requests: Using the Authorization Header" and "… Using Query Parameters".
 
+mod token_service;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -77,16 +79,13 @@ pub(crate) fn date_into_header(headers: &mut HeaderMap) {
     }
 }
 
-/// What services other than S3 say to a signature for another service, which on AWS they find only by the signature.
-fn of_another_service(here: &Here<'_>) -> ApiError {
-    let message = format!("Credential should be scoped to correct service: '{}'.", here.service);
-    ApiError::new(StatusCode::FORBIDDEN, "SignatureDoesNotMatch", message)
-}
-
 fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Result<(), ApiError> {
     let text = value.to_str().unwrap_or_default();
     let argument = |message: &'static str| ApiError::invalid_argument("Authorization", text, message);
     let Some((algorithm, rest)) = text.split_once(' ') else {
+        if token_service::is_asked(here) {
+            return Err(token_service::nothing_signed());
+        }
         return Err(argument("Authorization header is invalid -- one and only one ' ' (space) required."));
     };
     match algorithm {
@@ -95,6 +94,7 @@ fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Resul
         // Version 2 covers neither body nor clock when it stands in a header. In presigned URLs it is still what some SDKs make by
         // default; the gate limits what those may ask for.
         "AWS" => return Err(ApiError::invalid_request(messages::NO_VERSION_2)),
+        _ if token_service::is_asked(here) => return Err(token_service::nothing_signed()),
         _ => return Err(argument("Unsupported Authorization Type")),
     }
     let malformed = |what: &str| malformed(&format!("The authorization header is malformed; {what}"));
@@ -119,18 +119,26 @@ fn of_header(value: &HeaderValue, headers: &HeaderMap, here: &Here<'_>) -> Resul
     if let Some(at) = values.iter().position(Option::is_none) {
         return Err(malformed(&format!("missing {}.", NAMES[at])));
     }
-    let scope = Scope::parse(values[0].unwrap_or_default(), here).map_err(|fault| match fault {
-        ScopeFault::Service(_) if here.service == "sts" => of_another_service(here),
-        fault => fault.with_region(malformed(&fault.sentence(here)), here),
+    let for_tokens = token_service::is_asked(here);
+    let scope = Scope::parse(values[0].unwrap_or_default(), here).map_err(|fault| {
+        let own = for_tokens.then(|| token_service::of_scope(&fault, here)).flatten();
+        own.unwrap_or_else(|| fault.with_region(malformed(&fault.sentence(here)), here))
     })?;
 
-    let (at, day) = header_time(headers).ok_or_else(|| {
-        ApiError::access_denied("AWS authentication requires a valid Date or x-amz-date header")
+    let (at, day) = header_time(headers).ok_or_else(|| match for_tokens {
+        true => token_service::no_time(),
+        false => ApiError::access_denied("AWS authentication requires a valid Date or x-amz-date header"),
     })?;
+    if day != scope.date && for_tokens {
+        return Err(token_service::of_day(scope.date, &day, at));
+    }
     if day != scope.date {
         return Err(malformed("Invalid credential date. Date is not the same as X-Amz-Date."));
     }
     if (here.now - at).unsigned_abs() > here.skew_max {
+        if for_tokens {
+            return Err(token_service::of_time(at, here));
+        }
         let given = headers.get(AMZ_DATE).or_else(|| headers.get(DATE));
         return Err(ApiError::new(StatusCode::FORBIDDEN, "RequestTimeTooSkewed", messages::SKEWED)
             .field("RequestTime", given.and_then(|date| date.to_str().ok()).unwrap_or_default())

@@ -67,13 +67,56 @@ fn every_mistake_in_an_authorization_header_has_its_own_sentence() {
 }
 
 #[test]
-fn token_service_says_for_which_service_it_wants_signatures() {
-    let authorization = format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature=00");
-    let error = check("", &signed(&authorization), &Here { service: "sts", ..HERE }).unwrap_err();
-    assert_eq!((error.status.as_u16(), &*error.code), (403, "SignatureDoesNotMatch"));
-    assert_eq!(error.message, "Credential should be scoped to correct service: 'sts'.");
-    let good = authorization.replace("/s3/", "/sts/");
-    assert!(check("", &signed(&good), &Here { service: "sts", ..HERE }).is_ok());
+fn token_service_has_sentences_of_its_own() {
+    let good = format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature=00")
+        .replace("/s3/", "/sts/");
+    let here = Here { service: "sts", ..HERE };
+    let told = |authorization: &str, here: &Here<'_>| {
+        let error = check("", &signed(authorization), here).err()?;
+        assert_eq!(error.status.as_u16(), 403, "{authorization}");
+        Some(format!("{}: {}", error.code, error.message))
+    };
+    assert_eq!(told(&good, &here), None);
+    let later = |seconds| Here { now: NOW + Duration::from_secs(seconds), ..here };
+    let earlier = Here { now: NOW - Duration::from_secs(901), ..here };
+    for (authorization, here, said) in [
+        (
+            good.replace("/sts/", "/s3/"),
+            here,
+            "SignatureDoesNotMatch: Credential should be scoped to correct service: 'sts'.",
+        ),
+        (
+            good.replace("aws4_request", "aws5"),
+            here,
+            "SignatureDoesNotMatch: Credential should be scoped with a valid terminator: 'aws4_request', not 'aws5'.",
+        ),
+        (
+            good.replace("20260101", "20251231"),
+            here,
+            "SignatureDoesNotMatch: Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: \
+             '20251231' != '20260101', from '20260101T120000Z'.",
+        ),
+        (
+            good.clone(),
+            later(901),
+            "SignatureDoesNotMatch: Signature expired: 20260101T120000Z is now earlier than 20260101T120001Z \
+             (20260101T121501Z - 15 min.)",
+        ),
+        (
+            good.clone(),
+            earlier,
+            "SignatureDoesNotMatch: Signature not yet current: 20260101T120000Z is still later than 20260101T115959Z \
+             (20260101T114459Z + 15 min.)",
+        ),
+        ("nothing".to_owned(), here, "MissingAuthenticationToken: Request is missing Authentication Token"),
+        ("Bearer x".to_owned(), here, "MissingAuthenticationToken: Request is missing Authentication Token"),
+    ] {
+        assert_eq!(told(&authorization, &here).as_deref(), Some(said), "{authorization}");
+    }
+    assert_eq!(told(&good, &later(900)), None);
+    let undated = headers(&[("authorization", &good)]);
+    let error = check("", &undated, &here).unwrap_err();
+    assert_eq!((error.status.as_u16(), &*error.code), (400, "IncompleteSignature"));
 }
 
 const MALFORMED: &str = "AuthorizationHeaderMalformed";
