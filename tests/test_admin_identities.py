@@ -219,6 +219,25 @@ def test_mistakes_are_named(own, tmp_path):
     assert run("token", "create", "--scope", "objects:read", "--expires", "soon").returncode == 2
 
 
+def test_a_policy_goes_to_the_server_as_it_was_written(own, tmp_path):
+    """Whoever looks through a file with a member twice sees another policy than who takes the last of the two."""
+    twice = tmp_path / "twice.json"
+    twice.write_text(
+        '{"Version": "2012-10-17", "Statement": [\n'
+        '  {"Effect": "Deny", "Effect": "Allow", "Action": "*", "Resource": "*"}\n]}\n'
+    )
+    here(own, "user", "create", "twice")
+    for arguments in (
+        ("policy", "put", "twice", str(twice)),
+        ("service-account", "create", "--user", "twice", "--policy", str(twice)),
+    ):
+        said = refused(own, *arguments)
+        assert "MalformedPolicy" in said and "twice" in said, (arguments, said)
+    assert "NoSuchPolicy" in refused(own, "policy", "show", "twice")
+    assert here(own, "service-account", "list")["service_accounts"] == []
+    here(own, "user", "delete", "twice")
+
+
 def test_encryption_of_a_bucket_is_set_and_reset(own):
     s3 = own.client()
     s3.create_bucket(Bucket="sealed")

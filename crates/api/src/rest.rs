@@ -26,7 +26,6 @@ mod groups;
 mod iam_error;
 mod object_error;
 mod objects;
-mod once;
 mod openapi;
 mod pages;
 mod policies;

@@ -1,7 +1,7 @@
 //! One table from what can go wrong with identities to what a client is told.
 
 use axum::http::StatusCode;
-use strongroom_iam::{IamError, Thing};
+use strongroom_iam::{IamError, PolicyFault, Thing};
 
 use crate::refusal::Refusal;
 
@@ -13,6 +13,11 @@ impl From<IamError> for Refusal {
         let text = error.to_string();
         match error {
             E::Name(_) => bad("InvalidName", text),
+            // AWS's sentence has only half of what it can be.
+            E::Policy(error) if error.fault == PolicyFault::NotJson => bad(
+                "MalformedPolicy",
+                format!("{text}: or a member is there twice, or it is nested too deep."),
+            ),
             E::Policy(_) => bad("MalformedPolicy", text),
             E::NoSuch { thing, .. } => Refusal::new(StatusCode::NOT_FOUND, no_such(thing), text),
             E::Exists { thing, .. } => conflict(exists(thing), text),

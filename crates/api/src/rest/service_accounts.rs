@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use strongroom_iam::{AccessKeyInfo, Arn, IamError, Identity, Scope, ServiceAccountSpec, Thing};
 use utoipa::ToSchema;
 
@@ -15,7 +16,7 @@ use super::pages::{Paged, Pages};
 use super::policies::Document;
 use super::users::{AccessKeyWithSecret, SetEnabled};
 use super::versioned::{Expected, Versioned};
-use super::{Rest, enabled, expiry, once, owner_name, state, time_of};
+use super::{Rest, enabled, expiry, owner_name, state, time_of};
 use crate::refusal::{Body, Names, Parameters, Refusal};
 
 /// A service account, without its secret.
@@ -73,16 +74,18 @@ impl Paged for ServiceAccountList {
 }
 
 /// A service account to make.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewServiceAccount {
     /// The user whose permissions it has; left out, the caller.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// What bounds it beside its parent's permissions: a policy document.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "once::policy")]
+    // As it was written: of a member that is there twice a reader of values takes the last, so who looks through a request and who
+    // carries it out could see two policies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
-    pub policy: Option<serde_json::Value>,
+    pub policy: Option<Box<RawValue>>,
     /// What it is for.
     #[serde(default)]
     #[schema(max_length = 256)]
@@ -146,9 +149,8 @@ pub(super) async fn create(
     Body(new): Body<NewServiceAccount>,
 ) -> Result<(StatusCode, Json<AccessKeyWithSecret>), Refusal> {
     let parent = rest.owner_for(&caller, new.user.as_deref(), (WRITE, "iam:CreateServiceAccount"))?;
-    let policy = new.policy.as_ref().map(serde_json::Value::to_string);
     let spec = ServiceAccountSpec {
-        policy: policy.as_deref(),
+        policy: new.policy.as_deref().map(RawValue::get),
         description: &new.description,
         expires_at: new.expires_in_seconds.map(expiry).transpose()?,
     };

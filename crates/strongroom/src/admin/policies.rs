@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
+use serde_json::value::RawValue;
 use strongroom_api::rest::{Policy, PolicyList};
 
 use super::answer::{Done, Output, facts};
@@ -126,8 +127,8 @@ async fn attach(
     output.show(&Done { done: &done, what: "policy", name: &args.policy }, Done::words)
 }
 
-/// The JSON in a file. What is wrong with it as a policy is for the server to say.
-pub(super) fn document(file: &Path) -> Result<serde_json::Value, AdminFailure> {
+/// The JSON in a file, as it was written: what is wrong with it as a policy is for the server to say, a member that is there twice as well.
+pub(super) fn document(file: &Path) -> Result<Box<RawValue>, AdminFailure> {
     let wrong = |problem: String| AdminFailure::Input(format!("{}: {problem}", file.display()));
     let mut text = String::new();
     let read = if file == Path::new("-") {
@@ -137,7 +138,7 @@ pub(super) fn document(file: &Path) -> Result<serde_json::Value, AdminFailure> {
         opened.take(FILE_BYTES_MAX).read_to_string(&mut text)
     };
     read.map_err(|error| wrong(error.to_string()))?;
-    serde_json::from_str(&text).map_err(|error| wrong(format!("is not JSON: {error}")))
+    RawValue::from_string(text).map_err(|error| wrong(format!("is not JSON: {error}")))
 }
 
 fn words(list: &PolicyList) -> String {
