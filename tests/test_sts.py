@@ -1,6 +1,7 @@
 """Temporary credentials with boto3's client of the token service."""
 
 import datetime
+import re
 import urllib.request
 
 import pytest
@@ -47,6 +48,9 @@ def test_a_session_reads_and_writes_and_is_bound_by_its_policy(server, user):
     assert s3.get_object(Bucket="sts-tests", Key="k")["Body"].read() == b"content"
     s3.put_object(Bucket="sts-tests", Key="new", Body=b"x")
 
+    named = [{"arn": "arn:aws:iam::000000000000:policy/readonly"}]
+    asked = dict(RoleArn=ROLE, RoleSessionName="less", PolicyArns=named)
+    assert refused(user.sts().assume_role, **asked) == "NotImplemented", "a bound that is dropped would be none"
     bound = policy(statement("s3:GetObject", "*"))
     s3 = with_session(server, user.sts().assume_role(RoleArn=ROLE, RoleSessionName="less", Policy=bound))
     s3.get_object(Bucket="sts-tests", Key="k")
@@ -70,6 +74,7 @@ def test_the_root_makes_sessions_too(server, place):
 def test_everybody_learns_who_they_are(server, user):
     assert sts(server).get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:root"
     assert user.sts().get_caller_identity()["Arn"] == "arn:aws:iam::000000000000:user/sts-user"
+    assert re.fullmatch(r"\d{12}", user.sts().get_caller_identity()["Account"]), "as clients of AWS check it"
     made = user.sts().assume_role(RoleArn=ROLE, RoleSessionName="me")["Credentials"]
     who = sts(server, made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"]).get_caller_identity()
     assert who["Arn"] == "arn:aws:sts::000000000000:assumed-role/sts-user/me"

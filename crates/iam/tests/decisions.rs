@@ -433,3 +433,53 @@ async fn canned_policies_open_what_their_names_say() {
         }
     }
 }
+
+#[tokio::test]
+async fn account_is_the_same_by_its_number_and_by_its_earlier_name() {
+    let world = World::new().await;
+    world.iam.create_user(BY, "bob").await.unwrap();
+    world
+        .iam
+        .put_policy(BY, "bob", r#"{"Statement":{"Effect":"Deny","Action":"iam:None","Resource":"*"}}"#, None)
+        .await
+        .unwrap();
+    world.iam.attach_policy(BY, "bob", &Target::User("bob".into())).await.unwrap();
+    let bob = user("bob");
+    let (resource, facts) = (Arn::user("bob"), {
+        let mut facts = Facts::new();
+        facts.set("iam:policyarn", Arn::policy("readonly").as_str());
+        facts
+    });
+    assert_eq!(resource.as_str(), "arn:aws:iam::000000000000:user/bob");
+    for (account, meant) in [
+        ("000000000000", true),
+        ("strongroom", true),
+        ("strong*", true),
+        ("*", true),
+        ("111122223333", false),
+        ("", false),
+    ] {
+        for (effect, decision) in [("Allow", Allow), ("Deny", ExplicitDeny)] {
+            for statement in [
+                format!(r#""Resource":"arn:aws:iam::{account}:user/bob""#),
+                format!(
+                    r#""Resource":"*","Condition":{{"ArnLike":{{"aws:PrincipalArn":"arn:aws:iam::{account}:user/bob",
+                        "iam:PolicyARN":"arn:aws:iam::{account}:policy/*"}}}}"#
+                ),
+            ] {
+                let document = format!(
+                    r#"{{"Statement":{{"Effect":"{effect}","Action":"iam:AttachUserPolicy",{statement}}}}}"#
+                );
+                world.iam.put_policy(BY, "bob", &document, None).await.unwrap();
+                let ask = Ask {
+                    identity: &bob,
+                    action: "iam:AttachUserPolicy",
+                    resource: &resource,
+                    facts: &facts,
+                };
+                let expected = if meant { decision } else { ImplicitDeny };
+                assert_eq!(world.iam.decide(&ask, None), expected, "{document}");
+            }
+        }
+    }
+}
