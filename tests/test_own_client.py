@@ -343,6 +343,14 @@ def test_a_bucket_may_be_in_the_host_name(start):
     assert (got.status, got.body) == (200, b"virtual")
     listing = sigv4.request(server.s3_url, "GET", "/", query=[("list-type", "2")], host=host)
     assert b"<Key>some/key</Key>" in listing.body
+    # What is installed before a domain is set goes on: clients send the port, and other names of the server have the bucket in the path.
+    port = server.s3_url.rsplit(":", 1)[1]
+    for host in (f"in-the-host.s3.example.com:{port}", "IN-THE-HOST.s3.example.com"):
+        got = sigv4.request(server.s3_url, "GET", "/some/key", host=host)
+        assert (got.status, got.body) == (200, b"virtual"), host
+    for host in (f"s3.example.com:{port}", "s3.example.com", f"localhost:{port}", "store.internal"):
+        got = sigv4.request(server.s3_url, "GET", "/in-the-host/some/key", host=host)
+        assert (got.status, got.body) == (200, b"virtual"), host
     assert server.stop() == 0
 
 

@@ -15,6 +15,8 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use serde::{Deserialize, Serialize};
 use strongroom_objects::{BucketName, DocumentKind, Objects};
 
+use crate::host::bucket_in;
+
 /// Rules of one bucket at most (AWS).
 pub(crate) const RULES_MAX: usize = 100;
 const ID_CHARS_MAX: usize = 255;
@@ -227,21 +229,11 @@ impl Cors {
     /// The bucket that a request is about: the first segment of the path, or what stands before one of our domains.
     fn bucket(&self, uri: &Uri, headers: &HeaderMap) -> Option<BucketName> {
         let host = headers.get(http::header::HOST).and_then(|host| host.to_str().ok()).or(uri.host());
-        let name = host.and_then(|host| self.bucket_of_host(host));
-        let name = match name {
-            Some(name) => name.to_owned(),
+        let name = match host.and_then(|host| bucket_in(host, &self.domains)) {
+            Some(name) => name,
             None => uri.path().strip_prefix('/')?.split('/').next()?.to_owned(),
         };
         BucketName::parse(&name).ok()
-    }
-
-    fn bucket_of_host<'a>(&self, host: &'a str) -> Option<&'a str> {
-        let without_port = |host: &'a str| host.rsplit_once(':').map_or(host, |(host, _)| host);
-        self.domains.iter().find_map(|domain| {
-            // A domain may be configured with its port.
-            let host = if domain.contains(':') { host } else { without_port(host) };
-            host.strip_suffix(domain.as_str())?.strip_suffix('.')
-        })
     }
 }
 

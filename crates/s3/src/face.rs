@@ -7,7 +7,6 @@ use http::header::EXPIRES;
 use http::{HeaderMap, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
-use s3s::host::MultiDomain;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 use strongroom_iam::{Iam, Identity};
@@ -23,6 +22,7 @@ use crate::checksum_document::NamedPart;
 use crate::convert;
 use crate::elements;
 use crate::error::ApiError;
+use crate::host::Hosts;
 use crate::lenient::{Again, Verified};
 use crate::ops;
 use crate::ops::create_bucket::NewTags;
@@ -47,8 +47,8 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
         builder.set_config(config.clone());
         builder.set_auth(Secrets(iam.clone()));
         builder.set_access(Gate(authority.clone()));
-        if let Some(domains) = domains(&shared.options)? {
-            builder.set_host(domains);
+        if let Some(hosts) = Hosts::new(&shared.options.domains)? {
+            builder.set_host(hosts);
         }
         Ok(builder)
     };
@@ -57,17 +57,6 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
     let again = Again { library: builder()?.build(), document_bytes_max };
     outer.set_route(Routes { again, authority: authority.clone() });
     Ok(outer.build())
-}
-
-fn domains(options: &S3Options) -> Result<Option<MultiDomain>, ServeError> {
-    if options.domains.is_empty() {
-        return Ok(None);
-    }
-    for domain in &options.domains {
-        MultiDomain::new([domain]).map_err(|_| ServeError::Domain { domain: domain.clone() })?;
-    }
-    let all = options.domains.join(", ");
-    MultiDomain::new(&options.domains).map(Some).map_err(|_| ServeError::Domain { domain: all })
 }
 
 struct Face(Arc<Shared>);

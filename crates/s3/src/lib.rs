@@ -28,6 +28,7 @@ mod form;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hoisted;
+mod host;
 mod lenient;
 mod ops;
 mod options;

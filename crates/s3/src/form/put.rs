@@ -11,6 +11,7 @@ use super::fields::{Form, FormFile};
 use super::malformed;
 use crate::convert;
 use crate::error::ApiError;
+use crate::host::bucket_in;
 
 /// The bucket that a form is sent to, and how it was addressed.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,14 +25,10 @@ impl Target {
     pub(super) fn of(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Result<Self, ApiError> {
         let authority = || uri.authority().map(http::uri::Authority::as_str);
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or_else(authority);
-        let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name)).unwrap_or_default();
-        let subdomain = domains.iter().find_map(|domain| {
-            let domain = domain.rsplit_once(':').map_or(domain.as_str(), |(name, _)| name);
-            name.strip_suffix(domain)?.strip_suffix('.')
-        });
+        let subdomain = host.and_then(|host| bucket_in(host, domains));
         let path = uri.path().trim_matches('/');
         match (subdomain, path) {
-            (Some(bucket), "") => Ok(Self { bucket: bucket.to_owned(), in_path: false }),
+            (Some(bucket), "") => Ok(Self { bucket, in_path: false }),
             (None, bucket) if !bucket.is_empty() && !bucket.contains('/') => {
                 convert::bucket_name(bucket)?;
                 Ok(Self { bucket: bucket.to_owned(), in_path: true })
