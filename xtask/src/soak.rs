@@ -47,6 +47,11 @@ const STEPS: &[Step] = &[
         run: simulation,
     },
     Step { name: "clients", about: "the client suite with larger counts and sizes", run: clients },
+    Step {
+        name: "applications",
+        about: "libraries that keep data sets in S3: pyarrow, pandas, polars, deltalake, DuckDB (840 MB to install)",
+        run: applications,
+    },
     Step { name: "kill", about: "kill -9 under load, hundreds of times", run: kill },
     Step { name: "faults", about: "full file systems and block devices that fail", run: faults },
     Step { name: "fuzz", about: "coverage-guided fuzzing of every reader of foreign bytes", run: fuzz },
@@ -55,8 +60,14 @@ const STEPS: &[Step] = &[
 /// Files of the client suite that are steps of their own.
 const KILL_FILES: &[&str] = &["test_kill.py", "test_crash.py"];
 const FAULT_FILES: &[&str] = &["test_block_faults.py", "test_disk_faults.py"];
-const FILES_OF_STEPS: &[&str] =
-    &["test_kill.py", "test_crash.py", "test_block_faults.py", "test_disk_faults.py"];
+const APPLICATION_FILES: &[&str] = &["test_data_applications.py"];
+const FILES_OF_STEPS: &[&str] = &[
+    "test_kill.py",
+    "test_crash.py",
+    "test_block_faults.py",
+    "test_disk_faults.py",
+    "test_data_applications.py",
+];
 
 /// Runs the steps that are asked for and ends with one line of counts.
 pub(crate) fn run(options: &Options) -> Result<(), Problem> {
@@ -116,6 +127,10 @@ fn clients(options: &Options) -> Result<Summary, Problem> {
         without_client_files: FILES_OF_STEPS,
         ..options.tests()
     })
+}
+
+fn applications(options: &Options) -> Result<Summary, Problem> {
+    test::applications(&test::Options { client_files: APPLICATION_FILES, ..options.tests() })
 }
 
 fn kill(options: &Options) -> Result<Summary, Problem> {

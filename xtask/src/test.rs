@@ -87,6 +87,13 @@ pub(crate) fn everything(options: &Options) -> Result<Summary, Problem> {
     })
 }
 
+/// Runs files of the client suite in the environment of the large applications.
+pub(crate) fn applications(options: &Options) -> Result<Summary, Problem> {
+    let python = clients::prepare_applications()?;
+    let binary = rust::binary(options)?;
+    clients::run(options, &python, &binary)
+}
+
 impl Summary {
     pub(crate) fn add(&mut self, other: Self) {
         println!("{}", other.counts);

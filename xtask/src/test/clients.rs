@@ -9,17 +9,27 @@ use crate::problem::Problem;
 use crate::process;
 use crate::test::{Options, Summary};
 
-/// Makes the environment under the target folder, or finds it made from the same list; returns its Python.
+/// The environment of the client suite.
 pub(super) fn prepare() -> Result<PathBuf, Problem> {
-    let list = process::root().join("tests/requirements.txt");
+    environment("tests/requirements.txt", "test-venv")
+}
+
+/// That of the applications which are too large for it.
+pub(super) fn prepare_applications() -> Result<PathBuf, Problem> {
+    environment("tests/requirements-applications.txt", "applications-venv")
+}
+
+/// Makes an environment under the target folder, or finds it made from the same list; returns its Python.
+fn environment(list: &str, folder: &str) -> Result<PathBuf, Problem> {
+    let list = process::root().join(list);
     let wanted = fs::read_to_string(&list).map_err(Problem::file(&list))?;
-    let folder = process::target_dir().join("test-venv");
+    let folder = process::target_dir().join(folder);
     let python = folder.join("bin/python");
     let stamp = folder.join("requirements.installed");
     if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.exists() {
         return Ok(python);
     }
-    println!("installing the clients of tests/requirements.txt into {}", folder.display());
+    println!("installing the clients of {} into {}", list.display(), folder.display());
     let made = process::quiet(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
     made.map_err(|problem| match problem {
         Problem::Start { .. } => Problem::Missing {
