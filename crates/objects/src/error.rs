@@ -169,7 +169,12 @@ pub enum ObjectError {
     },
     /// The content does not have the MD5 of Content-MD5.
     #[error("the content does not have the MD5 that was given")]
-    BadDigest,
+    BadDigest {
+        /// What was given.
+        expected: [u8; 16],
+        /// What the content has.
+        computed: [u8; 16],
+    },
     /// The content does not have the checksum that was given or announced.
     #[error("the content does not have the {} checksum that was given", algorithm.name())]
     ChecksumMismatch {

@@ -86,8 +86,10 @@ impl DigestPlan {
 
     /// Whether the content is what the client said.
     fn verify(self, digested: &Digested) -> Result<(), ObjectError> {
-        if self.content_md5.is_some() && self.content_md5 != digested.md5 {
-            return Err(ObjectError::BadDigest);
+        if let (Some(expected), Some(computed)) = (self.content_md5, digested.md5)
+            && expected != computed
+        {
+            return Err(ObjectError::BadDigest { expected, computed });
         }
         let mut expected = self.checksums.expected;
         if let Some((algorithm, trailer)) = self.checksums.trailer {

@@ -203,7 +203,7 @@ async fn entity_tags_and_checksums_are_those_of_the_content() {
     }
     let mut request = put("md5", "123456789");
     request.content_md5 = Some([0; 16]);
-    assert!(matches!(fixture.objects.put(request).await, Err(ObjectError::BadDigest)));
+    assert!(matches!(fixture.objects.put(request).await, Err(ObjectError::BadDigest { .. })));
     assert!(matches!(fixture.read("md5").await, Err(ObjectError::NoSuchKey { .. })));
 }
 

@@ -16,6 +16,7 @@ use strongroom_objects::{
 use crate::checksum_document::NamedPart;
 use crate::error::{ApiError, Subject, answer};
 
+const CONTENT_MD5: &str = "content-md5";
 const NAMED: &str = "x-amz-sdk-checksum-algorithm";
 const TRAILER: &str = "x-amz-trailer";
 
@@ -162,15 +163,22 @@ pub(crate) fn kind(given: Option<&dto::ChecksumType>) -> Result<Option<ChecksumK
     }
 }
 
+/// Refuses a document whose `Content-MD5` is that of another one. Of a completion no other header is about its document: checksums are
+/// the object's (AWS, "CompleteMultipartUpload").
+pub(crate) fn verify_md5(headers: &HeaderMap, document: &[Bytes]) -> Result<(), ApiError> {
+    let Some(expected) = content_md5(text(headers, CONTENT_MD5))? else { return Ok(()) };
+    let mut md5 = Md5::new();
+    document.iter().for_each(|piece| md5.update(piece));
+    let computed: [u8; 16] = md5.finalize().into();
+    match expected == computed {
+        true => Ok(()),
+        false => Err(answer(&ObjectError::BadDigest { expected, computed }, Subject::default())),
+    }
+}
+
 /// Refuses a document whose headers carry the checksum of another one.
 pub(crate) fn verify_document(headers: &HeaderMap, document: &[Bytes]) -> Result<(), ApiError> {
-    if let Some(expected) = content_md5(text(headers, "content-md5"))? {
-        let mut md5 = Md5::new();
-        document.iter().for_each(|piece| md5.update(piece));
-        if expected[..] != md5.finalize()[..] {
-            return Err(answer(&ObjectError::BadDigest, Subject::default()));
-        }
-    }
+    verify_md5(headers, document)?;
     if let Some(expected) = given(headers)? {
         let algorithm = expected.algorithm();
         if ChecksumValue::of(algorithm, document) != expected {

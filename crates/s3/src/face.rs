@@ -54,7 +54,9 @@ pub(crate) fn library(options: S3Options, objects: Objects, iam: Iam) -> Result<
     };
     let mut outer = builder()?;
     let document_bytes_max = shared.options.limits.xml_bytes_max;
-    let again = Again { library: builder()?.build(), document_bytes_max };
+    let domains = shared.options.domains.clone();
+    let again =
+        Again { library: builder()?.build(), authority: authority.clone(), domains, document_bytes_max };
     outer.set_route(Routes { again, authority: authority.clone() });
     Ok(outer.build())
 }

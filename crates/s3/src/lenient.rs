@@ -8,7 +8,8 @@
 //! Its hook for routes lies in between: it hands over the request with its signature checked, and the request goes
 //! through the library a second time, without what means nothing and with a note of who was found to ask.
 //!
-//! A completion goes the same way, since its parts may have checksums that the library does not know (`checksum_document`).
+//! A completion goes the same way, signed or not, since its parts may have checksums that the library does not know
+//! (`checksum_document`), and its `Content-MD5` is verified there.
 //!
 //! A document that came in chunks (`aws-chunked`) is put together on the same way. The library unframes it, and then expects it
 //! to be as long as `Content-Length` says, which is the length of the framed one.
@@ -23,19 +24,22 @@ use s3s::route::S3Route;
 use s3s::service::S3Service;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingHeaders};
 
+use crate::access::Authority;
+use crate::checksum;
 use crate::checksum_document::{self, NamedPart};
 use crate::encryption_document;
-use crate::error::ApiError;
+use crate::error::{ApiError, messages};
 use crate::face::fail;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
+use crate::wire::target::Target;
 use crate::wire::{content, head};
 
 /// What is known of a request that comes a second time. Nobody else makes one.
 #[derive(Clone)]
 pub(crate) struct Verified {
-    /// Whose signature the request had.
-    pub(crate) access_key: String,
+    /// Whose signature the request had, if it had one.
+    pub(crate) access_key: Option<String>,
     /// Trailers of a body that was unframed already.
     pub(crate) trailers: Option<TrailingHeaders>,
     /// `Expires` as it was given.
@@ -172,17 +176,31 @@ fn without_signature(uri: Uri) -> Uri {
 /// Sends requests with such a header or document through the library again.
 pub(crate) struct Again {
     pub(crate) library: S3Service,
+    pub(crate) authority: Authority,
+    /// Hosts before which buckets may stand.
+    pub(crate) domains: Vec<String>,
     /// Longest document in bytes.
     pub(crate) document_bytes_max: usize,
+}
+
+impl Again {
+    /// Those who did not sign are decided about on the second way; what nobody of them could be allowed needs no document to be read.
+    fn check_stranger(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
+        match Target::of(uri, headers, &self.domains) {
+            Some(target) => self.authority.check_stranger(&target.bucket),
+            None => Err(ApiError::access_denied("Access Denied")),
+        }
+    }
 }
 
 #[async_trait::async_trait]
 impl S3Route for Again {
     fn is_match(&self, method: &Method, uri: &Uri, headers: &HeaderMap, extensions: &mut Extensions) -> bool {
-        // Requests without a signature are for the gate to refuse.
-        let Some(state) = extensions.get::<RequestState>().filter(|state| state.signed().is_some()) else {
-            return false;
-        };
+        let Some(state) = extensions.get::<RequestState>() else { return false };
+        if state.signed().is_none() {
+            // What the library cannot read of those who did not sign was amended before, but for this document.
+            return head::lists_parts(method, uri);
+        }
         state.has_document_in_chunks()
             || !amendments(method, headers).is_empty()
             || uri.query().is_some_and(|query| query.split('&').any(is_empty_limit))
@@ -193,16 +211,16 @@ impl S3Route for Again {
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
         let state = request.extensions.get::<RequestState>().cloned();
         let state = state.expect("the service puts the state into every request");
-        let refuse = |error| fail(&state, error);
-        if request.credentials.is_none() {
-            return Err(refuse(ApiError::access_denied("Access Denied")));
-        }
-        let signed = state.signed().ok_or_else(|| refuse(ApiError::access_denied("Access Denied")))?;
-        signed.check_coverage(&request.headers).map_err(refuse)
+        let checked = match (state.signed(), &request.credentials) {
+            (Some(signed), Some(_)) => signed.check_coverage(&request.headers),
+            (None, None) => self.check_stranger(&request.uri, &request.headers),
+            (None, Some(_)) => Err(ApiError::invalid_request(messages::NO_VERSION_2)),
+            (Some(_), None) => Err(ApiError::access_denied("Access Denied")),
+        };
+        checked.map_err(|error| fail(&state, error))
     }
 
     async fn call(&self, mut request: S3Request<Body>) -> S3Result<S3Response<Body>> {
-        let Some(credentials) = request.credentials else { return Err(S3ErrorCode::AccessDenied.into()) };
         let mut expires = None;
         for (name, value) in amendments(&request.method, &request.headers) {
             let is_expires = name == EXPIRES;
@@ -220,7 +238,9 @@ impl S3Route for Again {
             let whole = content::document(request.input, self.document_bytes_max).await;
             let mut whole = whole.map_err(|error| fail(&state, error))?;
             if lists_parts {
-                let taken = checksum_document::taken_out(whole);
+                let headers = &request.headers;
+                let verified = checksum::verify_md5(headers, std::slice::from_ref(&whole));
+                let taken = verified.and_then(|()| checksum_document::taken_out(whole));
                 (whole, named_parts) = taken.map_err(|error| fail(&state, error))?;
             }
             request.headers.insert(CONTENT_LENGTH, HeaderValue::from(whole.len()));
@@ -228,7 +248,7 @@ impl S3Route for Again {
         }
         request.headers.remove(AUTHORIZATION);
         request.extensions.insert(Verified {
-            access_key: credentials.access_key,
+            access_key: request.credentials.map(|credentials| credentials.access_key),
             trailers: request.trailing_headers,
             expires,
             customer_keys_blocked,

@@ -50,7 +50,7 @@ fn told(error: &ObjectError) -> Refusal {
         E::NoSuchUpload { .. } => not_found("NoSuchUpload", text),
 
         E::IncompleteBody { .. } => bad("IncompleteBody", text),
-        E::BadDigest | E::ChecksumMismatch { .. } => bad("BadDigest", text),
+        E::BadDigest { .. } | E::ChecksumMismatch { .. } => bad("BadDigest", text),
         E::Content(fault) => content(fault),
         E::EntityTooLarge { .. } => Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "EntityTooLarge", text),
         E::MetadataTooLarge { .. } => bad("MetadataTooLarge", text),

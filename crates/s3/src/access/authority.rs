@@ -221,6 +221,16 @@ impl Authority {
         Ok(self.policy_for(&Identity::Anonymous, bucket)?.is_some())
     }
 
+    /// Refuses what nobody may do who did not sign, before it is known what it is. A bucket that is not there is told of.
+    pub(crate) fn check_stranger(&self, bucket: &str) -> Result<(), ApiError> {
+        let resource = Resource::Bucket(bucket);
+        match self.counts_for_strangers(bucket)? {
+            true => Ok(()),
+            false if self.is_missing(resource) => Err(no_such_bucket(resource)),
+            false => Err(ApiError::access_denied("Access Denied")),
+        }
+    }
+
     /// The tags of the object that is there, if a policy may ask for them.
     pub(super) async fn existing_tags(
         &self,

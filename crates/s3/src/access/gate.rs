@@ -290,7 +290,7 @@ fn pending(rule: &Rule, cx: &S3AccessContext<'_>, bucket: &str, key: Option<Stri
 /// The access key whose signature covers what it has to cover.
 fn signed_by(cx: &mut S3AccessContext<'_>, state: &RequestState) -> Result<Option<String>, ApiError> {
     if let Some(verified) = cx.extensions_mut().get::<Verified>() {
-        return Ok(Some(verified.access_key.clone()));
+        return Ok(verified.access_key.clone());
     }
     let Some(credentials) = cx.credentials() else { return Ok(None) };
     match state.signed() {

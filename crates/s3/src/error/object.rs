@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use http::header::{ALLOW, CONTENT_RANGE, ETAG, HeaderName, LAST_MODIFIED, RETRY_AFTER};
 use strongroom_objects::{
@@ -96,7 +98,12 @@ fn told(error: &ObjectError, subject: Subject<'_>) -> ApiError {
         E::IncompleteBody { expected, received } => {
             ApiError::incomplete_body().field("NumberBytesExpected", expected).field("NumberBytesProvided", received)
         }
-        E::BadDigest => ApiError::bad_request("BadDigest", "The Content-MD5 you specified did not match what we received."),
+        // AWS writes the two in two ways.
+        E::BadDigest { expected, computed } => {
+            ApiError::bad_request("BadDigest", "The Content-MD5 you specified did not match what we received.")
+                .field("ExpectedDigest", hex::encode(expected))
+                .field("CalculatedDigest", STANDARD.encode(computed))
+        }
         E::ChecksumMismatch { algorithm } => ApiError::bad_request(
             "BadDigest",
             format!("The {} you specified did not match the calculated checksum.", algorithm.name()),
@@ -468,7 +475,12 @@ mod tests {
                 "IncompleteBody",
                 "NumberBytesExpected=9",
             ),
-            (ObjectError::BadDigest, 400, "BadDigest", ""),
+            (
+                ObjectError::BadDigest { expected: [0; 16], computed: [1; 16] },
+                400,
+                "BadDigest",
+                "CalculatedDigest=AQEBAQEBAQEBAQEBAQEBAQ==",
+            ),
             (ObjectError::CopySourceTooLarge { most: 8 }, 400, "InvalidRequest", ""),
             (ObjectError::EntityTooLarge { size: 9, most: 8 }, 400, "EntityTooLarge", "MaxSizeAllowed=8"),
             (

@@ -73,7 +73,7 @@ pub(crate) async fn as_put(
     let (mut put, file) = put::request(form, &target, &head)?;
     if let Some(access_key) = signer {
         let verified = Verified {
-            access_key,
+            access_key: Some(access_key),
             trailers: None,
             expires: None,
             customer_keys_blocked: None,

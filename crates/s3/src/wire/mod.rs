@@ -9,6 +9,7 @@ mod keep_alive;
 mod namespace;
 mod reply;
 mod service;
+pub(crate) mod target;
 mod unread;
 
 pub(crate) use service::{Connection, Service};
