@@ -132,7 +132,7 @@ def send_chunked(
         **(headers or {}),
     }
     if trailer:
-        headers["x-amz-trailer"] = trailer[0]
+        headers.setdefault("x-amz-trailer", trailer[0])
     headers = signer.headers(method, host, encoded, query, headers, payload)
     pieces = [body[at : at + chunk_size] for at in range(0, len(body), chunk_size)] + [b""]
     out = bytearray()

@@ -226,7 +226,7 @@ DAMAGES = {
     "cut in the trailer's signature": (lambda sent: sent[:-20], SIGNATURE),
     "no last chunk": (without_last_chunk, INCOMPLETE),
     "no trailer's signature": (without_trailer_signature, MALFORMED),
-    "no trailer": (without_trailer, (400, "BadDigest")),
+    "no trailer": (without_trailer, MALFORMED),
     "trailer of another name": (other_name, SIGNATURE),
     "one trailer more": (second_trailer, SIGNATURE),
 }

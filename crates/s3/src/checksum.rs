@@ -14,11 +14,12 @@ use strongroom_objects::{
 };
 
 use crate::checksum_document::NamedPart;
-use crate::error::{ApiError, Subject, answer};
+use crate::error::{ApiError, Subject, answer, messages};
 
 const CONTENT_MD5: &str = "content-md5";
 const NAMED: &str = "x-amz-sdk-checksum-algorithm";
-const TRAILER: &str = "x-amz-trailer";
+/// The names of what comes behind a body.
+pub(crate) const TRAILER: &str = "x-amz-trailer";
 
 /// The header of an algorithm's values.
 fn header(algorithm: ChecksumAlgorithm) -> &'static str {
@@ -76,8 +77,8 @@ pub(crate) fn upload_request(
     }
     let trailer = trailer.map(|algorithm| {
         let value: TrailerValue = Box::new(move || {
-            let trailers = trailers?.take()?;
-            ChecksumValue::parse(algorithm, text(&trailers, header(algorithm))?)
+            // The content has ended without an error, so it is there and a value.
+            trailers?.read(|trailers| ChecksumValue::parse(algorithm, text(trailers, header(algorithm))?))?
         });
         (algorithm, value)
     });
@@ -188,19 +189,53 @@ pub(crate) fn verify_document(headers: &HeaderMap, document: &[Bytes]) -> Result
     Ok(())
 }
 
-/// The same of a checksum that comes behind the document. One that was announced and did not come is none.
+/// The same of a checksum that comes behind the document.
 pub(crate) fn verify_trailer(
     headers: &HeaderMap,
     trailers: Option<&TrailingHeaders>,
     document: &[Bytes],
 ) -> Result<(), ApiError> {
-    let Some(algorithm) = announced(headers)? else { return Ok(()) };
-    let value = trailers.and_then(|trailers| {
-        trailers.read(|trailers| ChecksumValue::parse(algorithm, text(trailers, header(algorithm))?))?
-    });
-    match value == Some(ChecksumValue::of(algorithm, document)) {
+    let Some(value) = Trailing::of(headers, trailers)?.check()? else { return Ok(()) };
+    let algorithm = value.algorithm();
+    match value == ChecksumValue::of(algorithm, document) {
         true => Ok(()),
         false => Err(answer(&ObjectError::ChecksumMismatch { algorithm }, Subject::default())),
+    }
+}
+
+/// What is to come behind a body in chunks, and what came. Both have to be the same: what no header announced is as wrong as what was
+/// announced and is not there (<https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html>).
+pub(crate) struct Trailing {
+    announced: Option<ChecksumAlgorithm>,
+    came: Option<TrailingHeaders>,
+}
+
+impl Trailing {
+    pub(crate) fn of(headers: &HeaderMap, came: Option<&TrailingHeaders>) -> Result<Self, ApiError> {
+        Ok(Self { announced: announced(headers)?, came: came.cloned() })
+    }
+
+    /// Whether there is nothing to look at when the body has ended.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.announced.is_none() && self.came.is_none()
+    }
+
+    /// The checksum that came, once the body has ended.
+    pub(crate) fn check(&self) -> Result<Option<ChecksumValue>, ApiError> {
+        let came = self.came.as_ref().and_then(|came| came.read(HeaderMap::clone)).unwrap_or_default();
+        let malformed = || ApiError::new(StatusCode::BAD_REQUEST, "MalformedTrailerError", messages::TRAILER);
+        match self.announced {
+            None if came.is_empty() => Ok(None),
+            None => Err(malformed()),
+            Some(algorithm) => {
+                let name = header(algorithm);
+                let value = came.get(name).filter(|_| came.len() == 1).ok_or_else(malformed)?;
+                let value = value.to_str().ok().and_then(|value| ChecksumValue::parse(algorithm, value));
+                let invalid =
+                    || ApiError::invalid_request(format!("Value for {name} trailing header is invalid."));
+                value.map(Some).ok_or_else(invalid)
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::EXPIRES;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::dto::*;
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -330,6 +330,10 @@ impl Face {
         let seen =
             verified.map(|seen| (seen.trailers, seen.expires, seen.customer_keys_blocked, seen.named_parts));
         let (trailers, expires, customer_keys_blocked, named_parts) = seen.unwrap_or_default();
+        // It names nothing, so operations are not to take it for something.
+        if request.headers.get(checksum::TRAILER).is_some_and(HeaderValue::is_empty) {
+            request.headers.remove(checksum::TRAILER);
+        }
         if let Some(expires) = expires {
             request.headers.insert(EXPIRES, expires);
         }

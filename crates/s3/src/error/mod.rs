@@ -141,6 +141,8 @@ pub(crate) mod messages {
     pub(crate) const METHOD: &str = "The specified method is not allowed against this resource.";
     pub(crate) const TIMEOUT: &str = "Your socket connection to the server was not read from or written to within \
                                       the timeout period. Idle connections will be closed.";
+    pub(crate) const TRAILER: &str = "The request contained trailing data that was not well-formed or did not conform to our \
+                                      published schema.";
     pub(crate) const PART_NUMBER: &str = "Part number must be an integer between 1 and 10000, inclusive";
     pub(crate) const NO_ATTRIBUTES: &str = "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty";
     pub(crate) const COPY_SOURCE_ENCODING: &str = "Invalid copy source encoding";

@@ -7,7 +7,7 @@ use strongroom_objects::request::PutRequest;
 use super::common::{expiration_of_written, refuse_acl};
 use super::object_lock;
 use super::take::{meta_headers, write_headers};
-use crate::checksum::{self, answer_checksums, checksum_out};
+use crate::checksum::{self, Trailing, answer_checksums, checksum_out};
 use crate::convert;
 use crate::error::{ApiError, Subject, answer};
 use crate::face::{Answer, Call};
@@ -31,7 +31,10 @@ pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObje
         name: convert::object_name(input.key)?,
         content: match call.state().is_form() {
             true => content_of_form(input.body),
-            false => content(input.body, input.content_length, &call.headers)?,
+            false => {
+                let trailing = Trailing::of(&call.headers, call.trailers.as_ref())?;
+                content(input.body, input.content_length, &call.headers, trailing)?
+            }
         },
         meta: convert::object_meta(meta, locks, &call.headers)?,
         sse: sse::write_request(sse, call.sse_setting(&input.bucket))?,

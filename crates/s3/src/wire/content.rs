@@ -1,7 +1,7 @@
 //! From the library's body stream to the content that `objects` reads, with what went wrong put in S3's words.
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use s3s::Body;
@@ -11,23 +11,31 @@ use sha2::{Digest, Sha256};
 use strongroom_objects::{Content, ContentError, ObjectError};
 
 use super::body::BodyFault;
-use crate::error::ApiError;
+use crate::checksum::Trailing;
+use crate::error::{ApiError, messages};
 use crate::request::RequestState;
 
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 
-/// The content of an upload.
+/// The content of an upload. It ends with an error if what comes behind it is not what it has to be.
 pub(crate) fn content(
     body: Option<StreamingBlob>,
     length: Option<i64>,
     headers: &HeaderMap,
+    trailing: Trailing,
 ) -> Result<Content, ApiError> {
     // HTTP/1.1 without a length, and HTTP/2 whose head ends the stream, have an empty body for certain.
     let known = body.as_ref().map_or(Some(0), |body| body.remaining_length().exact());
     let length = length.or(known.and_then(|length| i64::try_from(length).ok()));
     let length = announced(length, headers)?;
-    let Some(body) = body else { return Ok(Content::empty()) };
-    Ok(Content::new(Some(length), in_words_of_s3(body)))
+    let body = match body {
+        Some(body) if trailing.is_nothing() => return Ok(Content::new(Some(length), in_words_of_s3(body))),
+        None if trailing.is_nothing() => return Ok(Content::empty()),
+        body => stream::iter(body).flat_map(in_words_of_s3),
+    };
+    let behind = stream::once(async move { trailing.check() });
+    let behind = behind.filter_map(async |checked| checked.err().map(|error| Err(refused(error))));
+    Ok(Content::new(Some(length), body.chain(behind)))
 }
 
 /// The file of a form: how long it is shows at its end.
@@ -136,11 +144,7 @@ fn fault(error: &(dyn std::error::Error + Send + Sync + 'static)) -> ContentErro
              signing method.",
         )
     } else if text.contains("Trailer") || text.ends_with("FormatError") {
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "MalformedTrailerError",
-            "The request contained trailing data that was not well-formed or did not conform to our published schema.",
-        )
+        ApiError::new(StatusCode::BAD_REQUEST, "MalformedTrailerError", messages::TRAILER)
     } else {
         ApiError::incomplete_body()
     })

@@ -1,9 +1,10 @@
 //! What is refused from a request's head alone, before signatures are looked at.
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use time::OffsetDateTime;
 
 use super::body::Chunking;
+use crate::checksum::TRAILER;
 use crate::error::ApiError;
 use crate::options::{Limits, S3Options};
 use crate::sigv4::{Signed, claims};
@@ -73,6 +74,17 @@ pub(crate) fn chunking(headers: &HeaderMap, limits: &Limits) -> Option<Chunking>
     }
 }
 
+/// A body in chunks that may have something behind it and does not say what. AWS takes it if there is nothing; the library refuses it
+/// unless there is the header, so it gets an empty one.
+pub(crate) fn announce_nothing(headers: &mut HeaderMap) {
+    let payload = headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
+    let has_trailer =
+        payload.is_some_and(|text| text.starts_with("STREAMING-") && text.ends_with("-TRAILER"));
+    if has_trailer && !headers.contains_key(TRAILER) {
+        headers.insert(TRAILER, HeaderValue::from_static(""));
+    }
+}
+
 /// The hash that the signature covers in place of the body, in hexadecimal.
 pub(crate) fn payload_hash(headers: &HeaderMap) -> Option<&str> {
     let text = headers.get("x-amz-content-sha256")?.to_str().ok()?;
@@ -139,7 +151,7 @@ pub(crate) fn is_pointless(method: &Method, uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderValue, header};
+    use http::header;
 
     use super::*;
 

@@ -207,6 +207,7 @@ impl Service {
                 _ => "OBJECT",
             });
         }
+        head::announce_nothing(&mut parts.headers);
         amend_unsigned(&parts.method, state.signed(), &mut parts.headers);
         if let Some(token) = head::session_token(&parts.uri, &parts.headers) {
             state.set_session_token(token);
