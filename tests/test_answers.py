@@ -68,6 +68,28 @@ def refuses(reply, status, code, message, **fields):
     assert (reply.status, found) == (status, {"Code": code, "Message": message, **fields})
 
 
+BUCKET = "The specified bucket is not valid."
+
+
+def test_name_that_no_bucket_can_have_is_told(ask):
+    for name in ("Upper", "a_b", "ab", "a..b", "192.168.1.1", "x" * 64, "b%20c"):
+        for method, path in (("PUT", f"/{name}"), ("GET", f"/{name}/key"), ("DELETE", f"/{name}/")):
+            host = urllib.parse.urlsplit(ask.url).netloc
+            headers = sigv4.Signer().headers(method, host, path, (), {}, sigv4.EMPTY)
+            connection = http.client.HTTPConnection(host, timeout=30)
+            connection.request(method, path, headers=headers)
+            reply = sigv4.Reply(connection.getresponse())
+            connection.close()
+            refuses(reply, 400, "InvalidBucketName", BUCKET, BucketName=urllib.parse.unquote(name))
+
+
+def test_key_that_is_too_long_is_told_with_its_length(ask):
+    for key, size in (("k" * 1025, 1025), ("ä" * 513, 1026), ("a/" * 600, 1200)):
+        for method in ("PUT", "GET", "DELETE"):
+            reply = ask(method, key)
+            refuses(reply, 400, "KeyTooLongError", "Your key is too long", Size=str(size), MaxSizeAllowed="1024")
+
+
 LISTS = [
     ([], "max-keys", "max-keys", "maxKeys", negative("maxKeys")),
     ([("list-type", "2")], "max-keys", "max-keys", "maxKeys", negative("maxKeys")),

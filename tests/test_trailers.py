@@ -16,8 +16,6 @@ MALFORMED = (
     400, "MalformedTrailerError",
     "The request contained trailing data that was not well-formed or did not conform to our published schema.",
 )
-INCOMPLETE = (400, "IncompleteBody", None)
-NO_LENGTH = (411, "MissingContentLength", "You must provide the Content-Length HTTP header.")
 
 
 def told(reply):

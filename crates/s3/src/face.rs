@@ -145,6 +145,14 @@ impl Call {
         self.shared.options.event_targets.iter().any(|target| target == id)
     }
 
+    /// Refuses content of which nothing says how long it is.
+    pub(crate) fn require_length(&self) -> Result<(), ApiError> {
+        match self.state.is_lengthless() {
+            true => Err(ApiError::no_length()),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the request came over TLS.
     pub(crate) fn secure(&self) -> bool {
         self.state.secure()

@@ -186,7 +186,7 @@ pub(crate) struct Again {
 impl Again {
     /// Those who did not sign are decided about on the second way; what nobody of them could be allowed needs no document to be read.
     fn check_stranger(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ApiError> {
-        match Target::of(uri, headers, &self.domains) {
+        match Target::of(uri, headers.get(HOST), &self.domains) {
             Some(target) => self.authority.check_stranger(&target.bucket),
             None => Err(ApiError::access_denied("Access Denied")),
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::{HeaderValue, Uri};
 use strongroom_iam::Identity;
 use strongroom_objects::events::{Cause, Origin};
 use strongroom_telemetry::RequestId;
@@ -64,6 +65,10 @@ struct Inner {
     pointless: OnceLock<&'static str>,
     sts: OnceLock<()>,
     document_in_chunks: OnceLock<()>,
+    /// Whether nothing says how long its body is.
+    lengthless: OnceLock<()>,
+    /// Where it was sent to, for errors that name it.
+    address: OnceLock<(Uri, Option<HeaderValue>)>,
     /// The hash of its document, in hexadecimal, if its signature covers one.
     document_hash: OnceLock<String>,
     body_fault: OnceLock<BodyFault>,
@@ -101,6 +106,8 @@ impl RequestState {
             pointless: OnceLock::new(),
             sts: OnceLock::new(),
             document_in_chunks: OnceLock::new(),
+            lengthless: OnceLock::new(),
+            address: OnceLock::new(),
             document_hash: OnceLock::new(),
             body_fault: OnceLock::new(),
             error: Mutex::new(None),
@@ -242,6 +249,24 @@ impl RequestState {
 
     pub(crate) fn set_document_in_chunks(&self) {
         let _ = self.0.document_in_chunks.set(());
+    }
+
+    /// Whether no header says how long its body is, which has no bytes then.
+    pub(crate) fn is_lengthless(&self) -> bool {
+        self.0.lengthless.get().is_some()
+    }
+
+    pub(crate) fn set_lengthless(&self) {
+        let _ = self.0.lengthless.set(());
+    }
+
+    /// The target and the host of the request.
+    pub(crate) fn address(&self) -> Option<&(Uri, Option<HeaderValue>)> {
+        self.0.address.get()
+    }
+
+    pub(crate) fn set_address(&self, uri: Uri, host: Option<HeaderValue>) {
+        let _ = self.0.address.set((uri, host));
     }
 
     /// What the document has to hash to, as its signature says.

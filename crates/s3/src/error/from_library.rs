@@ -3,12 +3,18 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
+use strongroom_objects::OBJECT_NAME_LEN_MAX;
 
 use super::{ApiError, messages};
 use crate::convert::form_decoded;
+use crate::wire::target::Target;
 
-/// The error in a document that the library wrote.
-pub(crate) fn from_library(status: StatusCode, document: &[u8]) -> ApiError {
+/// The error in a document that the library wrote. `target` is what the request is about, which AWS names in some of them.
+pub(crate) fn from_library(
+    status: StatusCode,
+    document: &[u8],
+    target: impl FnOnce() -> Option<Target>,
+) -> ApiError {
     let text = std::str::from_utf8(document).unwrap_or_default();
     let code = element(text, "Code").unwrap_or_else(|| "InternalError".to_owned());
     let said = element(text, "Message").unwrap_or_default();
@@ -21,7 +27,18 @@ pub(crate) fn from_library(status: StatusCode, document: &[u8]) -> ApiError {
         None if code == "InternalError" => messages::INTERNAL.into(),
         None => said.into(),
     };
-    ApiError::new(status, code, message)
+    let error = ApiError::new(status, code, message);
+    match error.code.as_ref() {
+        "InvalidBucketName" => match target() {
+            Some(target) => error.field("BucketName", target.bucket),
+            None => error,
+        },
+        "KeyTooLongError" => match target().and_then(|target| target.key) {
+            Some(key) => error.field("Size", key.len()).field("MaxSizeAllowed", OBJECT_NAME_LEN_MAX),
+            None => error,
+        },
+        _ => error,
+    }
 }
 
 /// What AWS says of a parameter or header that the library could not read, which says `invalid query: name: value`.
@@ -114,19 +131,20 @@ mod tests {
 
     #[test]
     fn code_and_message_of_the_library_are_kept_or_put_in_the_words_of_aws() {
-        let error = from_library(StatusCode::FORBIDDEN, b"<Error><Code>InvalidAccessKeyId</Code></Error>");
+        let error =
+            from_library(StatusCode::FORBIDDEN, b"<Error><Code>InvalidAccessKeyId</Code></Error>", || None);
         assert_eq!(error.code, "InvalidAccessKeyId");
         assert!(error.message.contains("does not exist in our records"));
 
         let document = b"<Error><Code>InvalidArgument</Code><Message>a &lt; b &amp; c</Message></Error>";
-        assert_eq!(from_library(StatusCode::BAD_REQUEST, document).message, "a < b & c");
+        assert_eq!(from_library(StatusCode::BAD_REQUEST, document, || None).message, "a < b & c");
     }
 
     #[test]
     fn what_cannot_be_read_is_told_as_aws_does() {
         let told = |message: &str| {
             let document = format!("<Error><Code>InvalidArgument</Code><Message>{message}</Message></Error>");
-            let error = from_library(StatusCode::BAD_REQUEST, document.as_bytes());
+            let error = from_library(StatusCode::BAD_REQUEST, document.as_bytes(), || None);
             let fields: Vec<String> = error.fields.iter().map(|(_, value)| value.clone()).collect();
             (error.message.into_owned(), fields.join("|"))
         };
@@ -180,7 +198,10 @@ mod tests {
     #[test]
     fn internal_error_of_the_library_says_nothing_of_its_cause() {
         let document = b"<Error><Code>InternalError</Code><Message>/var/lib/x</Message></Error>";
-        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, document).message, messages::INTERNAL);
-        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, b"").code, "InternalError");
+        assert_eq!(
+            from_library(StatusCode::INTERNAL_SERVER_ERROR, document, || None).message,
+            messages::INTERNAL
+        );
+        assert_eq!(from_library(StatusCode::INTERNAL_SERVER_ERROR, b"", || None).code, "InternalError");
     }
 }

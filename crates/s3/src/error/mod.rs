@@ -109,6 +109,12 @@ impl ApiError {
         Self::bad_request("IncompleteBody", "The request body terminated unexpectedly")
     }
 
+    /// `MissingContentLength`.
+    pub(crate) fn no_length() -> Self {
+        let message = "You must provide the Content-Length HTTP header.";
+        Self::new(StatusCode::LENGTH_REQUIRED, "MissingContentLength", message)
+    }
+
     /// A bucket's configuration that is not there: 404 with AWS's code for that configuration.
     pub(crate) fn no_configuration(code: &'static str, message: &'static str, bucket: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message).field("BucketName", bucket)

@@ -16,6 +16,7 @@ use crate::wire::content::{content, content_of_form};
 
 pub(crate) async fn run(mut call: Call, input: PutObjectInput) -> Answer<PutObjectOutput> {
     refuse_acl(input.acl.as_ref().map(|acl| acl.as_str()), &call.headers)?;
+    call.require_length()?;
     let locks = object_lock::of_headers(&call.headers)?;
     if !call.state().is_form() {
         object_lock::require_digest(&call.headers)?;

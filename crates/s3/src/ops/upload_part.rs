@@ -13,6 +13,7 @@ use crate::wire::content::content;
 
 pub(crate) async fn run(mut call: Call, input: UploadPartInput) -> Answer<UploadPartOutput> {
     sse::refuse_method(&call.headers)?;
+    call.require_length()?;
     let customer = customer_headers!(input);
     let bucket = convert::bucket_name(&input.bucket)?;
     let trailing = Trailing::of(&call.headers, call.trailers.as_ref())?;

@@ -24,7 +24,7 @@ pub(crate) fn content(
     headers: &HeaderMap,
     trailing: Trailing,
 ) -> Result<Content, ApiError> {
-    // HTTP/1.1 without a length, and HTTP/2 whose head ends the stream, have an empty body for certain.
+    // HTTP/2 whose head ends the stream has an empty body for certain.
     let known = body.as_ref().map_or(Some(0), |body| body.remaining_length().exact());
     let length = length.or(known.and_then(|length| i64::try_from(length).ok()));
     let length = announced(length, headers)?;
@@ -78,11 +78,7 @@ fn announced(length: Option<i64>, headers: &HeaderMap) -> Result<u64, ApiError> 
         (None, Some(length)) => u64::try_from(length).map_err(|_| {
             ApiError::invalid_argument("Content-Length", length, "Content-Length must not be negative")
         }),
-        (None, None) => Err(ApiError::new(
-            StatusCode::LENGTH_REQUIRED,
-            "MissingContentLength",
-            "You must provide the Content-Length HTTP header.",
-        )),
+        (None, None) => Err(ApiError::no_length()),
     }
 }
 

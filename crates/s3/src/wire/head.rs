@@ -1,6 +1,7 @@
 //! What is refused from a request's head alone, before signatures are looked at.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use time::OffsetDateTime;
 
 use super::body::Chunking;
@@ -36,6 +37,7 @@ pub(crate) fn check(
         skew_max: limits.skew_max,
     };
     claims::check(query, headers, &here)?;
+    check_decoded_length(headers, limits)?;
     Ok(Signed::parse(query, headers))
 }
 
@@ -82,6 +84,25 @@ pub(crate) fn announce_nothing(headers: &mut HeaderMap) {
         payload.is_some_and(|text| text.starts_with("STREAMING-") && text.ends_with("-TRAILER"));
     if has_trailer && !headers.contains_key(TRAILER) {
         headers.insert(TRAILER, HeaderValue::from_static(""));
+    }
+}
+
+/// Whether something is put and no header says how long it is. HTTP/1.1 takes that for no content, AWS for a mistake; HTTP/2 needs no
+/// such header, and AWS does not speak it.
+pub(crate) fn is_lengthless(version: Version, method: &Method, headers: &HeaderMap) -> bool {
+    *method == Method::PUT
+        && version < Version::HTTP_2
+        && !headers.contains_key(CONTENT_LENGTH)
+        && !headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Refuses a body in chunks that does not say how many bytes are in them.
+fn check_decoded_length(headers: &HeaderMap, limits: &Limits) -> Result<(), ApiError> {
+    let is_length = |value: &HeaderValue| value.to_str().is_ok_and(|text| text.parse::<u64>().is_ok());
+    let given = headers.get("x-amz-decoded-content-length");
+    match given.is_none_or(is_length) || chunking(headers, limits).is_none() {
+        true => Ok(()),
+        false => Err(ApiError::no_length()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, SERVER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, SERVER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -28,6 +28,7 @@ use super::head;
 use super::keep_alive::{KeepAlive, without_declaration};
 use super::namespace;
 use super::reply::{Open, Record, ReplyBody, Source};
+use super::target::Target;
 use super::unread::{Shared, Unread, announce_end};
 use crate::cors::Cors;
 use crate::error::{ApiError, DECLARATION, document, from_library};
@@ -131,6 +132,7 @@ impl Service {
         let now = OffsetDateTime::now_utc();
         let checked = head::check(request.method(), request.uri(), request.headers(), &self.0.options, now);
         let uri = request.uri().clone();
+        state.set_address(uri.clone(), request.headers().get(HOST).cloned());
         let checked = checked.and_then(|signed| {
             if let Some(signed) = signed {
                 state.set_signed(signed);
@@ -150,7 +152,7 @@ impl Service {
             Ok(()) => {
                 let answer = self.0.library.call(self.prepare(request, &state));
                 let answer = within(state.clone(), answer.with_subscriber(Dispatch::none()));
-                settle(answer.await, &state, &record.method)
+                self.settle(answer.await, &state, &record.method)
             }
         };
         // An answer to a preflight has its own already.
@@ -199,6 +201,9 @@ impl Service {
             }
             Body::http_body_unsync(RequestBody::new(body, state.clone(), limits.body_idle_timeout, chunking))
         };
+        if head::is_lengthless(parts.version, &parts.method, &parts.headers) {
+            state.set_lengthless();
+        }
         if head::is_pointless(&parts.method, &parts.uri) {
             let is_bucket = form::is_bucket(&parts.uri, &parts.headers, &self.0.options.domains);
             state.set_pointless(match parts.uri.path() {
@@ -229,7 +234,7 @@ impl Service {
         };
         let answer = self.0.library.call(put).with_subscriber(Dispatch::none());
         let answer = within(state.clone(), answer).await;
-        let (status, headers, source) = settle(answer, state, &Method::POST);
+        let (status, headers, source) = self.settle(answer, state, &Method::POST);
         if !status.is_success() {
             return (status, headers, source);
         }
@@ -250,13 +255,13 @@ impl Service {
         let call = call.instrument(state.span().clone());
         let mut task = self.0.tasks.spawn(call.with_subscriber(Dispatch::none()));
         match timeout(self.0.options.limits.keep_alive_after, &mut task).await {
-            Ok(Ok(result)) => settle(result, state, method),
+            Ok(Ok(result)) => self.settle(result, state, method),
             Ok(Err(_)) => failure(ApiError::internal(), state, method),
             Err(_) => {
-                let (state, method) = (state.clone(), method.clone());
+                let (service, state, method) = (self.clone(), state.clone(), method.clone());
                 let document = async move {
                     let (_, _, source) = match task.await {
-                        Ok(result) => settle(result, &state, &method),
+                        Ok(result) => service.settle(result, &state, &method),
                         Err(_) => failure(ApiError::internal(), &state, &method),
                     };
                     without_declaration(all_of(source).await)
@@ -266,56 +271,61 @@ impl Service {
             }
         }
     }
-}
 
-/// The answer of the library, or the error in its place.
-fn settle(
-    result: Result<HttpResponse, HttpError>,
-    state: &RequestState,
-    method: &Method,
-) -> (StatusCode, HeaderMap, Source) {
-    let Ok(response) = result else { return failure(ApiError::internal(), state, method) };
-    let (mut parts, body) = response.into_parts();
-    if let Some(OwnDocument(document)) = parts.extensions.remove() {
-        let document = control_signs::referenced(&document).unwrap_or(document);
-        parts.headers.insert(CONTENT_TYPE, XML);
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
-        return (parts.status, parts.headers, Source::Document(document));
-    }
-    if !(parts.status.is_client_error()
-        || parts.status.is_server_error()
-        || parts.status == StatusCode::NOT_MODIFIED)
-    {
-        if let Some(document) = namespace::added(state.operation(), || body.bytes()) {
+    /// The answer of the library, or the error in its place.
+    fn settle(
+        &self,
+        result: Result<HttpResponse, HttpError>,
+        state: &RequestState,
+        method: &Method,
+    ) -> (StatusCode, HeaderMap, Source) {
+        let Ok(response) = result else { return failure(ApiError::internal(), state, method) };
+        let (mut parts, body) = response.into_parts();
+        if let Some(OwnDocument(document)) = parts.extensions.remove() {
+            let document = control_signs::referenced(&document).unwrap_or(document);
+            parts.headers.insert(CONTENT_TYPE, XML);
             parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
             return (parts.status, parts.headers, Source::Document(document));
         }
-        let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
-        // Content is not ours to write otherwise, whatever its type.
-        let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
-        let is_document = is_xml && state.operation() != "GetObject";
-        let document = is_document.then(|| body.bytes()).flatten();
-        return match document.as_deref().and_then(control_signs::referenced) {
-            Some(document) => {
+        if !(parts.status.is_client_error()
+            || parts.status.is_server_error()
+            || parts.status == StatusCode::NOT_MODIFIED)
+        {
+            if let Some(document) = namespace::added(state.operation(), || body.bytes()) {
                 parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
-                (status, parts.headers, Source::Document(document))
+                return (parts.status, parts.headers, Source::Document(document));
             }
-            None => (status, parts.headers, Source::Library(body)),
-        };
-    }
-    let of_library = || {
-        let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
-        let unread = ours.then(|| content::unread_document(state)).flatten();
-        let told = || from_library(parts.status, &body.bytes().unwrap_or_default());
-        let pointless = state.pointless().filter(|_| parts.status == StatusCode::NOT_IMPLEMENTED);
-        let error = unread.or_else(|| pointless.map(ApiError::method_not_allowed)).unwrap_or_else(told);
-        match state.signed() {
-            Some(signed) if error.code == "SignatureDoesNotMatch" => signed.named_in(error),
-            _ => error,
+            let status = parts.extensions.get().map_or(parts.status, |OtherStatus(status)| *status);
+            // Content is not ours to write otherwise, whatever its type.
+            let is_xml = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind == "application/xml");
+            let is_document = is_xml && state.operation() != "GetObject";
+            let document = is_document.then(|| body.bytes()).flatten();
+            return match document.as_deref().and_then(control_signs::referenced) {
+                Some(document) => {
+                    parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(document.len()));
+                    (status, parts.headers, Source::Document(document))
+                }
+                None => (status, parts.headers, Source::Library(body)),
+            };
         }
-    };
-    let error = state.take_error().unwrap_or_else(of_library);
-    failure(error, state, method)
+        let of_library = || {
+            let ours = parts.status == StatusCode::INTERNAL_SERVER_ERROR;
+            let unread = ours.then(|| content::unread_document(state)).flatten();
+            let told = || {
+                let target =
+                    || Target::of(&state.address()?.0, state.address()?.1.as_ref(), &self.0.options.domains);
+                from_library(parts.status, &body.bytes().unwrap_or_default(), target)
+            };
+            let pointless = state.pointless().filter(|_| parts.status == StatusCode::NOT_IMPLEMENTED);
+            let error = unread.or_else(|| pointless.map(ApiError::method_not_allowed)).unwrap_or_else(told);
+            match state.signed() {
+                Some(signed) if error.code == "SignatureDoesNotMatch" => signed.named_in(error),
+                _ => error,
+            }
+        };
+        let error = state.take_error().unwrap_or_else(of_library);
+        failure(error, state, method)
+    }
 }
 
 fn failure(mut error: ApiError, state: &RequestState, method: &Method) -> (StatusCode, HeaderMap, Source) {

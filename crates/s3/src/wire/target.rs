@@ -1,6 +1,6 @@
 //! What the address of a request names, for what is said of it where the protocol library does not.
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderValue, Uri};
 
 use crate::convert::form_decoded;
 use crate::host::bucket_in;
@@ -14,8 +14,8 @@ pub(crate) struct Target {
 
 impl Target {
     /// From the path, or from the host where buckets are domains.
-    pub(crate) fn of(uri: &Uri, headers: &HeaderMap, domains: &[String]) -> Option<Self> {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).or(uri.host());
+    pub(crate) fn of(uri: &Uri, host: Option<&HeaderValue>, domains: &[String]) -> Option<Self> {
+        let host = host.and_then(|host| host.to_str().ok()).or(uri.host());
         // In a path a plus is one.
         let path = form_decoded(&uri.path().strip_prefix('/')?.replace('+', "%2B"))?;
         let (bucket, key) = match host.and_then(|host| bucket_in(host, domains)) {
@@ -31,8 +31,6 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -47,10 +45,10 @@ mod tests {
             ("bucket.other:9000", "/a", "bucket", Some("a")),
             ("s3.example.com", "/bucket/a", "bucket", Some("a")),
         ] {
-            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
-            let target = Target::of(&path.parse().unwrap(), &headers, &domains).unwrap();
+            let host_header = HeaderValue::from_static(host);
+            let target = Target::of(&path.parse().unwrap(), Some(&host_header), &domains).unwrap();
             assert_eq!((target.bucket.as_str(), target.key.as_deref()), (bucket, key), "{host}{path}");
         }
-        assert_eq!(Target::of(&"/".parse().unwrap(), &HeaderMap::new(), &domains), None);
+        assert_eq!(Target::of(&"/".parse().unwrap(), None, &domains), None);
     }
 }
