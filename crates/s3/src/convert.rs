@@ -12,6 +12,7 @@ use strongroom_objects::{
 use time::OffsetDateTime;
 
 use crate::error::{ApiError, messages, no_such_upload};
+use crate::tag_list;
 
 /// The time of whole seconds, as HTTP writes it (RFC 9110 section 5.6.7). Not by `time`, which the library brings: each answer
 /// with an object has one, and it takes several times as long.
@@ -141,6 +142,16 @@ pub(crate) fn if_match(condition: Option<dto::ETagCondition>) -> Option<EntityTa
     condition.map(|condition| tags_in(condition, false))
 }
 
+/// Each tag of what may be a list.
+fn each(tags: EntityTags) -> EntityTags {
+    match tags {
+        EntityTags::Tags(tags) => {
+            EntityTags::Tags(tags.iter().flat_map(|tag| tag_list::apart(tag)).collect())
+        }
+        any => any,
+    }
+}
+
 pub(crate) fn read_conditions(
     if_match_: Option<dto::ETagCondition>,
     if_none_match: Option<dto::ETagCondition>,
@@ -148,8 +159,8 @@ pub(crate) fn read_conditions(
     if_unmodified_since: Option<dto::Timestamp>,
 ) -> ReadConditions {
     ReadConditions {
-        if_match: if_match(if_match_),
-        if_none_match: if_none_match.map(|condition| tags_in(condition, true)),
+        if_match: if_match(if_match_).map(each),
+        if_none_match: if_none_match.map(|condition| each(tags_in(condition, true))),
         if_modified_since: if_modified_since.map(time_in),
         if_unmodified_since: if_unmodified_since.map(time_in),
         if_range: None,

@@ -85,6 +85,8 @@ pub(crate) struct Call {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// What the document of a bucket's encryption says of customers' keys.
     pub(crate) customer_keys_blocked: Option<bool>,
+    /// `response-expires` that is no date.
+    pub(crate) expires_answered: Option<HeaderValue>,
     /// The parts of a completion, if the library could not read them.
     pub(crate) named_parts: Option<Vec<NamedPart>>,
     /// Tags of a bucket that is to be made.
@@ -335,6 +337,7 @@ impl Call {
 impl Face {
     fn split<T>(&self, mut request: S3Request<T>) -> (Call, T) {
         let verified = request.extensions.remove::<Verified>();
+        let expires_answered = verified.as_ref().and_then(|seen| seen.expires_answered.clone());
         let seen =
             verified.map(|seen| (seen.trailers, seen.expires, seen.customer_keys_blocked, seen.named_parts));
         let (trailers, expires, customer_keys_blocked, named_parts) = seen.unwrap_or_default();
@@ -352,6 +355,7 @@ impl Face {
             headers: request.headers,
             trailers: request.trailing_headers.or(trailers),
             customer_keys_blocked,
+            expires_answered,
             named_parts,
             new_tags: request.extensions.remove::<NewTags>().unwrap_or_default().0,
         };

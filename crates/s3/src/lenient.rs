@@ -1,8 +1,9 @@
 //! What the protocol library refuses and AWS does not: headers that mean nothing if they cannot be read, documents in chunks.
 //!
 //! A `Range` that is not one range of bytes is ignored (RFC 9110, section 14.2, and AWS, "GetObject": one range only), and so is an
-//! `If-Modified-Since` that is no date (section 13.1.3); `Expires` is stored as it is given; an entity tag that nobody made is compared
-//! like any other, and matches nothing; a limit without a number is none; headers that are lists, and metadata, may come in several
+//! `If-Modified-Since` or `If-Unmodified-Since` that is no date (sections 13.1.3 and 13.1.4), also of a copy's source; `Expires` is stored
+//! as it is given, and `response-expires` answered so; an entity tag that nobody made is compared like any other, and matches nothing;
+//! a read may name several (`tag_list`); a limit without a number is none; headers that are lists, and metadata, may come in several
 //! lines (RFC 9110, section 5.3). The library reads all of them as soon as the signature is
 //! checked, and usually the signature covers them, so they can neither be taken away before nor be read otherwise after.
 //! Its hook for routes lies in between: it hands over the request with its signature checked, and the request goes
@@ -16,7 +17,7 @@
 
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, EXPIRES, HOST,
-    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, RANGE,
+    HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri};
 use s3s::dto::{ETagCondition, Range, Timestamp, TimestampFormat};
@@ -27,11 +28,13 @@ use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, TrailingH
 use crate::access::Authority;
 use crate::checksum;
 use crate::checksum_document::{self, NamedPart};
+use crate::convert;
 use crate::encryption_document;
 use crate::error::{ApiError, messages};
 use crate::face::fail;
 use crate::request::RequestState;
 use crate::sigv4::Signed;
+use crate::tag_list;
 use crate::wire::target::Target;
 use crate::wire::{content, head};
 
@@ -44,6 +47,8 @@ pub(crate) struct Verified {
     pub(crate) trailers: Option<TrailingHeaders>,
     /// `Expires` as it was given.
     pub(crate) expires: Option<HeaderValue>,
+    /// `response-expires` that is no date.
+    pub(crate) expires_answered: Option<HeaderValue>,
     /// What the document of a bucket's encryption said of customers' keys, which the library cannot read.
     pub(crate) customer_keys_blocked: Option<bool>,
     /// The parts of a completion, if the library could not read them.
@@ -58,23 +63,32 @@ const TAGS: [HeaderName; 4] = [
     HeaderName::from_static("x-amz-copy-source-if-none-match"),
 ];
 
+/// Dates that the source of a copy is compared with.
+const SOURCE_DATES: [HeaderName; 2] = [
+    HeaderName::from_static("x-amz-copy-source-if-modified-since"),
+    HeaderName::from_static("x-amz-copy-source-if-unmodified-since"),
+];
+
 /// Headers of an object that are lists.
 const LISTS: [HeaderName; 3] = [CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LANGUAGE];
 
 /// Parameters that are numbers, of the operations that list something.
 const LIMITS: [&str; 4] = ["max-keys", "max-parts", "max-uploads", "part-number-marker"];
 
+const ANSWERED_EXPIRES: &str = "response-expires=";
+
 /// Headers that the library cannot read, with what it is to read instead, if anything.
 fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<HeaderValue>)> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     // Most reads have none of these, and one look at what they have is less than a search for each.
-    let concerned = |name: &HeaderName| [RANGE, IF_MODIFIED_SINCE].contains(name) || TAGS.contains(name);
+    let concerned = |name: &HeaderName| {
+        [RANGE, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE].contains(name) || TAGS.contains(name)
+    };
     if reads && !headers.keys().any(concerned) {
         return Vec::new();
     }
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let no_date =
-        |date: &&str| !date.is_empty() && Timestamp::parse(TimestampFormat::HttpDate, date).is_err();
+    let text = |name: &HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    let no_date = |date: &str| !date.is_empty() && Timestamp::parse(TimestampFormat::HttpDate, date).is_err();
     let mut amended = Vec::new();
     match *method {
         _ if reads => {
@@ -83,10 +97,19 @@ fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<H
                 |range: &&str| !range.is_empty() && (*range == "bytes=-" || Range::parse(range).is_err());
             let range = text(&RANGE).filter(unreadable);
             amended.extend(range.map(|range| (RANGE, readable_range(range))));
-            amended.extend(text(&IF_MODIFIED_SINCE).filter(no_date).map(|_| (IF_MODIFIED_SINCE, None)));
+            let dates = [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+            amended.extend(
+                dates.into_iter().filter(|name| text(name).is_some_and(no_date)).map(|name| (name, None)),
+            );
         }
         Method::PUT | Method::POST => {
-            amended.extend(text(&EXPIRES).filter(no_date).map(|_| (EXPIRES, None)));
+            amended.extend(
+                SOURCE_DATES
+                    .into_iter()
+                    .filter(|name| text(name).is_some_and(no_date))
+                    .map(|name| (name, None)),
+            );
+            amended.extend(text(&EXPIRES).filter(|date| no_date(date)).map(|_| (EXPIRES, None)));
             let in_lines = |name: &&HeaderName| {
                 (LISTS.contains(name) || name.as_str().starts_with("x-amz-meta-"))
                     && headers.get_all(*name).iter().nth(1).is_some()
@@ -96,10 +119,19 @@ fn amendments(method: &Method, headers: &HeaderMap) -> Vec<(HeaderName, Option<H
         _ => {}
     }
     for name in TAGS {
-        let Some(value) = headers.get(&name).filter(|value| !value.is_empty()) else { continue };
-        if ETagCondition::parse_http_header(value.as_bytes()).is_err() {
-            amended.push((name, Some(quoted(value))));
+        let mut lines = headers.get_all(&name).iter();
+        let Some(value) = lines.next().filter(|value| !value.is_empty()) else { continue };
+        // The library takes a list between quotes for one tag.
+        let is_one = lines.next().is_none() && !(reads && value.as_bytes().contains(&b','));
+        if is_one && ETagCondition::parse_http_header(value.as_bytes()).is_ok() {
+            continue;
         }
+        // AWS compares the tag of a write or delete as a whole (`"a", "b"` is one that nobody made), and reads lists otherwise.
+        let value = match reads {
+            true => tag_list::one_of(headers.get_all(&name), name == IF_NONE_MATCH),
+            false => quoted(value),
+        };
+        amended.push((name, Some(value)));
     }
     amended
 }
@@ -156,12 +188,24 @@ fn is_empty_limit(pair: &str) -> bool {
     value.is_empty() && LIMITS.contains(&name)
 }
 
+/// The value of `response-expires` that is no date. AWS answers with what was asked for, as it does of objects' own `Expires`.
+fn other_expires(query: &str) -> Option<HeaderValue> {
+    let value = query.split('&').find_map(|pair| pair.strip_prefix(ANSWERED_EXPIRES))?;
+    let value = convert::form_decoded(value)?;
+    match Timestamp::parse(TimestampFormat::HttpDate, &value) {
+        Err(_) if !value.is_empty() => HeaderValue::from_str(&value).ok(),
+        _ => None,
+    }
+}
+
 /// The address without the signature of a presigned URL, which was checked with the headers that are gone now, and without limits
-/// that are none. The rest of it stays: conditions may ask for its date.
+/// and dates that are none. The rest of it stays: conditions may ask for its date.
 fn without_signature(uri: Uri) -> Uri {
     let Some(query) = uri.query() else { return uri };
+    let expires = other_expires(query).is_some();
     let is_other = |pair: &&str| {
-        !is_empty_limit(pair)
+        let is_none = is_empty_limit(pair) || expires && pair.starts_with(ANSWERED_EXPIRES);
+        !is_none
             && form_urlencoded::parse(pair.as_bytes())
                 .next()
                 .is_none_or(|(name, _)| name != "X-Amz-Signature")
@@ -203,7 +247,9 @@ impl S3Route for Again {
         }
         state.has_document_in_chunks()
             || !amendments(method, headers).is_empty()
-            || uri.query().is_some_and(|query| query.split('&').any(is_empty_limit))
+            || uri
+                .query()
+                .is_some_and(|query| query.split('&').any(is_empty_limit) || other_expires(query).is_some())
             || encryption_document::is_brought_by(method, uri)
             || head::lists_parts(method, uri)
     }
@@ -247,7 +293,9 @@ impl S3Route for Again {
             request.input = Body::from(whole);
         }
         request.headers.remove(AUTHORIZATION);
+        let expires_answered = request.uri.query().and_then(other_expires);
         request.extensions.insert(Verified {
+            expires_answered,
             access_key: request.credentials.map(|credentials| credentials.access_key),
             trailers: request.trailing_headers,
             expires,

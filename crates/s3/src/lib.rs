@@ -39,6 +39,7 @@ mod sigv4;
 mod sse;
 mod sts;
 mod subresource;
+mod tag_list;
 mod undone;
 mod wire;
 

@@ -76,6 +76,7 @@ pub(crate) async fn as_put(
             access_key: Some(access_key),
             trailers: None,
             expires: None,
+            expires_answered: None,
             customer_keys_blocked: None,
             named_parts: None,
         };

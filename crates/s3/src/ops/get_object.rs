@@ -1,6 +1,7 @@
 //! `GetObject`.
 
 use futures::StreamExt;
+use http::header::EXPIRES;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use s3s::dto::{GetObjectInput, GetObjectOutput, StreamingBlob};
@@ -37,6 +38,7 @@ pub(crate) fn run(call: Call, input: GetObjectInput) -> impl Future<Output = Ans
         object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
         let asked = Asked { by_part, answered: found.range };
         let mut headers = further_headers(&found.info, with_expires);
+        headers.extend(call.expires_answered.clone().map(|expires| (EXPIRES, expires)));
         let mut output = GetObjectOutput {
             content_length: Some(convert::size_out(found.body.length())),
             expiration: expiration(&call, is_current.then_some(&named), &found.info),

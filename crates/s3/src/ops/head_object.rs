@@ -1,6 +1,7 @@
 //! `HeadObject`.
 
 use http::StatusCode;
+use http::header::EXPIRES;
 use s3s::S3Response;
 use s3s::dto::{HeadObjectInput, HeadObjectOutput};
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(call: Call, input: HeadObjectInput) -> Answer<HeadObject
     object_lock::hide(&call, (named.0.as_str(), named.1.as_str()), &mut found.info);
     let asked = Asked { by_part, answered: found.range };
     let mut headers = further_headers(&found.info, input.response_expires.is_none());
+    headers.extend(call.expires_answered.clone().map(|expires| (EXPIRES, expires)));
     if let Some(count) = tag_count(&found.info.meta) {
         headers.insert("x-amz-tagging-count", count.into());
     }
