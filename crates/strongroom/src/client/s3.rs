@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Response, StatusCode};
 use rusty_s3::signing::sign;
 use rusty_s3::{Credentials, Method, UrlStyle};
@@ -71,6 +72,10 @@ impl Connection {
         let mut builder = match request.method {
             Method::Get => self.http.get(url),
             Method::Head => self.http.head(url),
+            // S3 wants to be told that there is nothing, which the HTTP library leaves out.
+            Method::Put if request.body.as_bytes().is_some_and(<[u8]>::is_empty) => {
+                self.http.put(url).header(CONTENT_LENGTH, 0)
+            }
             Method::Put => self.http.put(url),
             Method::Post => self.http.post(url),
             Method::Delete => self.http.delete(url),
