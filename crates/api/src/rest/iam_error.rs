@@ -16,7 +16,7 @@ impl From<IamError> for Refusal {
             // AWS's sentence has only half of what it can be.
             E::Policy(error) if error.fault == PolicyFault::NotJson => bad(
                 "MalformedPolicy",
-                format!("{text}: or a member is there twice, or it is nested too deep."),
+                format!("{text}, a member that is there twice, or nesting that is too deep."),
             ),
             E::Policy(_) => bad("MalformedPolicy", text),
             E::NoSuch { thing, .. } => Refusal::new(StatusCode::NOT_FOUND, no_such(thing), text),
